@@ -1,0 +1,56 @@
+# Everything here starts from Python 3.11 or later and make: each target makes the environment it needs.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first interpreter on the path that is new enough, or the one named as `make PYTHON=...`.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# More for pytest, as in `make test ARGS="-n 2 -k pitch"`.
+ARGS ?=
+
+.PHONY: help demo test lint format ci clean
+
+help:
+	@echo "make demo    a synthesised caller loses his temper: events, route, reasons"
+	@echo "make test    the tests, ARGS=\"...\" for pytest's own options"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  what ruff can repair by itself"
+	@echo "make ci      what the project's CI runs"
+	@echo "make clean   remove environments, caches and builds"
+
+demo: $(VENV)/.cli
+	$(BIN)/emotion-triage demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+ci:
+	bash .ci/run
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed and none was found on the PATH; \
+	install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+# One stamp per extra, so that the demo does not wait for the test oracles.
+$(VENV)/.%: $(BIN)/python pyproject.toml
+	@echo "installing .[$*] into $(VENV)"
+	@$(PIP) install --editable '.[$*]'
+	@touch $@
