@@ -180,20 +180,24 @@ def _refuse_crossed_thresholds(escalation: EscalationPolicy) -> None:
         ("tense_onset", "escalated_onset"),
         ("tense_offset", "escalated_offset"),
     )
-    for low, high in rising:
-        got_low, got_high = getattr(escalation, low), getattr(escalation, high)
-        if not got_low < got_high:
-            raise PolicyError(
-                f"escalation.{low} is {got_low} and escalation.{high} is {got_high}; expected {low} < {high}"
-            )
+    scores = msgspec.structs.asdict(escalation)
+    crossed = [
+        f"escalation.{low} is {scores[low]} and escalation.{high} is {scores[high]}; expected {low} < {high}"
+        for low, high in rising
+        if not scores[low] < scores[high]
+    ]
+    if crossed:
+        raise PolicyError("; ".join(crossed))
 
 
 def _merged(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(defaults)
     for key, value in settings.items():
         default = defaults.get(key)
-        both_tables = isinstance(default, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(default, value) if both_tables else value  # type: ignore[arg-type]
+        if isinstance(default, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merged(default, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -237,7 +237,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             Stream time of the decision, in seconds from the call's first sample.
         level : Level or None
             The caller's level; None where he objected to being scored. He then gets the neutral route, unless
-            a person has restricted him: no score did that, so he keeps the route of a restricted, calm caller.
+            a person has restricted him: no score did that, so he keeps the route of a calm, restricted one.
         standing : Standing
             His history.
         model_digest, policy_digest : str
