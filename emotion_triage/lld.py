@@ -1,0 +1,232 @@
+"""The low-level descriptors (LLDs): rows in, rows out, no state.
+
+=========================== ======== ===============================================================================
+column                      unit     definition
+=========================== ======== ===============================================================================
+energy_dbfs                 dBFS     mean square without DC; a sine of full scale is -3.01; floor -120
+zero_crossing_rate_hz       Hz       sign changes per second, DC removed (Kedem 1986)
+f0_hz                       Hz       fundamental frequency, NaN where unvoiced (Boersma 1993)
+f0_second_hz                Hz       second candidate, NaN where there is none (Boersma 1993)
+voicing                     ratio    strength of the first candidate, 0 to 1 (Boersma 1993)
+voicing_second              ratio    strength of the second candidate, 0 to 1 (Boersma 1993)
+hnr_db                      dB       ``10 log10(r / (1 - r))`` of the autocorrelation peak r, NaN where unvoiced (Boersma 1993)
+jitter_local                ratio    mean difference of neighbouring periods over the mean period (Praat)
+shimmer_local_db            dB       mean level difference of neighbouring periods (Praat)
+slope_300_1000_db_per_khz   dB/kHz   least-squares line through the dB spectrum (as GeMAPS' slopes; Eyben 2016)
+slope_1000_3400_db_per_khz  dB/kHz   the same, upper part of the telephone band
+band_balance_db             dB       energy of 1000-3400 Hz over 300-1000 Hz (GeMAPS' alpha ratio, in the telephone band)
+peak_balance_db             dB       strongest bin of 300-2000 Hz over that of 2000-3400 Hz (after Hammarberg 1980)
+centroid_hz                 Hz       centre of gravity of the power spectrum
+flatness_db                 dB       geometric over arithmetic mean of the power in 300-3400 Hz (Gray and Markel 1974)
+spectral_flux               ratio    distance of the two halves' magnitude spectra, each of norm 1: 0 to sqrt(2)
+crest_db                    dB       strongest bin over the mean bin, whole band: about 20 for a tone, 8 for noise (MPEG-7)
+mfcc_1 ... mfcc_12          dB       orthonormal DCT-II of 24 log mel bands in dB, 100-3800 Hz (Davis and Mermelstein 1980)
+=========================== ======== ===============================================================================
+
+Only `energy_dbfs` depends on gain. In digital zeros every column is finite except those that need F0, which are NaN.
+
+References
+----------
+P. Boersma (1993): Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled
+sound. IFA Proceedings 17. P. Boersma, D. Weenink: Praat manual. S. Davis, P. Mermelstein (1980): Comparison of parametric
+representations for monosyllabic word recognition in continuously spoken sentences. IEEE Trans. ASSP 28. F. Eyben et al.
+(2016): The Geneva Minimalistic Acoustic Parameter Set (GeMAPS). IEEE Trans. Affective Computing 7. A. Gray, J. Markel
+(1974): A spectral-flatness measure for studying the autocorrelation method of linear prediction. IEEE Trans. ASSP 22.
+B. Hammarberg et al. (1980): Perceptual and acoustic correlates of abnormal voice qualities. Acta Oto-Laryngologica 90.
+B. Kedem (1986): Spectral analysis and discrimination by zero-crossings. Proc. IEEE 74. ISO/IEC 15938-4 (MPEG-7 audio).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_triage.audio import SAMPLE_RATE_HZ
+from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
+from emotion_triage.pitch import N_FFT, normalise, pitch, power_spectrum
+from emotion_triage.voice import voice
+
+__all__ = ["ENERGY_FLOOR_DBFS", "LLD_NAMES", "LLD_UNITS", "MEL_MAX_HZ", "MEL_MIN_HZ", "N_MELS", "lld", "mel_spectrum"]
+
+Array = NDArray[np.float64]
+
+ENERGY_FLOOR_DBFS = -120.0
+"""`energy_dbfs` of digital zeros."""
+N_MELS = 24
+"""Mel bands."""
+MEL_MIN_HZ = 100.0
+"""Lower edge of the lowest mel band, in Hz."""
+MEL_MAX_HZ = 3800.0
+"""Upper edge of the highest mel band, in Hz."""
+N_MFCC = 12
+
+LLD_UNITS: dict[str, str] = {
+    "energy_dbfs": "dBFS",
+    "zero_crossing_rate_hz": "Hz",
+    "f0_hz": "Hz",
+    "f0_second_hz": "Hz",
+    "voicing": "ratio",
+    "voicing_second": "ratio",
+    "hnr_db": "dB",
+    "jitter_local": "ratio",
+    "shimmer_local_db": "dB",
+    "slope_300_1000_db_per_khz": "dB/kHz",
+    "slope_1000_3400_db_per_khz": "dB/kHz",
+    "band_balance_db": "dB",
+    "peak_balance_db": "dB",
+    "centroid_hz": "Hz",
+    "flatness_db": "dB",
+    "spectral_flux": "ratio",
+    "crest_db": "dB",
+    **{f"mfcc_{k}": "dB" for k in range(1, N_MFCC + 1)},
+}
+"""Unit of each column, in the order of the columns."""
+LLD_NAMES: tuple[str, ...] = tuple(LLD_UNITS)
+"""Names of the columns of `lld`, in order."""
+
+_FREQUENCY_HZ = np.fft.rfftfreq(N_FFT, 1.0 / SAMPLE_RATE_HZ)
+# of a frame at unit power, so 80 dB below a flat spectrum: log of nothing stays finite and gain changes nothing
+_POWER_FLOOR = 1e-8 * FRAME_LENGTH
+_HALF_WINDOW = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(HOP_LENGTH) / HOP_LENGTH)
+
+
+def _band(low_hz: float, high_hz: float) -> slice:
+    low, high = np.searchsorted(_FREQUENCY_HZ, (low_hz, high_hz))
+    return slice(int(low), int(high))
+
+
+_LOW, _HIGH, _TELEPHONE = _band(300.0, 1000.0), _band(1000.0, 3400.0), _band(300.0, 3400.0)
+_BELOW_2000, _ABOVE_2000 = _band(300.0, 2000.0), _band(2000.0, 3400.0)
+
+
+def _regression(band: slice) -> Array:
+    khz = _FREQUENCY_HZ[band] / 1000.0
+    centred = khz - khz.mean()
+    return np.asarray(centred / np.sum(centred**2))
+
+
+_SLOPE_LOW, _SLOPE_HIGH = _regression(_LOW), _regression(_HIGH)
+
+
+def _mel_slopes() -> tuple[NDArray[np.intp], Array, Array]:
+    """Return where the mel bands' edges lie, and the weight of each bin in the band that falls there and in the one that rises."""
+    mel = np.linspace(2595.0 * np.log10(1.0 + MEL_MIN_HZ / 700.0), 2595.0 * np.log10(1.0 + MEL_MAX_HZ / 700.0), N_MELS + 2)
+    edges_hz = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    edges = np.searchsorted(_FREQUENCY_HZ, edges_hz)
+    interval = np.repeat(np.arange(N_MELS + 1), np.diff(edges))
+    hz = _FREQUENCY_HZ[edges[0] : edges[-1]]
+    rising = (hz - edges_hz[interval]) / (edges_hz[interval + 1] - edges_hz[interval])
+    area = np.append(2.0 / (edges_hz[2:] - edges_hz[:-2]), 0.0)
+    falling = (1.0 - rising) * np.roll(area, 1)[interval]
+    return edges, falling, rising * area[interval]
+
+
+_MEL_EDGES, _MEL_FALLING, _MEL_RISING = _mel_slopes()
+_MEL_BAND = slice(int(_MEL_EDGES[0]), int(_MEL_EDGES[-1]))
+_MEL_STARTS = _MEL_EDGES[:-1] - _MEL_EDGES[0]
+_DCT = np.sqrt(2.0 / N_MELS) * np.cos(
+    np.pi / N_MELS * (np.arange(N_MELS) + 0.5) * np.arange(1, N_MFCC + 1)[:, None]
+)
+
+
+def mel_spectrum(power: Array) -> Array:
+    """Sum power spectra into 24 mel bands from 100 to 3800 Hz.
+
+    Triangles of area 1 on the HTK mel scale: ``librosa.feature.melspectrogram(S=power, sr=8000, n_mels=24, fmin=100,
+    fmax=3800, htk=True, norm="slaney")``.
+
+    Parameters
+    ----------
+    power : ndarray of float64, shape (n_frames, 257)
+        Power spectra, from `emotion_triage.pitch.power_spectrum`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_frames, 24)
+        Power in each band.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mel_spectrum(np.ones((2, 257))).shape
+    (2, 24)
+    """
+    banded = power[:, _MEL_BAND]
+    rising = np.add.reduceat(banded * _MEL_RISING, _MEL_STARTS, axis=-1)
+    falling = np.add.reduceat(banded * _MEL_FALLING, _MEL_STARTS, axis=-1)
+    return np.asarray(rising[:, :-1] + falling[:, 1:])
+
+
+def _flux(samples: Array) -> Array:
+    """Return the distance between the unit-norm magnitude spectra of the first and the second half of each frame."""
+    halves = np.fft.rfft(samples.reshape(-1, 2, HOP_LENGTH) * _HALF_WINDOW)
+    power = halves.real**2 + halves.imag**2
+    energy = np.add.reduce(power, axis=-1)
+    both = energy[:, 0] * energy[:, 1]
+    shared = np.add.reduce(np.sqrt(power[:, 0] * power[:, 1]), axis=-1)
+    cosine = np.where(both > 0.0, shared / np.sqrt(np.where(both > 0.0, both, 1.0)), 1.0)
+    return np.asarray(np.sqrt(np.maximum(2.0 - 2.0 * cosine, 0.0)))
+
+
+def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Describe each frame by itself.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (n_frames, 320)
+        Frames of 40 ms at 8 kHz, finite, in [-1, 1]. Never written to.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_frames, 29)
+        One column per `LLD_NAMES`, in the units of `LLD_UNITS`. `f0_hz`, `hnr_db`, `jitter_local` and `shimmer_local_db` are
+        NaN where the frame is unvoiced or holds too few periods, `f0_second_hz` where there is no second candidate; all
+        else is finite. A row is the same, bit for bit, whatever rows are beside it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tone = (0.5 * np.sin(2 * np.pi * 200 / 8000 * np.arange(320))).astype(np.float32)
+    >>> row = dict(zip(LLD_NAMES, lld(tone[None])[0].tolist(), strict=True))
+    >>> round(row["f0_hz"]), round(row["energy_dbfs"], 1)
+    (200, -9.0)
+    """
+    samples, power_before = normalise(frames)
+    power = power_spectrum(samples)
+    f0 = pitch(power)
+
+    negative = samples < 0.0
+    crossings = np.add.reduce(negative[:, 1:] != negative[:, :-1], axis=-1, dtype=np.intp)
+    total = np.add.reduce(power, axis=-1)
+    floored = np.maximum(power, _POWER_FLOOR)
+    spectrum_db = np.log(floored.astype(np.float32))
+    spectrum_db *= np.float32(10.0 / np.log(10.0))
+    low, high = np.add.reduce(floored[:, _LOW], axis=-1), np.add.reduce(floored[:, _HIGH], axis=-1)
+    telephone_db = spectrum_db[:, _TELEPHONE]
+    n_telephone = telephone_db.shape[1]
+    mel_db = 10.0 * np.log10(np.maximum(mel_spectrum(power), 1e-3 * _POWER_FLOOR))
+
+    row = np.empty((len(frames), len(LLD_NAMES)), np.float32)
+    floor = 10.0 ** (ENERGY_FLOOR_DBFS / 10.0)
+    row[:, 0] = 10.0 * np.log10(np.maximum(power_before, floor))
+    row[:, 1] = crossings * (SAMPLE_RATE_HZ / (FRAME_LENGTH - 1))
+    row[:, 2:6] = np.stack(f0[:2] + f0[2:], axis=-1)
+    row[:, 6:9] = np.nan
+    row[:, 9] = np.einsum("nf,f->n", spectrum_db[:, _LOW], _SLOPE_LOW)
+    row[:, 10] = np.einsum("nf,f->n", spectrum_db[:, _HIGH], _SLOPE_HIGH)
+    row[:, 11] = 10.0 * np.log10(high / low)
+    row[:, 12] = np.max(spectrum_db[:, _BELOW_2000], axis=-1) - np.max(spectrum_db[:, _ABOVE_2000], axis=-1)
+    row[:, 13] = np.einsum("nf,f->n", power, _FREQUENCY_HZ) / np.where(total > 0.0, total, 1.0)
+    row[:, 14] = np.add.reduce(telephone_db, axis=-1) / n_telephone - 10.0 * np.log10((low + high) / n_telephone)
+    row[:, 15] = _flux(samples)
+    row[:, 16] = np.max(spectrum_db, axis=-1) - 10.0 * np.log10(np.maximum(total / len(_FREQUENCY_HZ), _POWER_FLOOR))
+    row[:, 17:] = np.add.reduce(mel_db[:, None, :] * _DCT, axis=-1)
+
+    voiced = np.flatnonzero(~np.isnan(f0.f0_hz))
+    if len(voiced):
+        strength = f0.voicing[voiced]
+        row[voiced, 6] = 10.0 * np.log10(strength / (1.0 - strength))
+        quality = voice(samples[voiced], f0.f0_hz[voiced])
+        row[voiced, 7] = quality.jitter_local
+        row[voiced, 8] = quality.shimmer_local_db
+    return row

@@ -1,0 +1,201 @@
+"""F0 candidates and voicing of frames, by the autocorrelation method of Praat.
+
+The autocorrelation of the windowed frame divided by that of the window estimates the autocorrelation of the signal itself
+(Boersma 1993, eq. 9). It needs no energy at F0: harmonics alone put a peak at their common period, so a telephone line that
+cuts everything below 300 Hz leaves F0 where it was.
+
+References
+----------
+P. Boersma (1993): Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled
+sound. IFA Proceedings 17, 97-110.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_triage.audio import SAMPLE_RATE_HZ
+from emotion_triage.frames import FRAME_LENGTH
+
+__all__ = [
+    "F0_MAX_HZ",
+    "F0_MIN_HZ",
+    "N_FFT",
+    "VOICING_THRESHOLD",
+    "WINDOW",
+    "Normalised",
+    "Pitch",
+    "normalise",
+    "pitch",
+    "power_spectrum",
+]
+
+Array = NDArray[np.float64]
+
+F0_MIN_HZ = 60.0
+"""Lowest F0 looked for, in Hz: a frame of 40 ms holds 2.4 of its periods."""
+F0_MAX_HZ = 500.0
+"""Highest F0 looked for, in Hz: shouting women and children stay below."""
+N_FFT = 512
+"""Points of the Fourier transform: a frame and the longest lag fit without wrapping round."""
+VOICING_THRESHOLD = 0.45
+"""Strength in [0, 1] from which a frame is voiced (Praat's default)."""
+OCTAVE_COST = 0.01
+"""What a candidate loses for each octave it lies lower (Praat's default; Boersma 1993, eq. 26)."""
+SILENCE_POWER = 1e-20
+"""Mean square (-200 dBFS) up to which a frame is digital zero: far below the last bit of any codec."""
+
+WINDOW: Array = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH)
+"""Periodic Hann window, shape (320,)."""
+WINDOW.flags.writeable = False
+
+_LAG_MIN = int(SAMPLE_RATE_HZ / F0_MAX_HZ)
+_LAG_MAX = int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ))
+_LAGS = np.arange(_LAG_MIN, _LAG_MAX + 1, dtype=np.float64)
+_COST = OCTAVE_COST * np.log2(F0_MIN_HZ * _LAGS / SAMPLE_RATE_HZ)
+_WINDOW_ACF = np.fft.irfft(np.abs(np.fft.rfft(WINDOW, N_FFT)) ** 2, N_FFT)[_LAG_MIN - 1 : _LAG_MAX + 2]
+_CORRECTION = np.sum(WINDOW**2) / _WINDOW_ACF
+_STRENGTH_MAX = 1.0 - 1e-6
+
+
+class Normalised(NamedTuple):
+    """Frames without DC and at unit power, and the power that they had.
+
+    Attributes
+    ----------
+    samples : ndarray of float64, shape (n_frames, 320)
+        RMS 1; 0 where the frame is digital zero.
+    power : ndarray of float64, shape (n_frames,)
+        Mean square before, DC removed; 0 where the frame is digital zero.
+    """
+
+    samples: Array
+    power: Array
+
+
+class Pitch(NamedTuple):
+    """The two best F0 candidates of each frame, best first.
+
+    Attributes
+    ----------
+    f0_hz, f0_second_hz : ndarray of float64, shape (n_frames,)
+        F0 in Hz, 60 to 500; `f0_hz` is NaN where the frame is unvoiced, `f0_second_hz` where there is no second candidate.
+    voicing, voicing_second : ndarray of float64, shape (n_frames,)
+        Height of the corrected autocorrelation peak, 0 to 1; 0 where there is no such peak.
+    """
+
+    f0_hz: Array
+    f0_second_hz: Array
+    voicing: Array
+    voicing_second: Array
+
+
+def normalise(frames: NDArray[np.float32]) -> Normalised:
+    """Remove the DC of each frame and bring it to unit power, so that nothing downstream depends on gain.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (n_frames, 320)
+        Frames at 8 kHz.
+
+    Returns
+    -------
+    Normalised
+        The frames and their power.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> quiet = normalise(np.full((1, 320), 0.25, np.float32))
+    >>> float(quiet.power[0]), float(abs(quiet.samples).max())
+    (0.0, 0.0)
+    """
+    samples = frames.astype(np.float64, order="C")
+    mean = np.add.reduce(samples, axis=-1, keepdims=True) / FRAME_LENGTH
+    samples -= mean
+    mean = mean[:, 0]
+    power = np.add.reduce(samples * samples, axis=-1) / FRAME_LENGTH
+    audible = power > SILENCE_POWER * (1.0 + mean * mean)
+    power = np.where(audible, power, 0.0)
+    scale = np.where(audible, 1.0 / np.sqrt(np.where(audible, power, 1.0)), 0.0)
+    samples *= scale[:, None]
+    return Normalised(samples, power)
+
+
+def power_spectrum(samples: Array) -> Array:
+    """Return the power spectrum of the Hann-windowed frames.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape (n_frames, 320)
+        Frames at 8 kHz.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_frames, 257)
+        Squared magnitudes at 0, 15.625, ... 4000 Hz.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(320))[None]
+    >>> int(power_spectrum(tone).argmax()) * 15.625
+    1000.0
+    """
+    spectrum = np.fft.rfft(samples * WINDOW, N_FFT)
+    real, imag = spectrum.real, spectrum.imag
+    return np.asarray(real * real + imag * imag)
+
+
+def pitch(power: Array) -> Pitch:
+    """Find the two strongest F0 candidates from 60 to 500 Hz.
+
+    Peaks of the window-corrected autocorrelation, refined by a parabola, compete with a small octave cost for the lower
+    ones (Boersma 1993, section 4). No path through time is sought here: rows are stateless.
+
+    Parameters
+    ----------
+    power : ndarray of float64, shape (n_frames, 257)
+        Power spectra, from `power_spectrum`.
+
+    Returns
+    -------
+    Pitch
+        Candidates and their strengths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.arange(320) / 8000
+    >>> no_fundamental = sum(np.cos(2 * np.pi * 150 * k * t) for k in (3, 4, 5, 6, 7))[None]
+    >>> float(pitch(power_spectrum(no_fundamental)).f0_hz[0].round())
+    150.0
+    """
+    acf = np.fft.irfft(power, N_FFT)
+    energy = acf[:, 0].copy()
+    inverse = 1.0 / np.where(energy > 0.0, energy, 1.0)
+    r = acf[:, _LAG_MIN - 1 : _LAG_MAX + 2] * _CORRECTION
+    r *= inverse[:, None]
+    left, centre, right = r[:, :-2], r[:, 1:-1], r[:, 2:]
+    slope = right - left
+    curvature = 2.0 * centre - left - right
+    is_peak = (centre > left) & (centre >= right) & (centre > 0.0)
+    np.maximum(curvature, 1e-12, out=curvature)
+    shift = slope / curvature
+    height = centre + 0.125 * slope * shift
+    score = np.where(is_peak, height - _COST, -np.inf)
+    rows = np.arange(len(r))
+    found = []
+    for _ in range(2):
+        best = score.argmax(axis=-1)
+        exists = score[rows, best] > -np.inf
+        score[rows, best] = -np.inf
+        lag = _LAGS[best] + 0.5 * shift[rows, best]
+        f0_hz = np.minimum(np.maximum(SAMPLE_RATE_HZ / lag, F0_MIN_HZ), F0_MAX_HZ)
+        strength = np.where(exists, np.minimum(height[rows, best], _STRENGTH_MAX), 0.0)
+        found.append((np.where(exists, f0_hz, np.nan), strength))
+    (first, voicing), (second, voicing_second) = found
+    return Pitch(np.where(voicing >= VOICING_THRESHOLD, first, np.nan), second, voicing, voicing_second)
