@@ -59,6 +59,7 @@ def test_the_order_line_names_every_room() -> None:
 def test_imports_point_one_way(file: Path) -> None:
     """A room imports only rooms to its left, and never the front door, which names them all."""
     rank, room = rank_of_room(), room_of(file)
+    assert room in rank, f"{room} has no place in the order line of ARCHITECTURE.md"
     left = {other for other in rank if rank[other] < rank[room]} | {room, "__version__"}
     wrong = imported_rooms(file) - left
     assert not wrong, f"{file.name} imports {sorted(wrong)}, which are not to the left of {room}"
