@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AudioError",
     "MissingExtraError",
     "ModelError",
     "PolicyError",
+    "PushError",
     "StreamError",
     "TriageError",
 ]
@@ -34,3 +37,26 @@ class PolicyError(TriageError, ValueError):
 
 class MissingExtraError(TriageError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
+
+
+class PushError(TriageError, ValueError):
+    """Some chunks of a tick could not be used; every other chunk of it was scored.
+
+    Attributes
+    ----------
+    events : list of list
+        What `push_many` would have returned; empty for the chunks that failed.
+    errors : dict of int to TriageError
+        What was wrong, by the position of the chunk.
+    """
+
+    def __init__(self, events: list[list[Any]], errors: dict[int, TriageError]) -> None:
+        at, first = next(iter(errors.items()))
+        super().__init__(
+            f"{len(errors)} of {len(events)} chunks could not be used, the first at {at}: {first}"
+        )
+        self.events = events
+        self.errors = errors
+
+    def __reduce__(self) -> tuple[type[PushError], tuple[list[list[Any]], dict[int, TriageError]]]:
+        return type(self), (self.events, self.errors)

@@ -1,0 +1,300 @@
+"""Statistics of the LLD rows over a window of speech, and their change against the caller's baseline.
+
+The choice follows GeMAPS (Eyben et al. 2016, doi:10.1109/TAFFC.2015.2457417) within the telephone band: means and
+coefficients of variation of few descriptors carry over to unseen corpora better than thousands. Absolute level is not
+among the features, since a telephone's gain says nothing; its change against the caller's own baseline is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_triage.frames import HOP_S
+from emotion_triage.lld import LLD_NAMES
+from emotion_triage.vad import SpeechFrames, quantiles, speech_frames
+
+__all__ = [
+    "CHANGE_NAMES",
+    "DRIVER_GROUPS",
+    "FEATURE_NAMES",
+    "HEADLINES",
+    "STATISTIC_NAMES",
+    "Baseline",
+    "Windows",
+    "features",
+    "functionals",
+    "population",
+]
+
+_COLUMN = {name: i for i, name in enumerate(LLD_NAMES)}
+F0_REFERENCE_HZ = 27.5
+"""0 semitones, as in GeMAPS."""
+
+_VOICED = ("voicing", "hnr_db", "jitter_local", "shimmer_local_db")
+_VOICED += ("slope_300_1000_db_per_khz", "slope_1000_3400_db_per_khz", "band_balance_db", "peak_balance_db")
+_SPEECH = ("zero_crossing_rate_hz", "centroid_hz", "flatness_db", "spectral_flux")
+_SPEECH += tuple(name for name in LLD_NAMES if name.startswith("mfcc_"))
+
+STATISTIC_NAMES: tuple[str, ...] = (
+    "level_dbfs",
+    "level_std_db",
+    "level_range_db",
+    "level_delta_db",
+    "f0_mean_semitone",
+    "f0_std_semitone",
+    "f0_p20_semitone",
+    "f0_p50_semitone",
+    "f0_p80_semitone",
+    "f0_range_semitone",
+    "f0_rise_semitone_per_s",
+    "f0_fall_semitone_per_s",
+    *(f"{name}_{statistic}" for name in _VOICED for statistic in ("mean", "std")),
+    *(f"{name}_{statistic}" for name in _SPEECH for statistic in ("mean", "std")),
+    "syllable_rate_hz",
+    "voiced_ratio",
+    "voiced_runs_hz",
+    "pause_ratio",
+)
+"""What a window is measured by; units in the names, ratios 0 to 1."""
+
+_AT = {name: i for i, name in enumerate(STATISTIC_NAMES)}
+
+CHANGE_NAMES: tuple[str, ...] = (
+    "level_dbfs",
+    "f0_mean_semitone",
+    "f0_range_semitone",
+    "band_balance_db_mean",
+    "hnr_db_mean",
+    "syllable_rate_hz",
+)
+"""Statistics whose difference to the caller's baseline is a feature of its own."""
+
+_ABSOLUTE = tuple(name for name in STATISTIC_NAMES if name != "level_dbfs")
+_ABSOLUTE_AT = np.array([_AT[name] for name in _ABSOLUTE])
+_CHANGE_AT = np.array([_AT[name] for name in CHANGE_NAMES])
+
+FEATURE_NAMES: tuple[str, ...] = (*_ABSOLUTE, *(f"{name}_change" for name in CHANGE_NAMES))
+"""The classifier's input, in order."""
+
+
+def _group(*prefixes: str) -> NDArray[np.intp]:
+    return np.array([i for i, name in enumerate(FEATURE_NAMES) if name.startswith(prefixes)], np.intp)
+
+
+DRIVER_GROUPS: dict[str, NDArray[np.intp]] = {
+    "loudness": _group("level_"),
+    "f0": _group("f0_mean", "f0_p20", "f0_p50", "f0_p80"),
+    "intonation": _group("f0_std", "f0_range", "f0_rise", "f0_fall"),
+    "rate": _group("syllable_rate", "voiced_runs", "spectral_flux"),
+    "pauses": _group("pause_ratio", "voiced_ratio"),
+    "effort": _group("slope_", "band_balance", "peak_balance", "centroid", "mfcc_", "zero_crossing"),
+    "voice_quality": _group("voicing", "hnr", "jitter", "shimmer", "flatness"),
+}
+"""Features by the name a supervisor knows; every feature is in exactly one group."""
+
+HEADLINES: dict[str, tuple[int, str]] = {
+    "loudness": (_AT["level_dbfs"], "dB"),
+    "f0": (_AT["f0_mean_semitone"], "%"),
+    "intonation": (_AT["f0_range_semitone"], "st"),
+    "rate": (_AT["syllable_rate_hz"], "%"),
+    "pauses": (_AT["pause_ratio"], "pt"),
+    "effort": (_AT["band_balance_db_mean"], "dB"),
+    "voice_quality": (_AT["hnr_db_mean"], "dB"),
+}
+"""The statistic that stands for a group in words, and the unit its change is told in."""
+
+
+class Windows(NamedTuple):
+    """What `functionals` measured.
+
+    Attributes
+    ----------
+    statistics : ndarray of float32, shape (n_windows, n_statistics)
+        In the order of `STATISTIC_NAMES`; finite.
+    speech : ndarray of bool, shape (n_windows, n_frames)
+        The frames that are speech.
+    speech_s, lost_s : ndarray of float64, shape (n_windows,)
+        Speech and lost audio in each window, in seconds.
+    """
+
+    statistics: NDArray[np.float32]
+    speech: NDArray[np.bool_]
+    speech_s: NDArray[np.float64]
+    lost_s: NDArray[np.float64]
+
+
+def _moments(
+    values: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation along the last axis over the masked frames whose value is a number; 0 without any."""
+    use = mask & np.isfinite(values)
+    x = np.where(use, values, np.float32(0.0)).astype(np.float64)
+    count = np.maximum(use.sum(axis=-1), 1)
+    mean = x.sum(axis=-1) / count
+    deviation = np.where(use, x - mean[..., None], 0.0)
+    return mean, np.sqrt((deviation * deviation).sum(axis=-1) / count)
+
+
+def _interleave(pairs: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.stack(pairs, axis=-1).reshape(len(pairs[0]), -1)
+
+
+def functionals(windows: NDArray[np.float32]) -> Windows:
+    """Measure windows of rows.
+
+    Parameters
+    ----------
+    windows : ndarray of float32, shape (n_windows, n_lld, n_frames)
+        Rows of `emotion_triage.lld.lld`, transposed; a frame that was never heard is NaN throughout.
+
+    Returns
+    -------
+    Windows
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> silence = np.full((1, len(LLD_NAMES), 150), np.nan, np.float32)
+    >>> measured = functionals(silence)
+    >>> measured.statistics.shape == (1, len(STATISTIC_NAMES)), measured.speech_s.tolist(), measured.lost_s.tolist()
+    (True, [0.0], [3.0])
+    """
+    frames = speech_frames(windows)
+    columns = [_level(windows, frames), _f0(frames)]
+    for names, mask in ((_VOICED, frames.voiced), (_SPEECH, frames.speech)):
+        values = windows[:, [_COLUMN[name] for name in names]]
+        columns.append(_interleave(_moments(values, mask[:, None, :])))
+    columns.append(_rhythm(frames))
+    return Windows(
+        statistics=np.concatenate(columns, axis=-1).astype(np.float32),
+        speech=frames.speech,
+        speech_s=frames.speech.sum(axis=-1) * HOP_S,
+        lost_s=frames.lost.sum(axis=-1) * HOP_S,
+    )
+
+
+def _level(windows: NDArray[np.float32], frames: SpeechFrames) -> NDArray[np.float64]:
+    energy = windows[:, _COLUMN["energy_dbfs"]]
+    mean, std = _moments(energy, frames.voiced)
+    low_high = quantiles(energy, frames.voiced, (0.2, 0.8))
+    delta, _ = _moments(np.abs(np.diff(energy, axis=-1)), frames.speech[:, 1:] & frames.speech[:, :-1])
+    return np.stack((mean, std, low_high[:, 1] - low_high[:, 0], delta), axis=-1)
+
+
+def _f0(frames: SpeechFrames) -> NDArray[np.float64]:
+    hz = np.where(frames.voiced, frames.f0_hz, np.float32(F0_REFERENCE_HZ))
+    semitones = np.float32(12.0) * np.log2(hz / np.float32(F0_REFERENCE_HZ))
+    mean, std = _moments(semitones, frames.voiced)
+    p20, p50, p80 = np.split(quantiles(semitones, frames.voiced, (0.2, 0.5, 0.8)), 3, axis=-1)
+    slope = np.diff(semitones, axis=-1) / np.float32(HOP_S)
+    # steps of more than 3 semitones in 20 ms are tracking errors or new phrases, not intonation
+    together = frames.voiced[:, 1:] & frames.voiced[:, :-1] & (np.abs(slope) * HOP_S < 3.0)
+    rise, _ = _moments(slope, together & (slope > 0))
+    fall, _ = _moments(slope, together & (slope < 0))
+    return np.stack((mean, std, p20[:, 0], p50[:, 0], p80[:, 0], p80[:, 0] - p20[:, 0], rise, fall), axis=-1)
+
+
+def _rhythm(frames: SpeechFrames) -> NDArray[np.float64]:
+    speech_s = np.maximum(frames.speech.sum(axis=-1), 1) * HOP_S
+    starts = (frames.voiced[:, 1:] & ~frames.voiced[:, :-1]).sum(axis=-1)
+    # pauses are counted from the first to the last speech frame: how long the caller waited before is not his rhythm
+    order = np.arange(frames.speech.shape[-1])
+    first = np.where(frames.speech, order, order[-1]).min(axis=-1)
+    last = np.where(frames.speech, order, 0).max(axis=-1)
+    span = np.maximum(last - first + 1, 1)
+    return np.stack(
+        (
+            frames.nuclei.sum(axis=-1) / speech_s,
+            frames.voiced.sum(axis=-1) * HOP_S / speech_s,
+            starts / speech_s,
+            1.0 - np.minimum(frames.speech.sum(axis=-1) / span, 1.0),
+        ),
+        axis=-1,
+    )
+
+
+def features(statistics: NDArray[np.float32], baseline: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Return the classifier's input for one window.
+
+    Parameters
+    ----------
+    statistics : ndarray of float32, shape (..., n_statistics)
+    baseline : ndarray of float32, shape (n_statistics,) or broadcastable, or None
+        The caller's own mean statistics; None before he has a baseline: then every change is 0.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., n_features)
+        In the order of `FEATURE_NAMES`.
+    """
+    absolute = statistics[..., _ABSOLUTE_AT]
+    now = statistics[..., _CHANGE_AT]
+    change = np.zeros_like(now) if baseline is None else now - baseline[..., _CHANGE_AT]
+    return np.concatenate((absolute, change), axis=-1)
+
+
+def population(feature_mean: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the training speech's mean statistics, NaN where no absolute feature tells one (the level).
+
+    Parameters
+    ----------
+    feature_mean : ndarray of float32, shape (n_features,)
+        From the model's contract.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_statistics,)
+    """
+    statistics = np.full(len(STATISTIC_NAMES), np.nan, np.float32)
+    statistics[_ABSOLUTE_AT] = feature_mean[: len(_ABSOLUTE_AT)]
+    return statistics
+
+
+class Baseline:
+    """The caller's own reference: mean statistics and log-odds of anger over his first seconds of speech.
+
+    It fills up once and then stays: a baseline that went on following the caller would follow him into his anger.
+
+    Examples
+    --------
+    >>> baseline = Baseline(full_s=1.0)
+    >>> baseline.add(np.ones(len(STATISTIC_NAMES), np.float32), log_odds=-2.0, speech_s=0.5)
+    >>> baseline.statistics is None
+    True
+    >>> baseline.add(np.ones(len(STATISTIC_NAMES), np.float32), log_odds=-1.0, speech_s=0.5)
+    >>> baseline.log_odds
+    -1.5
+    """
+
+    __slots__ = ("_log_odds", "_speech_s", "_sum", "full_s")
+
+    def __init__(self, full_s: float) -> None:
+        self.full_s = full_s
+        self._speech_s = 0.0
+        self._log_odds = 0.0
+        self._sum = np.zeros(len(STATISTIC_NAMES))
+
+    def add(self, statistics: NDArray[np.float32], log_odds: float, speech_s: float) -> None:
+        """Count a window, weighted by the speech it brought; ignored once the baseline is full."""
+        if not self.full:
+            self._sum += statistics * speech_s
+            self._log_odds += log_odds * speech_s
+            self._speech_s += speech_s
+
+    @property
+    def full(self) -> bool:
+        """Whether enough speech has been heard."""
+        return self._speech_s >= self.full_s
+
+    @property
+    def statistics(self) -> NDArray[np.float32] | None:
+        """Mean statistics, float32 of shape (n_statistics,); None until the baseline is full."""
+        return (self._sum / self._speech_s).astype(np.float32) if self.full else None
+
+    @property
+    def log_odds(self) -> float | None:
+        """Mean log-odds of anger; None until the baseline is full."""
+        return self._log_odds / self._speech_s if self.full else None

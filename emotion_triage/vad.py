@@ -1,0 +1,180 @@
+"""Speech or not, octave-jump repair, syllable nuclei: what one window of rows tells about its frames.
+
+A window is the last 3 s of the caller's rows, looked at every 0.5 s. Everything here is a pure function of the window,
+so that it is causal, needs no state of its own, and many windows of many calls are one pass of array code.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from emotion_triage.lld import LLD_NAMES
+
+__all__ = ["STEP_FRAMES", "WINDOW_FRAMES", "SpeechFrames", "quantiles", "repair_octaves", "speech_frames"]
+
+WINDOW_FRAMES = 150
+"""Rows in a window: 3 s, the shortest span over which prosodic statistics settle (Schuller & Batliner 2013)."""
+STEP_FRAMES = 25
+"""Rows between two windows: 0.5 s."""
+
+MIN_ENERGY_DBFS = -60.0
+"""Softer frames are line noise: G.711's own quantisation noise lies near -70 dBFS."""
+DYNAMICS_DB = 25.0
+"""Speech this far below the window's loudest frames is not the caller but what is behind him."""
+MIN_RANGE_DB = 9.0
+"""Energy of speech swings by more between syllables and gaps; hum, tones and comfort noise stay within it."""
+ABOVE_FLOOR_DB = 5.0
+"""A speech frame stands out from the window's softest frames by this much."""
+VOICED_REACH_FRAMES = 8
+"""Consonants belong to a voiced stretch within 160 ms."""
+MIN_VOICED_RUN_FRAMES = 3
+"""A voiced stretch of speech lasts at least 60 ms (3 frames)."""
+MIN_F0_SPREAD_ST = 0.25
+"""A voice is never steadier over a second than this standard deviation in semitones; DTMF and hum are."""
+OCTAVE_JUMP = 0.6
+"""Octaves from the window's median F0 beyond which a candidate is suspected of an octave error."""
+NUCLEUS_REACH_FRAMES = 3
+NUCLEUS_DIP_REACH_FRAMES = 8
+NUCLEUS_DIP_DB = 2.0
+"""A nucleus is a voiced energy peak with a dip of 2 dB on both sides (de Jong & Wempe 2009)."""
+
+_COLUMN = {name: i for i, name in enumerate(LLD_NAMES)}
+Mask = NDArray[np.bool_]
+
+
+class SpeechFrames(NamedTuple):
+    """What is known of each frame of each window; every array has the shape ``(n_windows, 150)``.
+
+    Attributes
+    ----------
+    f0_hz : ndarray of float32
+        F0 after octave-jump repair, NaN where the frame is not voiced speech.
+    speech, voiced, nuclei, lost : ndarray of bool
+        Speech; voiced speech; syllable nuclei; frames that were never heard.
+    """
+
+    f0_hz: NDArray[np.float32]
+    speech: Mask
+    voiced: Mask
+    nuclei: Mask
+    lost: Mask
+
+
+def quantiles(values: NDArray[np.float32], mask: Mask, ranks: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return quantiles of the masked values along the last axis, by nearest rank; 0 where nothing is masked in.
+
+    Examples
+    --------
+    >>> values = np.array([[5.0, 1.0, 3.0, 9.0]], np.float32)
+    >>> quantiles(values, values < 9, (0.0, 0.5, 1.0)).tolist()
+    [[1.0, 3.0, 5.0]]
+    """
+    ordered = np.sort(np.where(mask, values, np.float32(np.inf)), axis=-1)
+    last = np.maximum(mask.sum(axis=-1, keepdims=True) - 1, 0)
+    at = np.rint(last * np.asarray(ranks)).astype(np.intp)
+    picked = np.take_along_axis(ordered, at, axis=-1)
+    return np.where(np.isfinite(picked), picked, np.float32(0.0))
+
+
+def _within(mask: Mask, reach: int) -> Mask:
+    """Frames no further than `reach` frames from a masked one."""
+    padded = np.pad(mask, ((0, 0), (reach, reach)))
+    return sliding_window_view(padded, 2 * reach + 1, axis=-1).any(axis=-1)
+
+
+def _runs(mask: Mask, length: int) -> Mask:
+    """Frames that belong to a run of at least `length` masked frames."""
+    starts = sliding_window_view(mask, length, axis=-1).all(axis=-1)
+    padded = np.pad(starts, ((0, 0), (length - 1, length - 1)))
+    return sliding_window_view(padded, length, axis=-1).any(axis=-1)
+
+
+def repair_octaves(f0_hz: NDArray[np.float32], second_hz: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take a frame's second F0 candidate where the first jumps by an octave from the window's median.
+
+    Parameters
+    ----------
+    f0_hz, second_hz : ndarray of float32, shape (n_windows, n_frames)
+        First and second candidates in Hz; NaN where there is none.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_windows, n_frames)
+        F0 in Hz; NaN where `f0_hz` is.
+
+    Examples
+    --------
+    >>> f0 = np.array([[200, 205, 102, 210]], np.float32)
+    >>> second = np.array([[100, np.nan, 204, 105]], np.float32)
+    >>> repair_octaves(f0, second).tolist()
+    [[200.0, 205.0, 204.0, 210.0]]
+    """
+    voiced = np.isfinite(f0_hz)
+    median = np.maximum(quantiles(f0_hz, voiced, (0.5,)), np.float32(1.0))
+    first = np.abs(np.log2(np.where(voiced, f0_hz, median) / median))
+    second = np.abs(np.log2(np.where(np.isfinite(second_hz), second_hz, np.float32(1e-3)) / median))
+    return np.where(voiced & (first > OCTAVE_JUMP) & (second < first), second_hz, f0_hz)
+
+
+def _nuclei(energy_dbfs: NDArray[np.float32], voiced: Mask) -> Mask:
+    near, far = NUCLEUS_REACH_FRAMES, NUCLEUS_DIP_REACH_FRAMES
+    smooth = np.pad(energy_dbfs, ((0, 0), (1, 1)), mode="edge")
+    smooth = (smooth[:, :-2] + smooth[:, 1:-1] + smooth[:, 2:]) / np.float32(3.0)
+    padded = np.pad(smooth, ((0, 0), (far, far)), mode="edge")
+    around = sliding_window_view(padded, 2 * far + 1, axis=-1)
+    # the first of equal maxima counts, so that a plateau is one nucleus
+    peak = (smooth > around[..., far - near : far].max(axis=-1)) & (
+        smooth >= around[..., far + 1 : far + near + 1].max(axis=-1)
+    )
+    dip = np.maximum(around[..., :far].min(axis=-1), around[..., far + 1 :].min(axis=-1))
+    return voiced & peak & (smooth - dip >= NUCLEUS_DIP_DB)
+
+
+def speech_frames(windows: NDArray[np.float32]) -> SpeechFrames:
+    """Tell speech from silence, noise, hum and tones, frame by frame.
+
+    Speech is what stands out from the window's floor, comes in voiced stretches of at least 60 ms with the consonants
+    around them, and moves in level and in F0; a stationary or monotone window has none.
+
+    Parameters
+    ----------
+    windows : ndarray of float32, shape (n_windows, n_lld, n_frames)
+        Rows of `lld`, transposed; a frame that was never heard is NaN throughout.
+
+    Returns
+    -------
+    SpeechFrames
+    """
+    energy = windows[:, _COLUMN["energy_dbfs"]]
+    lost = np.isnan(energy)
+    heard = ~lost & (energy > MIN_ENERGY_DBFS - 40.0)
+    floor, peak = np.split(quantiles(energy, heard, (0.05, 0.95)), 2, axis=-1)
+    energy = np.where(lost, np.float32(MIN_ENERGY_DBFS - 60.0), energy)
+    floor = np.minimum(floor, peak - np.float32(MIN_RANGE_DB - ABOVE_FLOOR_DB))
+    loud = (energy > MIN_ENERGY_DBFS) & (energy > floor + ABOVE_FLOOR_DB) & (energy > peak - DYNAMICS_DB)
+
+    f0_hz = repair_octaves(windows[:, _COLUMN["f0_hz"]], windows[:, _COLUMN["f0_second_hz"]])
+    voiced = _runs(loud & np.isfinite(f0_hz), MIN_VOICED_RUN_FRAMES)
+    speech = loud & _within(voiced, VOICED_REACH_FRAMES)
+
+    total_range = peak[:, 0] - quantiles(energy, heard, (0.05,))[:, 0]
+    count = np.maximum(voiced.sum(axis=-1), 1)
+    semitones = np.where(
+        voiced, np.float32(12.0) * np.log2(np.where(voiced, f0_hz, np.float32(1.0))), np.float32(0.0)
+    )
+    mean = semitones.sum(axis=-1) / count
+    variance = np.where(voiced, (semitones - mean[:, None]) ** 2, 0.0).sum(axis=-1) / count
+    moves = (total_range >= MIN_RANGE_DB) & (variance >= MIN_F0_SPREAD_ST**2)
+    speech &= moves[:, None]
+    voiced &= moves[:, None]
+    return SpeechFrames(
+        f0_hz=np.where(voiced, f0_hz, np.float32(np.nan)),
+        speech=speech,
+        voiced=voiced,
+        nuclei=_nuclei(energy, voiced),
+        lost=lost,
+    )
