@@ -154,11 +154,11 @@ def drums(duration_s: float, *, seed: int) -> NDArray[np.float32]:
     half_beat_s = 30 / float(draw.uniform(90, 130))
     out = np.zeros(round(duration_s * SAMPLE_RATE_HZ))
     hit_s = _time_s(0.2)
-    kick = 2 * np.sin(2 * np.pi * (60 * hit_s + 6 * (1 - np.exp(-hit_s / 0.02)))) * np.exp(-hit_s / 0.06)
+    kick = np.sin(2 * np.pi * (60 * hit_s + 6 * (1 - np.exp(-hit_s / 0.02)))) * np.exp(-hit_s / 0.06)
     for index in range(int(duration_s / half_beat_s) + 1):
         noise = draw.standard_normal(len(hit_s))
         hit = 0.3 * noise * np.exp(-hit_s / 0.015)
         hit += (kick, 0.0, noise * np.exp(-hit_s / 0.05), 0.0)[index % 4]
         start = round(index * half_beat_s * SAMPLE_RATE_HZ)
         out[start : start + len(hit)] += hit[: max(0, len(out) - start)]
-    return at_level(telephone_band(out), -22.0).astype(np.float32)
+    return at_level(telephone_band(np.tanh(out)), -22.0).astype(np.float32)

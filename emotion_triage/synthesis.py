@@ -127,7 +127,7 @@ def _utterance(draw: np.random.Generator, mood: _Mood, duration_s: float) -> lis
     """Phrases with declination, accents, final lengthening and pauses, longer than asked."""
     rest = _Segment(0.15, 0.0, 0.0, 0.0, 500.0, 1500.0, 2500.0, 0.0)
     segments = [rest]
-    while sum(segment.duration_s for segment in segments) <= duration_s:
+    while len(segments) == 1 or sum(segment.duration_s for segment in segments) <= duration_s:
         n_syllables = int(draw.integers(5, 13))
         accented = draw.random(n_syllables) < 0.35
         accented[draw.integers(n_syllables)] = True
@@ -263,8 +263,8 @@ def synthetic_speech(
     hiss = noisy[:, None] * np.exp(-(((bins_hz[None, :] - table[:, 2:3]) / 900) ** 2))
     sound += 0.5 * voiced_rms * _shaped_noise(draw, breath) + 4 * voiced_rms * _shaped_noise(draw, hiss)
 
-    sound = telephone_band(sound[:n_samples])
-    speaking = np.repeat(voiced + noisy > 0.01, _CONTROL_LENGTH)[:n_samples]
-    sound *= 10 ** (manner.level_dbfs / 20) / np.sqrt(np.mean(sound[speaking] ** 2) + 1e-20)
-    sound += at_level(telephone_band(draw.standard_normal(n_samples)), _LINE_NOISE_DBFS)
-    return np.clip(sound, -1.0, 1.0).astype(np.float32)
+    sound = telephone_band(sound)
+    speaking = np.repeat(voiced + noisy > 0.01, _CONTROL_LENGTH)
+    sound *= 10 ** (manner.level_dbfs / 20) / np.sqrt(np.mean(sound[speaking] ** 2))
+    sound += at_level(telephone_band(draw.standard_normal(len(sound))), _LINE_NOISE_DBFS)
+    return np.clip(sound[:n_samples], -1.0, 1.0).astype(np.float32)
