@@ -37,9 +37,7 @@ _ALAW_LEVELS = _alaw_levels()
 def _codes(data: Codes) -> npt.NDArray[np.uint8]:
     codes = data if isinstance(data, np.ndarray) else np.frombuffer(bytes(data), np.uint8)
     if codes.dtype != np.uint8:
-        raise AudioError(
-            f"G.711: got an array of {codes.dtype}, expected bytes or uint8; push the codes as they came"
-        )
+        raise AudioError(f"G.711: got an array of {codes.dtype}, expected bytes or uint8; push the codes as they came")
     return codes
 
 

@@ -155,9 +155,7 @@ def open_recording(
         with _opened(name) as file:
             n_frames, rate, channels = file.frames, file.samplerate, file.channels
         if not n_frames:
-            raise AudioError(
-                "got a header without samples, expected audio; check that the recorder ended well"
-            )
+            raise AudioError("got a header without samples, expected audio; check that the recorder ended well")
         AudioStream("float32", rate)  # its rules on rates are the rules here
         _check_channel(caller_channel, channels, spans_given=caller_spans is not None)
         spans = None if caller_spans is None else _checked_spans(caller_spans, n_frames / rate)
@@ -198,9 +196,7 @@ def _check_channel(caller_channel: str | None, channels: int, *, spans_given: bo
         )
 
 
-def _checked_spans(
-    spans: Sequence[tuple[float, float]], duration_s: float
-) -> tuple[tuple[float, float], ...]:
+def _checked_spans(spans: Sequence[tuple[float, float]], duration_s: float) -> tuple[tuple[float, float], ...]:
     previous_end_s = 0.0
     for number, (start_s, end_s) in enumerate(spans):
         where = f"caller span {number}: got {start_s:g} to {end_s:g} s"
@@ -240,9 +236,7 @@ def _opened(path: str) -> Iterator[soundfile.SoundFile]:
     except PermissionError:
         raise AudioError("got no permission to read it, expected a readable file; change its mode") from None
     except OSError as error:
-        raise AudioError(
-            f"got {error.strerror or error}, expected a readable file; check the disk"
-        ) from error
+        raise AudioError(f"got {error.strerror or error}, expected a readable file; check the disk") from error
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"got what cannot be decoded ({error.error_string.rstrip('.')}), expected {_FORMATS}; check that "

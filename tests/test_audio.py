@@ -31,9 +31,7 @@ def noise(n: int, seed: int = 0) -> np.ndarray:
 
 
 def tone(frequency_hz: float, rate_hz: int, duration_s: float = 1.0) -> np.ndarray:
-    return np.sin(2 * np.pi * frequency_hz * np.arange(int(rate_hz * duration_s)) / rate_hz).astype(
-        np.float32
-    )
+    return np.sin(2 * np.pi * frequency_hz * np.arange(int(rate_hz * duration_s)) / rate_hz).astype(np.float32)
 
 
 def whole(stream: AudioStream, audio: np.ndarray | bytes) -> np.ndarray:
@@ -377,9 +375,7 @@ def test_bad_floats_are_refused_and_leave_no_trace(rate_hz: int, bad: float, mes
     with pytest.raises(AudioError, match=message):
         stream.push(broken)
     rest = np.concatenate((stream.push(audio[1000:]), stream.flush()))
-    np.testing.assert_array_equal(
-        np.concatenate((first, rest)), whole(AudioStream("float32", rate_hz), audio)
-    )
+    np.testing.assert_array_equal(np.concatenate((first, rest)), whole(AudioStream("float32", rate_hz), audio))
 
 
 def test_clipped_floats_are_taken() -> None:

@@ -125,9 +125,7 @@ def test_a_header_alone(tmp_path: Path) -> None:
 def test_data_shorter_than_the_header_says(tmp_path: Path) -> None:
     """What is there of a WAV cut within its samples is read."""
     path = tmp_path / "cut.wav"
-    whole = (
-        read(open_recording(tmp_path / "whole.wav", caller_channel="mono")) if wav_bytes(tmp_path) else None
-    )
+    whole = read(open_recording(tmp_path / "whole.wav", caller_channel="mono")) if wav_bytes(tmp_path) else None
     path.write_bytes(wav_bytes(tmp_path)[: 44 + 2 * 3000 + 1])
     np.testing.assert_array_equal(read(open_recording(path, caller_channel="mono")), whole[:3000])
 

@@ -139,15 +139,17 @@ def test_spans_of_a_stereo_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(samples, right[2000:4000])
 
 
-def test_the_other_side_does_not_leak_into_a_span(tmp_path: Path) -> None:
-    """A span beside loud speech of the agent is resampled as if there were silence around it."""
-    rate_hz = 16000
-    audio = np.ones(3 * rate_hz, np.float32)
-    audio[rate_hz : 2 * rate_hz] = 0
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000])
+def test_the_other_side_does_not_leak_into_a_span(tmp_path: Path, rate_hz: int) -> None:
+    """A silent span amid loud speech of the agent is silent to its last sample, at any rate."""
+    start, end = 8001, 15999
+    time = np.arange(3 * rate_hz) * 8000 / rate_hz
     path = tmp_path / "both.wav"
-    soundfile.write(path, audio, rate_hz, subtype="FLOAT")
-    line = read(open_recording(path, caller_channel=None, caller_spans=[(1.0, 2.0)]))
-    assert not line[8000:16000].any()
+    soundfile.write(path, np.where((time >= start) & (time < end), 0.0, 1.0), rate_hz, subtype="FLOAT")
+    recording = open_recording(path, caller_channel=None, caller_spans=[(start / 8000, end / 8000)])
+    samples = read(recording)[start:]
+    assert samples.size >= end - start - 1
+    assert not samples.any()
 
 
 def test_spans_that_touch_are_one(tmp_path: Path) -> None:
@@ -188,9 +190,7 @@ def test_spans_never_overlap_and_keep_their_time(odd_rates, rate_hz, edges_s, bl
     # Away from the edges, where the filter has the whole span under it, time is right to one frame.
     inner = [k for k in heard if any(a + 0.01 <= k / 8000 <= b - 0.01 for a, b in spans)]
     slope = 0.5 * 2 * np.pi * 500
-    np.testing.assert_allclose(
-        line[inner], at_8khz(audio, rate_hz)[inner], rtol=0, atol=1.5 * slope / rate_hz
-    )
+    np.testing.assert_allclose(line[inner], at_8khz(audio, rate_hz)[inner], rtol=0, atol=1.5 * slope / rate_hz)
     for start_s, end_s in spans:
         inside = (heard >= start_s * 8000) & (heard <= end_s * 8000)
         assert inside.sum() >= (end_s - start_s) * 8000 - 4
