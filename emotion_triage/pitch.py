@@ -41,12 +41,17 @@ F0_MAX_HZ = 500.0
 """Highest F0 looked for, in Hz: shouting women and children stay below."""
 N_FFT = 512
 """Points of the Fourier transform: a frame and the longest lag fit without wrapping round."""
-VOICING_THRESHOLD = 0.45
+VOICING_THRESHOLD = 0.6
 """Strength in [0, 1] from which a frame is voiced (Praat's default)."""
-OCTAVE_COST = 0.01
+OCTAVE_COST = 0.02
 """What a candidate loses for each octave it lies lower (Praat's default; Boersma 1993, eq. 26)."""
+COMPRESSION = 0.25
+"""Exponent on the power spectrum before candidates are sought, so that no single strong harmonic decides."""
 SILENCE_POWER = 1e-20
 """Mean square (-200 dBFS) up to which a frame is digital zero: far below the last bit of any codec."""
+
+_UPSAMPLING = 2
+_STRENGTH_MAX = 1.0 - 1e-6
 
 WINDOW: Array = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH)
 """Periodic Hann window, shape (320,)."""
@@ -56,9 +61,11 @@ _LAG_MIN = int(SAMPLE_RATE_HZ / F0_MAX_HZ)
 _LAG_MAX = int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ))
 _LAGS = np.arange(_LAG_MIN, _LAG_MAX + 1, dtype=np.float64)
 _COST = OCTAVE_COST * np.log2(F0_MIN_HZ * _LAGS / SAMPLE_RATE_HZ)
-_WINDOW_ACF = np.fft.irfft(np.abs(np.fft.rfft(WINDOW, N_FFT)) ** 2, N_FFT)[_LAG_MIN - 1 : _LAG_MAX + 2]
-_CORRECTION = np.sum(WINDOW**2) / _WINDOW_ACF
-_STRENGTH_MAX = 1.0 - 1e-6
+_WINDOW_POWER = np.abs(np.fft.rfft(WINDOW, N_FFT)) ** 2
+_WINDOW_ACF = np.fft.irfft(_WINDOW_POWER, _UPSAMPLING * N_FFT)
+_CORRECTION = _WINDOW_ACF[0] / _WINDOW_ACF[: _UPSAMPLING * (_LAG_MAX + 3)]
+_LAG_CORRECTION = np.ascontiguousarray(_CORRECTION[:: _UPSAMPLING][_LAG_MIN - 1 : _LAG_MAX + 2])
+_NEAR = np.arange(-2, 3)
 
 
 class Normalised(NamedTuple):
@@ -174,28 +181,42 @@ def pitch(power: Array) -> Pitch:
     >>> float(pitch(power_spectrum(no_fundamental)).f0_hz[0].round())
     150.0
     """
-    acf = np.fft.irfft(power, N_FFT)
+    acf = np.fft.irfft(np.sqrt(np.sqrt(power)), N_FFT)
     energy = acf[:, 0].copy()
-    inverse = 1.0 / np.where(energy > 0.0, energy, 1.0)
-    r = acf[:, _LAG_MIN - 1 : _LAG_MAX + 2] * _CORRECTION
-    r *= inverse[:, None]
+    r = acf[:, _LAG_MIN - 1 : _LAG_MAX + 2] * _LAG_CORRECTION
+    r *= (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
     left, centre, right = r[:, :-2], r[:, 1:-1], r[:, 2:]
-    slope = right - left
-    curvature = 2.0 * centre - left - right
-    is_peak = (centre > left) & (centre >= right) & (centre > 0.0)
-    np.maximum(curvature, 1e-12, out=curvature)
-    shift = slope / curvature
-    height = centre + 0.125 * slope * shift
-    score = np.where(is_peak, height - _COST, -np.inf)
+    rise, fall = centre - left, centre - right
+    is_peak = (rise > 0.0) & (fall >= 0.0)
+    slope, curvature = rise - fall, np.maximum(rise + fall, 1e-12)
+    score = np.where(is_peak, centre + 0.125 * slope * slope / curvature - _COST, -np.inf)
     rows = np.arange(len(r))
-    found = []
-    for _ in range(2):
-        best = score.argmax(axis=-1)
-        exists = score[rows, best] > -np.inf
-        score[rows, best] = -np.inf
-        lag = _LAGS[best] + 0.5 * shift[rows, best]
-        f0_hz = np.minimum(np.maximum(SAMPLE_RATE_HZ / lag, F0_MIN_HZ), F0_MAX_HZ)
-        strength = np.where(exists, np.minimum(height[rows, best], _STRENGTH_MAX), 0.0)
-        found.append((np.where(exists, f0_hz, np.nan), strength))
-    (first, voicing), (second, voicing_second) = found
-    return Pitch(np.where(voicing >= VOICING_THRESHOLD, first, np.nan), second, voicing, voicing_second)
+    first = score.argmax(axis=-1)
+    score_first = score[rows, first]
+    score[rows, first] = -np.inf
+    second = score.argmax(axis=-1)
+    exists = np.stack((score_first, score[rows, second]), axis=-1) > -np.inf
+    f0_hz, strength = _refine(power, np.stack((first, second), axis=-1) + _LAG_MIN)
+    f0_hz = np.where(exists, f0_hz, np.nan)
+    strength = np.where(exists, strength, 0.0)
+    voicing = strength[:, 0].copy()
+    return Pitch(np.where(voicing >= VOICING_THRESHOLD, f0_hz[:, 0], np.nan), f0_hz[:, 1].copy(), voicing, strength[:, 1].copy())
+
+
+def _refine(power: Array, lags: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Return F0 in Hz and strength of the peak of the autocorrelation nearest to each lag; shapes as `lags`.
+
+    Zeros appended to the spectrum interpolate by a sinc (Boersma 1993, section 5), a parabola does the rest.
+    """
+    acf = np.fft.irfft(power, _UPSAMPLING * N_FFT)
+    energy = acf[:, 0]
+    scale = (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
+    rows = np.arange(len(acf))[:, None]
+    near = (_UPSAMPLING * lags)[..., None] + _NEAR
+    peak = _UPSAMPLING * lags - 2 + (acf[rows[..., None], near] * _CORRECTION[near]).argmax(axis=-1)
+    left, centre, right = (acf[rows, peak + side] * _CORRECTION[peak + side] * scale for side in (-1, 0, 1))
+    slope, curvature = right - left, np.maximum(2.0 * centre - left - right, 1e-12)
+    shift = np.minimum(np.maximum(0.5 * slope / curvature, -0.5), 0.5)
+    f0_hz = _UPSAMPLING * SAMPLE_RATE_HZ / (peak + shift)
+    strength = centre + 0.25 * slope * shift
+    return np.minimum(np.maximum(f0_hz, F0_MIN_HZ), F0_MAX_HZ), np.minimum(np.maximum(strength, 0.0), _STRENGTH_MAX)
