@@ -24,11 +24,13 @@ __all__ = [
     "tone",
 ]
 
-_BAND_HZ = (300.0, 3400.0)
+_BAND_HZ = (200.0, 3400.0)
 
 
 def telephone_band(samples: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Keep 300 to 3400 Hz, as a telephone line does: Butterworth magnitudes of order 4, without phase.
+    """Keep 200 to 3400 Hz: Butterworth magnitudes of order 4 (low) and 8 (high), without phase.
+
+    Analogue lines cut at 300 Hz; a digital one lets a woman's fundamental through.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def telephone_band(samples: NDArray[np.floating]) -> NDArray[np.float64]:
     Examples
     --------
     >>> loud = telephone_band(tone(50.0, 1.0, level_dbfs=-10.0))
-    >>> bool(abs(loud).max() < 0.001)
+    >>> bool(abs(loud).max() < 0.002)
     True
     """
     low_hz, high_hz = _BAND_HZ

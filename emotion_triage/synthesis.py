@@ -39,15 +39,15 @@ class _Mood(NamedTuple):
     accent_semitones: float
     syllables_per_s: float
     pause_s: tuple[float, float]
-    tilt_corner_hz: float
+    tilt_hz: float
     closing: float
     jitter: float
     f1_ratio: float
 
 
 _MOODS = {
-    "calm": _Mood(-28.0, 1.0, 3.6, 4.3, (0.45, 0.9), 1500.0, 0.16, 0.018, 1.0),
-    "angry": _Mood(-19.0, 1.42, 5.2, 5.4, (0.15, 0.35), 5000.0, 0.08, 0.020, 1.06),
+    "calm": _Mood(-28.0, 1.0, 3.6, 4.3, (0.45, 0.9), 550.0, 0.14, 0.024, 1.0),
+    "angry": _Mood(-19.0, 1.42, 5.2, 5.4, (0.15, 0.35), 1300.0, 0.08, 0.026, 1.06),
 }
 
 
@@ -57,7 +57,7 @@ class _Voice(NamedTuple):
     breath_db: float
 
 
-_VOICES = {"female": _Voice(195.0, 1.17, -19.0), "male": _Voice(112.0, 1.0, -22.0)}
+_VOICES = {"female": _Voice(195.0, 1.17, -14.0), "male": _Voice(112.0, 1.0, -19.0)}
 
 _VOWELS_HZ = np.array(
     [
@@ -73,8 +73,9 @@ _VOWELS_HZ = np.array(
     ],
     dtype=np.float64,
 )
+_VOWEL_SHARES = (0.13, 0.17, 0.15, 0.06, 0.07, 0.08, 0.08, 0.08, 0.18)
 _HIGHER_HZ = (3300.0, 4000.0)
-_BANDWIDTHS_HZ = (90.0, 110.0, 150.0, 250.0, 350.0)
+_BANDWIDTHS_HZ = (130.0, 130.0, 150.0, 200.0, 250.0)
 _LOCI_HZ = (900.0, 1700.0, 2200.0)
 
 
@@ -95,11 +96,9 @@ def _syllable(
     draw: np.random.Generator, duration_s: float, stress: float, pitch: tuple[float, float]
 ) -> list[_Segment]:
     """Consonant, vowel and perhaps a coda; the pitch glides from its first to its second value."""
-    f1, f2, f3 = _VOWELS_HZ[draw.integers(len(_VOWELS_HZ))]
+    f1, f2, f3 = _VOWELS_HZ[draw.choice(len(_VOWELS_HZ), p=_VOWEL_SHARES)]
     locus = _LOCI_HZ[draw.integers(len(_LOCI_HZ))]
-    onset, coda = draw.choice(
-        ["none", "sonorant", "fricative", "stop", "voiced stop"], 2, p=[0.1, 0.3, 0.2, 0.2, 0.2]
-    )
+    onset, coda = draw.choice(["none", "sonorant", "fricative", "stop", "voiced stop"], 2, p=[0.1, 0.3, 0.2, 0.2, 0.2])
     start, end = pitch
 
     def consonant(kind: str, length_s: float, semitones: float) -> list[_Segment]:
@@ -107,13 +106,13 @@ def _syllable(
         if kind == "sonorant":
             return [_Segment(length_s, 0.25, 0.0, 0.0, 280.0, locus, 2300.0, semitones)]
         if kind == "fricative":
-            return [_Segment(length_s * 1.2, 0.0, 0.16, hiss_hz, f1, locus, f3, semitones)]
+            return [_Segment(length_s * 1.2, 0.0, 0.07, hiss_hz, f1, locus, f3, semitones)]
         if kind == "stop":
             closure = _Segment(length_s, 0.0, 0.0, hiss_hz, f1, locus, f3, semitones)
-            return [closure, closure._replace(duration_s=0.02, noise=0.3)]
+            return [closure, closure._replace(duration_s=0.02, noise=0.15)]
         if kind == "voiced stop":
             closure = _Segment(length_s, 0.12, 0.0, hiss_hz, 220.0, locus, f3, semitones)
-            return [closure, closure._replace(duration_s=0.01, noise=0.2)]
+            return [closure, closure._replace(duration_s=0.01, noise=0.1)]
         return []
 
     before = consonant(str(onset), 0.28 * duration_s, start)
@@ -135,12 +134,10 @@ def _utterance(draw: np.random.Generator, mood: _Mood, duration_s: float) -> lis
         pitch = declination + mood.accent_semitones * (accented - 0.4) + draw.normal(0, 0.5, n_syllables)
         pitch[-1] += mood.accent_semitones * draw.choice([-0.8, 0.8], p=[0.75, 0.25])
         stress = 10 ** ((np.linspace(0.0, -3.0, n_syllables) + np.where(accented, 0.0, -2.5)) / 20)
-        lengths_s = (
-            draw.lognormal(0.0, 0.22, n_syllables) * np.where(accented, 1.1, 0.9) / mood.syllables_per_s
-        )
+        lengths_s = draw.lognormal(0.0, 0.22, n_syllables) * np.where(accented, 1.1, 0.9) / mood.syllables_per_s
         lengths_s[-1] *= 1.4
         for index in range(n_syllables):
-            glide = (float(pitch[index]), float(pitch[index] + draw.normal(-0.3, 0.8)))
+            glide = (float(pitch[index]), float(pitch[index] + draw.normal(-0.3, 1.2)))
             segments += _syllable(draw, float(lengths_s[index]), float(stress[index]), glide)
         segments.append(rest._replace(duration_s=float(draw.uniform(*mood.pause_s))))
     return segments
@@ -153,9 +150,7 @@ def _smooth(track: NDArray[np.float64], width_s: float) -> NDArray[np.float64]:
     return np.convolve(np.pad(track, half, mode="edge"), window / window.sum(), mode="valid")
 
 
-def _tract(
-    frequency_hz: NDArray[np.float64], formants_hz: list[NDArray[np.float64]]
-) -> NDArray[np.complex128]:
+def _tract(frequency_hz: NDArray[np.float64], formants_hz: list[NDArray[np.float64]]) -> NDArray[np.complex128]:
     """Complex gain of a cascade of resonators, each of gain 1 at 0 Hz (Klatt 1980, in continuous time)."""
     gain = np.ones(np.broadcast_shapes(frequency_hz.shape, formants_hz[0].shape), np.complex128)
     for centre_hz, width_hz in zip(formants_hz, _BANDWIDTHS_HZ, strict=True):
@@ -237,7 +232,7 @@ def synthetic_speech(
 
     # The pitch wanders by itself, slowly, besides what the text asks for.
     wander = _smooth(draw.normal(0.0, 1.2, n_control), 0.1)
-    f0_hz = speaker.f0_hz * manner.f0_ratio * 2 ** ((_smooth(table[:, 6], 0.1) + wander) / 12)
+    f0_hz = speaker.f0_hz * manner.f0_ratio * 2 ** ((_smooth(table[:, 6], 0.07) + wander) / 12)
     time = np.arange(n_control * _CONTROL_LENGTH) / _CONTROL_LENGTH
     control = np.arange(n_control) + 0.5
     cycles = np.cumsum(np.interp(time, control, f0_hz)) / SAMPLE_RATE_HZ
@@ -251,7 +246,7 @@ def synthetic_speech(
     sound = np.zeros(len(time))
     for order in range(1, n_harmonics + 1):
         frequency_hz = order * f0_hz
-        tilt = 1 / np.hypot(1, frequency_hz / manner.tilt_corner_hz)
+        tilt = np.hypot(1, frequency_hz / (4 * manner.tilt_hz)) / np.hypot(1, frequency_hz / manner.tilt_hz)
         gain = source[order - 1] * voiced * tilt * _tract(frequency_hz, formants_hz) * (frequency_hz < 3900)
         sound += (np.interp(time, control, gain) * np.exp(2j * np.pi * order * cycles)).real
     sound *= np.interp(cycles, np.arange(n_cycles), shimmer)

@@ -87,9 +87,7 @@ def test_sounds_stay_within_full_scale(name: str) -> None:
 @pytest.mark.parametrize("level_dbfs", [-60.0, -30.0])
 def test_comfort_noise_has_its_level(level_dbfs: float) -> None:
     """Comfort noise has the RMS asked for."""
-    assert dbfs(sounds.comfort_noise(3.0, level_dbfs=level_dbfs, seed=0)) == pytest.approx(
-        level_dbfs, abs=0.1
-    )
+    assert dbfs(sounds.comfort_noise(3.0, level_dbfs=level_dbfs, seed=0)) == pytest.approx(level_dbfs, abs=0.1)
 
 
 def test_clipped_noise_is_clipped() -> None:

