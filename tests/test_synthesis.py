@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import parselmouth
 import pytest
@@ -15,6 +17,7 @@ RATE_HZ = 8000
 SEEDS = (1, 2, 3)
 
 
+@functools.cache
 def speak(mood: str, voice: str = "female") -> np.ndarray:
     """Half a minute from three seeds, so that no single phrase decides."""
     return np.concatenate([synthetic_speech(10.0, mood=mood, voice=voice, seed=seed) for seed in SEEDS])
