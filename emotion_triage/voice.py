@@ -1,12 +1,14 @@
 """Jitter and shimmer of frames whose F0 is known.
 
-Both are measured between the neighbouring periods inside one frame. Where Praat marks pulses along the whole recording by
-cross-correlating one period with the next (Sound & Pitch: To PointProcess (cc)), a frame holds only 2.4 to 20 periods, and
-the same cross-correlation runs on all of them at once.
+Praat marks one pulse a period along the recording: it starts at an extremum and moves by the lag that maximises the
+cross-correlation of one period with the next (manual, "Sound & Pitch: To PointProcess (cc)"). A frame holds 2 to 20 periods,
+so here the same cross-correlation runs on all periods of all frames at once: the frame is cut into periods of its own F0,
+centred on the strongest sample of its middle, and each is correlated with the samples that follow it one period later.
 
 References
 ----------
 P. Boersma, D. Weenink: Praat manual, "Voice 2. Jitter", "Voice 3. Shimmer", "PointProcess: Get jitter (local)...".
+P. Boersma (2009): Should jitter be measured by peak picking or by waveform matching? Folia Phoniatrica et Logopaedica 61.
 """
 
 from __future__ import annotations
@@ -14,20 +16,38 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.frames import FRAME_LENGTH
-from emotion_triage.pitch import F0_MAX_HZ
+from emotion_triage.pitch import F0_MAX_HZ, F0_MIN_HZ
 
 __all__ = ["Voice", "voice"]
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
+MAX_DEVIATION = 0.1
+"""How far a period may lie from the frame's, as a ratio: F0 moves less in 40 ms, a formant's period lies further."""
 MAX_PERIOD_FACTOR = 1.3
-"""Neighbouring periods that differ by more are no neighbours (Praat's default)."""
-_REACH = 4
-_SEGMENTS = int(FRAME_LENGTH * F0_MAX_HZ / SAMPLE_RATE_HZ)
+"""Neighbouring periods whose ratio is larger are not compared (Praat's default)."""
+MAX_AMPLITUDE_FACTOR = 1.6
+"""Neighbouring amplitudes whose ratio is larger are not compared (Praat's default)."""
+MIN_CORRELATION = 0.3
+"""Periods that resemble the next one less are not voiced (as in Praat)."""
+AMPLITUDE_REACH = 0.2
+"""The amplitude of a pulse is taken this ratio of a period to either side (as in Praat)."""
+
+_REACH = 5
+_LAGS = np.arange(2 * _REACH + 1)[:, None]
+_MAX_PERIODS = int(FRAME_LENGTH * F0_MAX_HZ / SAMPLE_RATE_HZ)
+_PADDED = FRAME_LENGTH + int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ)) + 2 * _REACH + 1
+_AROUND = np.arange(-8, 9) / 9.0
+_HANN_SQUARED = (0.5 + 0.5 * np.cos(np.pi * _AROUND)) ** 2
+_MAX_STEP_DB = 20.0 * np.log10(MAX_AMPLITUDE_FACTOR)
+_TIME = np.arange(FRAME_LENGTH, dtype=np.float64)
+_MIDDLE = 0.5 * (FRAME_LENGTH - 1)
 
 
 class Voice(NamedTuple):
@@ -36,13 +56,26 @@ class Voice(NamedTuple):
     Attributes
     ----------
     jitter_local : ndarray of float64, shape (n_frames,)
-        Mean absolute difference of neighbouring periods over the mean period; NaN where fewer than 3 periods fit.
+        Mean absolute difference of neighbouring periods over the mean period; NaN where no 2 neighbours were found, which
+        takes 3 periods in the frame.
     shimmer_local_db : ndarray of float64, shape (n_frames,)
-        Mean absolute level difference of neighbouring periods, in dB; NaN likewise.
+        Mean absolute level difference of neighbouring pulses, in dB; NaN where fewer than 3 pulses were found.
     """
 
     jitter_local: Array
     shimmer_local_db: Array
+
+
+class _Periods(NamedTuple):
+    """All whole periods of all frames, frame after frame."""
+
+    row: Indices
+    index: Indices
+    start: Indices
+    stop: Indices
+    length: Array
+    pulse: Indices
+    before: Indices
 
 
 def voice(samples: Array, f0_hz: Array) -> Voice:
@@ -65,56 +98,104 @@ def voice(samples: Array, f0_hz: Array) -> Voice:
     >>> import numpy as np
     >>> tone = np.sin(2 * np.pi * 200 / 8000 * np.arange(320))[None]
     >>> steady = voice(tone, np.array([200.0]))
-    >>> bool(steady.jitter_local[0] < 1e-3), bool(steady.shimmer_local_db[0] < 0.01)
+    >>> bool(steady.jitter_local[0] < 1e-3), bool(steady.shimmer_local_db[0] < 0.05)
     (True, True)
     """
+    squares = samples * samples
+    periods = _cut(squares, SAMPLE_RATE_HZ / f0_hz)
+    lag, known = _match(samples, squares, periods)
+    row, index = periods.row, periods.index
+
+    shape = (len(samples), _MAX_PERIODS + 1)
+    lags = np.repeat(SAMPLE_RATE_HZ / f0_hz, shape[1]).reshape(shape)
+    lags[row, index] = lag
+    found = np.zeros(shape, bool)
+    found[row, index] = known
+    here, following = lags[:, :-1], lags[:, 1:]
+    pairs = found[:, :-1] & found[:, 1:]
+    pairs &= np.maximum(here, following) <= MAX_PERIOD_FACTOR * np.minimum(here, following)
+    mean_lag = np.add.reduce(lags * found, axis=-1) / np.maximum(np.add.reduce(found, axis=-1, dtype=np.intp), 1)
+    jitter = _mean(np.abs(here - following), pairs, 1) / np.where(mean_lag > 0.0, mean_lag, 1.0)
+
+    since_first = np.zeros((shape[0], shape[1] + 1))
+    np.cumsum(lags, axis=-1, out=since_first[:, 1:])
+    at_anchor = since_first[np.arange(shape[0]), periods.before]
+    level_db = np.full(shape, np.inf)
+    level_db[row, index] = _levels(squares, periods, (periods.pulse - at_anchor)[row] + since_first[row, index])
+    with np.errstate(invalid="ignore"):
+        steps_db = np.abs(level_db[:, 1:] - level_db[:, :-1])
+    return Voice(jitter, _mean(steps_db, steps_db <= _MAX_STEP_DB, 2))
+
+
+def _mean(values: Array, chosen: NDArray[np.bool_], at_least: int) -> Array:
+    """Return the mean of the chosen values of each row; NaN of fewer than `at_least`."""
+    count = np.add.reduce(chosen, axis=-1, dtype=np.intp)
+    total = np.add.reduce(np.where(chosen, values, 0.0), axis=-1)
+    return np.where(count >= at_least, total / np.maximum(count, 1), np.nan)
+
+
+def _cut(squares: Array, period: Array) -> _Periods:
+    """Cut frames into periods centred on pulses, the first pulse being the strongest sample of the middle period."""
+    pulse = (squares * (np.abs(_TIME - _MIDDLE) <= 0.5 * period[:, None])).argmax(axis=-1)
+    before = np.floor(pulse / period - 0.5).astype(np.intp)
+    first = pulse - (before + 0.5) * period
+    count = ((FRAME_LENGTH - first) / period).astype(np.intp)
+    row = np.repeat(np.arange(len(period)), count)
+    index = np.arange(len(row)) - (np.cumsum(count) - count)[row]
+    length = period[row]
+    start = first[row] + index * length
+    stop = np.minimum(np.rint(start + length).astype(np.intp), FRAME_LENGTH)
+    return _Periods(row, index, np.rint(start).astype(np.intp), stop, length, pulse, before)
+
+
+def _match(samples: Array, squares: Array, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the lag, in samples, at which each period resembles what follows it most, and whether one was found."""
     n = len(samples)
-    period = SAMPLE_RATE_HZ / f0_hz
-    whole = np.rint(period).astype(np.intp)
-    bounds = np.rint(np.arange(_SEGMENTS + 1) * period[:, None]).astype(np.intp)
-    fits = bounds <= FRAME_LENGTH
-    np.minimum(bounds, FRAME_LENGTH, out=bounds)
-    inside = fits[:, 1:]
+    row, start, stop = periods.row, periods.start, periods.stop
+    offset = np.rint(periods.length).astype(np.intp) - _REACH
+    energy = np.zeros((n, _PADDED))
+    np.cumsum(squares, axis=-1, out=energy[:, 1 : FRAME_LENGTH + 1])
+    energy[:, FRAME_LENGTH + 1 :] = energy[:, FRAME_LENGTH : FRAME_LENGTH + 1]
+    flat, origin = energy.reshape(-1), row * _PADDED
+    own = flat[origin + stop] - flat[origin + start]
+    other = flat[(origin + stop + offset) + _LAGS] - flat[(origin + start + offset) + _LAGS]
 
-    squares = np.zeros((n, FRAME_LENGTH + 1))
-    np.cumsum(samples * samples, axis=-1, out=squares[:, 1:])
-    rows = np.arange(n)[:, None]
-    at_bounds = squares[rows, bounds]
-    energy = np.maximum(at_bounds[:, 1:] - at_bounds[:, :-1], 1e-12)
-
-    padded = np.zeros((n, 2 * FRAME_LENGTH))
+    padded = np.zeros((n, _PADDED))
     padded[:, :FRAME_LENGTH] = samples
-    time = np.arange(FRAME_LENGTH)
-    products = np.zeros((n, FRAME_LENGTH + 1))
-    correlation = np.empty((2 * _REACH + 1, n, _SEGMENTS))
-    for step in range(2 * _REACH + 1):
-        lag = (whole + (step - _REACH))[:, None]
-        np.cumsum(samples * padded[rows, time + lag], axis=-1, out=products[:, 1:])
-        cross = products[rows, bounds]
-        shifted = squares[rows, np.minimum(bounds + lag, FRAME_LENGTH)]
-        other = np.maximum(shifted[:, 1:] - shifted[:, :-1], 1e-12)
-        correlation[step] = (cross[:, 1:] - cross[:, :-1]) / np.sqrt(energy * other)
+    width = FRAME_LENGTH + 2 * _REACH
+    stride = padded.itemsize
+    anywhere = as_strided(padded, (padded.size - width + 1, width), (stride, stride), writeable=False)
+    first_row = np.flatnonzero(periods.index == 0)
+    later = anywhere[row[first_row] * _PADDED + offset[first_row]]
 
-    best = correlation[1:-1].argmax(axis=0)[None] + 1
-    left, centre, right = (np.take_along_axis(correlation, best + side, axis=0)[0] for side in (-1, 0, 1))
-    curvature = np.maximum(2.0 * centre - left - right, 1e-12)
-    peaked = (centre >= left) & (centre >= right)
-    lags = whole[:, None] + (best[0] - _REACH) + 0.5 * (right - left) / curvature
-    # a period is known where its segment and the next one lie inside the frame
-    known = peaked & inside & (bounds[:, 1:] + whole[:, None] <= FRAME_LENGTH)
+    bounds = np.stack((row * FRAME_LENGTH + start, row * FRAME_LENGTH + stop), axis=-1).reshape(-1)
+    products = np.zeros(n * FRAME_LENGTH + 1)
+    product = products[:-1].reshape(n, FRAME_LENGTH)
+    correlation = np.empty((len(_LAGS), len(row)))
+    for lag in range(len(_LAGS)):
+        np.multiply(samples, later[:, lag : lag + FRAME_LENGTH], out=product)
+        correlation[lag] = np.add.reduceat(products, bounds)[::2]
+    correlation /= np.sqrt(np.maximum(own * other, 1e-20))
+    correlation[np.abs(_LAGS - _REACH) > MAX_DEVIATION * periods.length] = -1.0
 
-    pairs = known[:, 1:] & known[:, :-1]
-    n_pairs = pairs.sum(axis=-1)
-    n_known = known.sum(axis=-1)
-    difference = np.where(pairs, np.abs(lags[:, 1:] - lags[:, :-1]), 0.0).sum(axis=-1)
-    mean_period = np.where(known, lags, 0.0).sum(axis=-1) / np.maximum(n_known, 1)
-    measurable = n_pairs > 0
-    jitter = np.where(
-        measurable, difference / np.maximum(n_pairs, 1) / np.where(measurable, mean_period, 1.0), np.nan
-    )
+    best = correlation[1:-1].argmax(axis=0) + 1
+    each = np.arange(len(row))
+    left, centre, right = correlation[best - 1, each], correlation[best, each], correlation[best + 1, each]
+    known = (centre >= left) & (centre >= right) & (centre > MIN_CORRELATION)
+    known &= stop + offset + best < FRAME_LENGTH
+    shift = 0.5 * (right - left) / np.maximum(2.0 * centre - left - right, 1e-12)
+    return np.where(known, offset + best + shift, periods.length), known
 
-    level_db = 10.0 * np.log10(energy)
-    steps_db = np.where(inside[:, 1:], np.abs(level_db[:, 1:] - level_db[:, :-1]), 0.0).sum(axis=-1)
-    n_steps = inside[:, 1:].sum(axis=-1)
-    shimmer = np.where(n_steps >= 2, steps_db / np.maximum(n_steps, 1), np.nan)
-    return Voice(jitter, shimmer)
+
+def _levels(squares: Array, periods: _Periods, pulse: Array) -> Array:
+    """Return the level of each pulse in dB, Hann-weighted like Praat's amplitude tier; +inf where it leaves the frame."""
+    reach = AMPLITUDE_REACH * periods.length
+    inside = (pulse >= reach) & (pulse + reach <= FRAME_LENGTH - 1)
+    time = np.where(inside, pulse, _MIDDLE)[:, None] + reach[:, None] * _AROUND
+    whole = time.astype(np.intp)
+    fraction = time - whole
+    whole += (periods.row * FRAME_LENGTH)[:, None]
+    flat = squares.reshape(-1)
+    lower = flat[whole]
+    amplitude = np.add.reduce((lower + (flat[whole + 1] - lower) * fraction) * _HANN_SQUARED, axis=-1)
+    return np.where(inside, 10.0 * np.log10(np.maximum(amplitude, 1e-12)), np.inf)
