@@ -243,12 +243,15 @@ def synthetic_speech(
 
     n_harmonics = int(3900 / f0_hz.min())
     source = _glottal_harmonics(n_harmonics, manner.closing)
+    order = np.arange(1, n_harmonics + 1)[:, None]
+    harmonics_hz = order * f0_hz
+    tilt = np.hypot(1, harmonics_hz / (4 * manner.tilt_hz)) / np.hypot(1, harmonics_hz / manner.tilt_hz)
+    gains = source[:, None] * tilt * _tract(harmonics_hz, formants_hz) * (harmonics_hz < 3900)
+    # A speaker evens out his vowels: half of the differences in loudness that the tract alone would make.
+    gains *= voiced / np.sqrt(np.linalg.norm(gains, axis=0))
     sound = np.zeros(len(time))
-    for order in range(1, n_harmonics + 1):
-        frequency_hz = order * f0_hz
-        tilt = np.hypot(1, frequency_hz / (4 * manner.tilt_hz)) / np.hypot(1, frequency_hz / manner.tilt_hz)
-        gain = source[order - 1] * voiced * tilt * _tract(frequency_hz, formants_hz) * (frequency_hz < 3900)
-        sound += (np.interp(time, control, gain) * np.exp(2j * np.pi * order * cycles)).real
+    for number, gain in enumerate(gains, start=1):
+        sound += (np.interp(time, control, gain) * np.exp(2j * np.pi * number * cycles)).real
     sound *= np.interp(cycles, np.arange(n_cycles), shimmer)
 
     voiced_rms = np.sqrt(np.mean(sound**2))

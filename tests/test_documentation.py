@@ -56,7 +56,7 @@ def test_there_are_snippets() -> None:
     assert any(snippet.values[0].name == "README.md" for snippet in SNIPPETS)
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, *sorted(ROOT.glob("*.md"))], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", sorted({*DOCUMENTS, *ROOT.glob("*.md")}), ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     """Every relative link of a document names a file or folder that exists."""
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
