@@ -220,7 +220,7 @@ def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     row[:, 14] = np.add.reduce(telephone_db, axis=-1) / n_telephone - 10.0 * np.log10((low + high) / n_telephone)
     row[:, 15] = _flux(samples)
     row[:, 16] = np.max(spectrum_db, axis=-1) - 10.0 * np.log10(np.maximum(total / len(_FREQUENCY_HZ), _POWER_FLOOR))
-    row[:, 17:] = np.add.reduce(mel_db[:, None, :] * _DCT, axis=-1)
+    row[:, 17:] = np.einsum("nm,km->nk", mel_db, _DCT)
 
     voiced = np.flatnonzero(~np.isnan(f0.f0_hz))
     if len(voiced):

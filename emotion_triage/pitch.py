@@ -50,7 +50,6 @@ COMPRESSION = 0.25
 SILENCE_POWER = 1e-20
 """Mean square (-200 dBFS) up to which a frame is digital zero: far below the last bit of any codec."""
 
-_UPSAMPLING = 2
 _STRENGTH_MAX = 1.0 - 1e-6
 
 WINDOW: Array = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH)
@@ -59,13 +58,22 @@ WINDOW.flags.writeable = False
 
 _LAG_MIN = int(SAMPLE_RATE_HZ / F0_MAX_HZ)
 _LAG_MAX = int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ))
-_LAGS = np.arange(_LAG_MIN, _LAG_MAX + 1, dtype=np.float64)
-_COST = OCTAVE_COST * np.log2(F0_MIN_HZ * _LAGS / SAMPLE_RATE_HZ)
-_WINDOW_POWER = np.abs(np.fft.rfft(WINDOW, N_FFT)) ** 2
-_WINDOW_ACF = np.fft.irfft(_WINDOW_POWER, _UPSAMPLING * N_FFT)
-_CORRECTION = _WINDOW_ACF[0] / _WINDOW_ACF[: _UPSAMPLING * (_LAG_MAX + 3)]
-_LAG_CORRECTION = np.ascontiguousarray(_CORRECTION[:: _UPSAMPLING][_LAG_MIN - 1 : _LAG_MAX + 2])
-_NEAR = np.arange(-2, 3)
+_SEARCHED = slice(_LAG_MIN - 1, _LAG_MAX + 2)
+_COST = (OCTAVE_COST * np.log2(F0_MIN_HZ / SAMPLE_RATE_HZ * np.arange(_LAG_MIN, _LAG_MAX + 1))).astype(np.float32)
+_TAPS = np.arange(-7, 8)
+_WINDOW_ACF = np.fft.irfft(np.abs(np.fft.rfft(WINDOW, N_FFT)) ** 2, N_FFT)[: _LAG_MAX + len(_TAPS)]
+_CORRECTION = _WINDOW_ACF[0] / _WINDOW_ACF
+_CORRECTION_SEARCHED = _CORRECTION[_SEARCHED].astype(np.float32)
+
+
+def _half_sample_sinc() -> Array:
+    """Return the weights (15, 7) that take samples at -7 ... 7 to values at -1.5, -1 ... 1.5: a Hann-windowed sinc."""
+    distance = _TAPS[:, None] - np.arange(-3, 4) / 2.0
+    hann = 0.5 + 0.5 * np.cos(np.pi * distance / len(_TAPS) * 2.0)
+    return np.asarray(np.sinc(distance) * np.where(np.abs(distance) < len(_TAPS) / 2.0, hann, 0.0))
+
+
+_INTERPOLATION = _half_sample_sinc()
 
 
 class Normalised(NamedTuple):
@@ -182,41 +190,50 @@ def pitch(power: Array) -> Pitch:
     150.0
     """
     acf = np.fft.irfft(np.sqrt(np.sqrt(power)), N_FFT)
-    energy = acf[:, 0].copy()
-    r = acf[:, _LAG_MIN - 1 : _LAG_MAX + 2] * _LAG_CORRECTION
-    r *= (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
-    left, centre, right = r[:, :-2], r[:, 1:-1], r[:, 2:]
-    rise, fall = centre - left, centre - right
-    is_peak = (rise > 0.0) & (fall >= 0.0)
-    slope, curvature = rise - fall, np.maximum(rise + fall, 1e-12)
-    score = np.where(is_peak, centre + 0.125 * slope * slope / curvature - _COST, -np.inf)
+    energy = acf[:, 0].astype(np.float32)
+    r = acf[:, _SEARCHED].astype(np.float32)
+    r *= _CORRECTION_SEARCHED
+    r *= (np.float32(1.0) / np.where(energy > 0.0, energy, np.float32(1.0)))[:, None]
+    step = r[:, 1:] - r[:, :-1]
+    into, out_of = step[:, :-1], step[:, 1:]
+    height = into + out_of
+    height *= height
+    height /= np.maximum(into - out_of, np.float32(1e-9))
+    height *= np.float32(0.125)
+    height += r[:, 1:-1]
+    height -= _COST
+    score = np.where((into > 0.0) & (out_of <= 0.0), height, np.float32(-np.inf))
+
     rows = np.arange(len(r))
     first = score.argmax(axis=-1)
     score_first = score[rows, first]
     score[rows, first] = -np.inf
     second = score.argmax(axis=-1)
-    exists = np.stack((score_first, score[rows, second]), axis=-1) > -np.inf
-    f0_hz, strength = _refine(power, np.stack((first, second), axis=-1) + _LAG_MIN)
-    f0_hz = np.where(exists, f0_hz, np.nan)
-    strength = np.where(exists, strength, 0.0)
-    voicing = strength[:, 0].copy()
-    return Pitch(np.where(voicing >= VOICING_THRESHOLD, f0_hz[:, 0], np.nan), f0_hz[:, 1].copy(), voicing, strength[:, 1].copy())
+    exists = np.stack((score_first, score[rows, second])) > -np.inf
+    f0_hz, strength = _refine(power, np.stack((first, second)) + _LAG_MIN)
+    f0_hz[~exists] = np.nan
+    strength[~exists] = 0.0
+    f0_hz[0, strength[0] < VOICING_THRESHOLD] = np.nan
+    return Pitch(f0_hz[0], f0_hz[1], strength[0], strength[1])
 
 
 def _refine(power: Array, lags: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Return F0 in Hz and strength of the peak of the autocorrelation nearest to each lag; shapes as `lags`.
+    """Return F0 in Hz and strength of the peaks of the true autocorrelation nearest to `lags`, all of shape (2, n_frames).
 
-    Zeros appended to the spectrum interpolate by a sinc (Boersma 1993, section 5), a parabola does the rest.
+    A sinc gives values between the samples (Boersma 1993, section 5), a parabola the rest.
     """
-    acf = np.fft.irfft(power, _UPSAMPLING * N_FFT)
+    acf = np.fft.irfft(power, N_FFT)
     energy = acf[:, 0]
-    scale = (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
-    rows = np.arange(len(acf))[:, None]
-    near = (_UPSAMPLING * lags)[..., None] + _NEAR
-    peak = _UPSAMPLING * lags - 2 + (acf[rows[..., None], near] * _CORRECTION[near]).argmax(axis=-1)
-    left, centre, right = (acf[rows, peak + side] * _CORRECTION[peak + side] * scale for side in (-1, 0, 1))
+    near = lags[..., None] + _TAPS
+    r = acf[np.arange(len(acf))[:, None], near] * _CORRECTION[near]
+    r *= (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
+    fine = np.einsum("cnt,tp->cnp", r, _INTERPOLATION).reshape(-1, 7)
+    each = np.arange(len(fine))
+    best = fine[:, 1:-1].argmax(axis=-1) + 1
+    left, centre, right = fine[each, best - 1], fine[each, best], fine[each, best + 1]
     slope, curvature = right - left, np.maximum(2.0 * centre - left - right, 1e-12)
     shift = np.minimum(np.maximum(0.5 * slope / curvature, -0.5), 0.5)
-    f0_hz = _UPSAMPLING * SAMPLE_RATE_HZ / (peak + shift)
+    f0_hz = SAMPLE_RATE_HZ / (lags.reshape(-1) + 0.5 * (best - 3 + shift))
     strength = centre + 0.25 * slope * shift
-    return np.minimum(np.maximum(f0_hz, F0_MIN_HZ), F0_MAX_HZ), np.minimum(np.maximum(strength, 0.0), _STRENGTH_MAX)
+    f0_hz = np.minimum(np.maximum(f0_hz, F0_MIN_HZ), F0_MAX_HZ)
+    return f0_hz.reshape(lags.shape), np.minimum(np.maximum(strength, 0.0), _STRENGTH_MAX).reshape(lags.shape)

@@ -41,6 +41,7 @@ AMPLITUDE_REACH = 0.2
 
 _REACH = 5
 _LAGS = np.arange(2 * _REACH + 1)[:, None]
+_LATER = FRAME_LENGTH + 2 * _REACH
 _MAX_PERIODS = int(FRAME_LENGTH * F0_MAX_HZ / SAMPLE_RATE_HZ)
 _PADDED = FRAME_LENGTH + int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ)) + 2 * _REACH + 1
 _AROUND = np.arange(-8, 9) / 9.0
@@ -103,7 +104,7 @@ def voice(samples: Array, f0_hz: Array) -> Voice:
     """
     squares = samples * samples
     periods = _cut(squares, SAMPLE_RATE_HZ / f0_hz)
-    lag, known = _match(samples, squares, periods)
+    lag, known = _match(samples, periods)
     row, index = periods.row, periods.index
 
     shape = (len(samples), _MAX_PERIODS + 1)
@@ -148,34 +149,39 @@ def _cut(squares: Array, period: Array) -> _Periods:
     return _Periods(row, index, np.rint(start).astype(np.intp), stop, length, pulse, before)
 
 
-def _match(samples: Array, squares: Array, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]:
+def _match(samples: Array, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]:
     """Return the lag, in samples, at which each period resembles what follows it most, and whether one was found."""
     n = len(samples)
     row, start, stop = periods.row, periods.start, periods.stop
     offset = np.rint(periods.length).astype(np.intp) - _REACH
-    energy = np.zeros((n, _PADDED))
-    np.cumsum(squares, axis=-1, out=energy[:, 1 : FRAME_LENGTH + 1])
-    energy[:, FRAME_LENGTH + 1 :] = energy[:, FRAME_LENGTH : FRAME_LENGTH + 1]
-    flat, origin = energy.reshape(-1), row * _PADDED
-    own = flat[origin + stop] - flat[origin + start]
-    other = flat[(origin + stop + offset) + _LAGS] - flat[(origin + start + offset) + _LAGS]
 
-    padded = np.zeros((n, _PADDED))
+    # the frame again, a period less _REACH later: shifted by 0 to 2 * _REACH it gives every lag
+    padded = np.zeros((n, _PADDED), np.float32)
     padded[:, :FRAME_LENGTH] = samples
-    width = FRAME_LENGTH + 2 * _REACH
     stride = padded.itemsize
-    anywhere = as_strided(padded, (padded.size - width + 1, width), (stride, stride), writeable=False)
-    first_row = np.flatnonzero(periods.index == 0)
-    later = anywhere[row[first_row] * _PADDED + offset[first_row]]
+    anywhere = as_strided(padded, (padded.size - _LATER + 1, _LATER), (stride, stride), writeable=False)
+    first = np.flatnonzero(periods.index == 0)
+    later = anywhere[row[first] * _PADDED + offset[first]]
+    now = samples.astype(np.float32)
 
     bounds = np.stack((row * FRAME_LENGTH + start, row * FRAME_LENGTH + stop), axis=-1).reshape(-1)
-    products = np.zeros(n * FRAME_LENGTH + 1)
+    products = np.zeros(n * FRAME_LENGTH + 1, np.float32)
     product = products[:-1].reshape(n, FRAME_LENGTH)
     correlation = np.empty((len(_LAGS), len(row)))
     for lag in range(len(_LAGS)):
-        np.multiply(samples, later[:, lag : lag + FRAME_LENGTH], out=product)
+        np.multiply(now, later[:, lag : lag + FRAME_LENGTH], out=product)
         correlation[lag] = np.add.reduceat(products, bounds)[::2]
-    correlation /= np.sqrt(np.maximum(own * other, 1e-20))
+
+    np.multiply(now, now, out=product)
+    own = np.add.reduceat(products, bounds)[::2].astype(np.float64)
+    power = later * later
+    product[:] = power[:, :FRAME_LENGTH]
+    other = np.empty_like(correlation)
+    other[0] = np.add.reduceat(products, bounds)[::2]
+    flat, origin = power.reshape(-1), row * _LATER + _LAGS[:-1]
+    np.subtract(flat[origin + stop], flat[origin + start], out=other[1:])
+    np.cumsum(other, axis=0, out=other)
+    correlation /= np.sqrt(np.maximum(own * other, 1e-12))
     correlation[np.abs(_LAGS - _REACH) > MAX_DEVIATION * periods.length] = -1.0
 
     best = correlation[1:-1].argmax(axis=0) + 1
