@@ -7,6 +7,7 @@ difference in log-odds of anger is what the group added (occlusion: Zeiler & Fer
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -202,5 +203,5 @@ def _change(now: float, before: float, unit: str, name: str) -> float:
     if unit != "%":
         return now - before
     if name == "f0":  # F0 is measured in semitones and told in per cent
-        return 100.0 * (2.0 ** ((now - before) / 12.0) - 1.0)
+        return 100.0 * (math.exp2((now - before) / 12.0) - 1.0)
     return 100.0 * (now / before - 1.0) if before > 0 else float("nan")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,7 @@ class Classifier:
         self.score(self.mean[None])
 
     @staticmethod
-    def load(path: str | Path | None = None) -> Classifier:
+    def load(path: str | PathLike[str] | None = None) -> Classifier:
         """Load a model and run it once, so that the first call pays nothing.
 
         Parameters

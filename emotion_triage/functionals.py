@@ -33,10 +33,23 @@ _COLUMN = {name: i for i, name in enumerate(LLD_NAMES)}
 F0_REFERENCE_HZ = 27.5
 """0 semitones, as in GeMAPS."""
 
-_VOICED = ("voicing", "hnr_db", "jitter_local", "shimmer_local_db")
-_VOICED += ("slope_300_1000_db_per_khz", "slope_1000_3400_db_per_khz", "band_balance_db", "peak_balance_db")
-_SPEECH = ("zero_crossing_rate_hz", "centroid_hz", "flatness_db", "spectral_flux")
-_SPEECH += tuple(name for name in LLD_NAMES if name.startswith("mfcc_"))
+_VOICED: tuple[str, ...] = (
+    "voicing",
+    "hnr_db",
+    "jitter_local",
+    "shimmer_local_db",
+    "slope_300_1000_db_per_khz",
+    "slope_1000_3400_db_per_khz",
+    "band_balance_db",
+    "peak_balance_db",
+)
+_SPEECH: tuple[str, ...] = (
+    "zero_crossing_rate_hz",
+    "centroid_hz",
+    "flatness_db",
+    "spectral_flux",
+    *(name for name in LLD_NAMES if name.startswith("mfcc_")),
+)
 
 STATISTIC_NAMES: tuple[str, ...] = (
     "level_dbfs",
@@ -126,9 +139,7 @@ class Windows(NamedTuple):
     lost_s: NDArray[np.float64]
 
 
-def _moments(
-    values: NDArray[np.float32], mask: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation along the last axis over the masked frames whose value is a number; 0 without any."""
     use = mask & np.isfinite(values)
     x = np.where(use, values, np.float32(0.0)).astype(np.float64)

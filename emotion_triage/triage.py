@@ -6,33 +6,24 @@ from collections.abc import Sequence
 from itertools import islice
 from os import PathLike
 from types import TracebackType
-from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from emotion_triage.affect import Affect, log_odds, measure_drivers, occlusions
 from emotion_triage.audio import Chunk
-from emotion_triage.classifier import LABELS, Classifier
+from emotion_triage.caller import Caller, Event, Step, typical_reference
+from emotion_triage.classifier import Classifier
 from emotion_triage.errors import PushError, StreamError, TriageError
-from emotion_triage.escalation import Escalation, Escalator, Level
+from emotion_triage.escalation import Level
 from emotion_triage.frames import HOP_S
-from emotion_triage.functionals import DRIVER_GROUPS, Baseline, features, functionals, population
+from emotion_triage.functionals import functionals
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Route, Standing
 from emotion_triage.windows import Rows, Window, WindowStream, rows_of
 
 __all__ = ["Call", "Event", "Triage"]
 
-Event: TypeAlias = Affect | Escalation | Route
-
 SLAB_FRAMES = 500
 """Frames of one call taken at once (10 s): bounds the memory of a push of any length."""
-MIN_NEW_SPEECH_S = 0.1
-"""A step that brings less speech than this is no new evidence."""
-_ANGER, _DISTRESS, _AROUSAL, _SPEECH = (
-    LABELS.index(name) for name in ("anger", "distress", "arousal", "speech")
-)
-_ROWS = 1 + len(DRIVER_GROUPS)
 
 
 class Triage:
@@ -52,13 +43,12 @@ class Triage:
     'general'
     """
 
-    __slots__ = ("_population", "classifier", "policy")
+    __slots__ = ("classifier", "policy", "typical")
 
     def __init__(self, classifier: Classifier, policy: Policy) -> None:
         self.classifier = classifier
         self.policy = policy
-        typical = population(classifier.mean)
-        self._population = typical, features(typical, None)
+        self.typical = typical_reference(classifier)
 
     @classmethod
     def load(
@@ -180,39 +170,23 @@ class Triage:
             return
         measured = functionals(np.stack([window.rows for window in windows]))
         steps = iter(
-            _Step(
-                window.time_s,
-                statistics,
-                float(speech_s),
-                float(lost_s),
-                speech[-window.n_new :].sum() * HOP_S,
+            Step(
+                window.time_s, statistics, float(speech_s), float(lost_s), float(speech[-window.n_new :].sum() * HOP_S)
             )
             for window, statistics, speech, speech_s, lost_s in zip(windows, *measured, strict=True)
         )
-        queues = [(call, i, list(islice(steps, len(each)))) for call, i, each in due]
+        queues = [(call._caller, i, list(islice(steps, len(each)))) for call, i, each in due]
         for turn in range(max(len(queue) for _, _, queue in queues)):
             ready = []
-            for call, i, queue in queues:
+            for caller, i, queue in queues:
                 if turn < len(queue):
-                    events[i] += call._wait(queue[turn].time_s)
-                    if call._has_evidence(queue[turn]):
-                        ready.append((call, i, queue[turn]))
+                    events[i] += caller.wait(queue[turn].time_s)
+                    if (inputs := caller.inputs(queue[turn])) is not None:
+                        ready.append((caller, i, queue[turn], inputs))
             if ready:
-                scores = self.classifier.score(
-                    np.concatenate([call._inputs(step) for call, _, step in ready])
-                )
-                for (call, i, step), score in zip(ready, np.split(scores, len(ready)), strict=True):
-                    events[i] += call._hear(step, score)
-
-
-class _Step(NamedTuple):
-    """What one window told."""
-
-    time_s: float
-    statistics: Rows
-    speech_s: float
-    lost_s: float
-    new_speech_s: float
+                scores = self.classifier.score(np.concatenate([inputs for *_, inputs in ready]))
+                for (caller, i, step, _), score in zip(ready, np.split(scores, len(ready)), strict=True):
+                    events[i] += caller.hear(step, score)
 
 
 class Call:
@@ -228,15 +202,11 @@ class Call:
         As given.
     triage : Triage
         The model and policy that serve it.
-    route : Route
-        Where the call should go now; exists before the first word, from the standing alone.
-    level : Level
-        The level now.
     notice_played_s : float or None
         Stream time at which the notice was said to have been played; None while it was not, or where the policy
         assumes it.
-    speech_s, lost_s : float
-        Scored speech and lost audio so far, in seconds.
+    lost_s : float
+        Audio lost so far, in seconds.
     """
 
     def __init__(
@@ -253,31 +223,36 @@ class Call:
         self.call_id = call_id
         self.standing = CLEAR if standing is None else standing
         self._format = (encoding, sample_rate_hz)
-        self._objected = objection
+        self._objection = objection
         self.reset()
 
     def reset(self) -> None:
-        """Give the call back as constructed."""
+        """Give the call back as constructed, for another call of the same leg."""
         self._stream = WindowStream(*self._format)
         self._flushed = False
-        self._objection = self._objected
-        self._baseline = Baseline(self.triage.policy.escalation.baseline_s)
-        self._escalator = Escalator(self.triage.policy.escalation)
-        self._unconfirmed_s = 0.0
+        self._caller = self._new_caller(objection=self._objection)
         self.notice_played_s: float | None = None
-        self.speech_s = 0.0
         self.lost_s = 0.0
-        self.route = self._route(0.0)
+
+    @property
+    def route(self) -> Route:
+        """Where the call should go now; exists before the first word, from the standing alone."""
+        return self._caller.route
 
     @property
     def level(self) -> Level:
         """The level now."""
-        return self._escalator.level
+        return self._caller.level
 
     @property
     def objection(self) -> bool:
         """Whether the caller objected to being scored."""
-        return self._objection
+        return self._caller.objection
+
+    @property
+    def speech_s(self) -> float:
+        """Speech scored so far, in seconds."""
+        return self._caller.speech_s
 
     @property
     def position_s(self) -> float:
@@ -353,7 +328,7 @@ class Call:
             self.notice_played_s = self.position_s
 
     def object(self) -> list[Event]:
-        """Record the caller's objection: from now on nothing is scored, what was learnt is forgotten, the route is neutral.
+        """Record the caller's objection: nothing more is scored, what was learnt is forgotten, the route is neutral.
 
         Returns
         -------
@@ -361,10 +336,7 @@ class Call:
             The neutral `Route`, if it is another than the one before.
         """
         before = self.route
-        self._objection = True
-        self._baseline = Baseline(self.triage.policy.escalation.baseline_s)
-        self._escalator = Escalator(self.triage.policy.escalation)
-        self.route = self._route(self.position_s)
+        self._caller = self._new_caller(objection=True, time_s=self.position_s)
         return [self.route] if self.route.rule != before.rule else []
 
     def __enter__(self) -> Call:
@@ -379,7 +351,7 @@ class Call:
     def _scores(self) -> bool:
         """Whether the law lets this call be scored now."""
         told = self.triage.policy.notice.mode == "assumed" or self.notice_played_s is not None
-        return told and not self._objection
+        return told and not self.objection
 
     def _open(self) -> None:
         if self._flushed:
@@ -397,61 +369,15 @@ class Call:
         events: list[list[Event]] = [[]]
         self.triage._run({self: (0, frames)}, events)
         self.triage._score([(self, 0, self._stream.lose(lost))], events)
-        return events[0] + self._wait(self.position_s)
+        return events[0] + self._caller.wait(self.position_s)
 
-    def _wait(self, time_s: float) -> list[Event]:
-        return [event for step in self._escalator.wait(time_s) for event in self._follow(step)]
-
-    def _has_evidence(self, step: _Step) -> bool:
-        return (
-            step.new_speech_s >= MIN_NEW_SPEECH_S
-            and step.speech_s >= self.triage.policy.escalation.min_speech_s
-        )
-
-    def _reference(self) -> tuple[Rows, Rows, Literal["caller", "population"]]:
-        """Statistics and features that this caller is compared with."""
-        own = self._baseline.statistics
-        if own is None:
-            return *self.triage._population, "population"
-        return own, features(own, own), "caller"
-
-    def _inputs(self, step: _Step) -> Rows:
-        self._unconfirmed_s += step.new_speech_s
-        return occlusions(features(step.statistics, self._baseline.statistics), self._reference()[1])
-
-    def _hear(self, step: _Step, scores: Rows) -> list[Event]:
-        unconfirmed_s, self._unconfirmed_s = self._unconfirmed_s, 0.0
-        if scores[0, _SPEECH] < self.triage.policy.escalation.min_speech_probability:
-            return []
-        self.speech_s += unconfirmed_s
-        reference, _, source = self._reference()
-        affect = Affect(
-            time_s=step.time_s,
-            anger=float(scores[0, _ANGER]),
-            distress=float(scores[0, _DISTRESS]),
-            arousal=float(scores[0, _AROUSAL]),
-            speech_s=step.speech_s,
-            lost_s=step.lost_s,
-            drivers=measure_drivers(scores[:, _ANGER], step.statistics, reference, source),
-        )
-        change = self._escalator.push(affect, self._baseline.log_odds)
-        self._baseline.add(step.statistics, float(log_odds(affect.anger)), step.new_speech_s)
-        return [affect, *(self._follow(change) if change else ())]
-
-    def _follow(self, change: Escalation) -> list[Event]:
-        """Let the route follow a change of level."""
-        route = self._route(change.time_s)
-        if route.rule == self.route.rule:
-            return [change]
-        self.route = route
-        return [change, route]
-
-    def _route(self, time_s: float) -> Route:
-        return self.triage.policy.router.route(
+    def _new_caller(self, *, objection: bool, time_s: float = 0.0) -> Caller:
+        return Caller(
             call_id=self.call_id,
-            time_s=time_s,
-            level=None if self._objection else self._escalator.level,
-            standing=self.standing,
+            policy=self.triage.policy,
             model_digest=self.triage.classifier.digest,
-            policy_digest=self.triage.policy.digest,
+            standing=self.standing,
+            typical=self.triage.typical,
+            objection=objection,
+            time_s=time_s,
         )

@@ -83,14 +83,14 @@ def quantiles(values: NDArray[np.float32], mask: Mask, ranks: tuple[float, ...])
 def _within(mask: Mask, reach: int) -> Mask:
     """Frames no further than `reach` frames from a masked one."""
     padded = np.pad(mask, ((0, 0), (reach, reach)))
-    return sliding_window_view(padded, 2 * reach + 1, axis=-1).any(axis=-1)
+    return np.asarray(sliding_window_view(padded, 2 * reach + 1, axis=-1).any(axis=-1))
 
 
 def _runs(mask: Mask, length: int) -> Mask:
     """Frames that belong to a run of at least `length` masked frames."""
     starts = sliding_window_view(mask, length, axis=-1).all(axis=-1)
     padded = np.pad(starts, ((0, 0), (length - 1, length - 1)))
-    return sliding_window_view(padded, length, axis=-1).any(axis=-1)
+    return np.asarray(sliding_window_view(padded, length, axis=-1).any(axis=-1))
 
 
 def repair_octaves(f0_hz: NDArray[np.float32], second_hz: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -131,7 +131,7 @@ def _nuclei(energy_dbfs: NDArray[np.float32], voiced: Mask) -> Mask:
         smooth >= around[..., far + 1 : far + near + 1].max(axis=-1)
     )
     dip = np.maximum(around[..., :far].min(axis=-1), around[..., far + 1 :].min(axis=-1))
-    return voiced & peak & (smooth - dip >= NUCLEUS_DIP_DB)
+    return np.asarray(voiced & peak & (smooth - dip >= NUCLEUS_DIP_DB))
 
 
 def speech_frames(windows: NDArray[np.float32]) -> SpeechFrames:
@@ -163,9 +163,7 @@ def speech_frames(windows: NDArray[np.float32]) -> SpeechFrames:
 
     total_range = peak[:, 0] - quantiles(energy, heard, (0.05,))[:, 0]
     count = np.maximum(voiced.sum(axis=-1), 1)
-    semitones = np.where(
-        voiced, np.float32(12.0) * np.log2(np.where(voiced, f0_hz, np.float32(1.0))), np.float32(0.0)
-    )
+    semitones = np.where(voiced, np.float32(12.0) * np.log2(np.where(voiced, f0_hz, np.float32(1.0))), np.float32(0.0))
     mean = semitones.sum(axis=-1) / count
     variance = np.where(voiced, (semitones - mean[:, None]) ** 2, 0.0).sum(axis=-1) / count
     moves = (total_range >= MIN_RANGE_DB) & (variance >= MIN_F0_SPREAD_ST**2)

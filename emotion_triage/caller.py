@@ -1,0 +1,154 @@
+"""What is known of one caller while he speaks: his baseline, his level, the route that follows from them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_triage.affect import Affect, log_odds, measure_drivers, occlusions
+from emotion_triage.classifier import LABELS, Classifier
+from emotion_triage.escalation import Escalation, Escalator, Level
+from emotion_triage.functionals import Baseline, features, population
+from emotion_triage.policy import Policy
+from emotion_triage.routing import Route, Standing
+
+__all__ = ["Caller", "Event", "Reference", "Step", "typical_reference"]
+
+Event: TypeAlias = Affect | Escalation | Route
+
+MIN_NEW_SPEECH_S = 0.1
+"""A step that brings less speech than this is no new evidence."""
+_ANGER, _DISTRESS, _AROUSAL, _SPEECH = (LABELS.index(name) for name in ("anger", "distress", "arousal", "speech"))
+
+
+class Step(NamedTuple):
+    """What one window told; times in seconds, statistics as `emotion_triage.functionals.STATISTIC_NAMES`."""
+
+    time_s: float
+    statistics: NDArray[np.float32]
+    speech_s: float
+    lost_s: float
+    new_speech_s: float
+
+
+class Reference(NamedTuple):
+    """Whom a window is compared with in its drivers: statistics, the same as features, and whose they are."""
+
+    statistics: NDArray[np.float32]
+    features: NDArray[np.float32]
+    source: Literal["caller", "population"]
+
+
+def typical_reference(classifier: Classifier) -> Reference:
+    """Return the mean of a model's training speech, for a caller who has no baseline yet."""
+    statistics = population(classifier.mean)
+    return Reference(statistics, features(statistics, None), "population")
+
+
+class Caller:
+    """Scores in, events out, for one caller.
+
+    Parameters
+    ----------
+    call_id : str
+    policy : Policy
+    model_digest : str
+        For the routes.
+    standing : Standing
+    typical : Reference
+        From `typical_reference`.
+    objection : bool
+        He objected: only `route` is ever used.
+    time_s : float
+        Stream time from which the first route holds, in seconds.
+
+    Attributes
+    ----------
+    route : Route
+        Where the call should go now.
+    speech_s : float
+        Speech that was scored, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        call_id: str,
+        policy: Policy,
+        model_digest: str,
+        standing: Standing,
+        typical: Reference,
+        objection: bool,
+        time_s: float,
+    ) -> None:
+        self._call_id = call_id
+        self._policy = policy
+        self._model_digest = model_digest
+        self._standing = standing
+        self._typical = typical
+        self._baseline = Baseline(policy.escalation.baseline_s)
+        self._escalator = Escalator(policy.escalation)
+        self._unconfirmed_s = 0.0
+        self.objection = objection
+        self.speech_s = 0.0
+        self.route = self._route(time_s)
+
+    @property
+    def level(self) -> Level:
+        """The level now."""
+        return self._escalator.level
+
+    def wait(self, time_s: float) -> list[Event]:
+        """Let stream time pass without evidence; return what follows from it."""
+        return [event for change in self._escalator.wait(time_s) for event in self._follow(change)]
+
+    def inputs(self, step: Step) -> NDArray[np.float32] | None:
+        """Return the rows to be scored for a step, as `occlusions` gives them; None where it is no evidence."""
+        self._unconfirmed_s += step.new_speech_s
+        if step.new_speech_s < MIN_NEW_SPEECH_S or step.speech_s < self._policy.escalation.min_speech_s:
+            return None
+        return occlusions(features(step.statistics, self._baseline.statistics), self._reference().features)
+
+    def hear(self, step: Step, scores: NDArray[np.float32]) -> list[Event]:
+        """Take the classifier's probabilities, float32 of shape (n_rows, n_labels), of the rows of `inputs`."""
+        new_speech_s, self._unconfirmed_s = self._unconfirmed_s, 0.0
+        if scores[0, _SPEECH] < self._policy.escalation.min_speech_probability:
+            return []
+        self.speech_s += new_speech_s
+        reference = self._reference()
+        affect = Affect(
+            time_s=step.time_s,
+            anger=float(scores[0, _ANGER]),
+            distress=float(scores[0, _DISTRESS]),
+            arousal=float(scores[0, _AROUSAL]),
+            speech_s=step.speech_s,
+            lost_s=step.lost_s,
+            drivers=measure_drivers(scores[:, _ANGER], step.statistics, reference.statistics, reference.source),
+        )
+        change = self._escalator.push(affect, self._baseline.log_odds)
+        self._baseline.add(step.statistics, float(log_odds(affect.anger)), step.new_speech_s)
+        return [affect, *(self._follow(change) if change else ())]
+
+    def _reference(self) -> Reference:
+        own = self._baseline.statistics
+        return self._typical if own is None else Reference(own, features(own, own), "caller")
+
+    def _follow(self, change: Escalation) -> list[Event]:
+        """Let the route follow a change of level."""
+        route = self._route(change.time_s)
+        if route.rule == self.route.rule:
+            return [change]
+        self.route = route
+        return [change, route]
+
+    def _route(self, time_s: float) -> Route:
+        return self._policy.router.route(
+            call_id=self._call_id,
+            time_s=time_s,
+            level=None if self.objection else self.level,
+            standing=self._standing,
+            model_digest=self._model_digest,
+            policy_digest=self._policy.digest,
+        )

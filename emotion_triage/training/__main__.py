@@ -1,0 +1,58 @@
+"""One command from a corpora folder to an ONNX model and its card."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emotion_triage.errors import TriageError
+from emotion_triage.training.card import card, training_facts
+from emotion_triage.training.corpora import Corpora
+from emotion_triage.training.dataset import gather
+from emotion_triage.training.export import check_parity, export
+from emotion_triage.training.fit import calibration, fit, held_out_scores
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    folder: Annotated[Path, typer.Argument(help="Corpora folder with a manifest.csv.", metavar="CORPORA")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write; the card goes beside it.")] = Path(
+        "models/triage.onnx"
+    ),
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "triage",
+    passes: Annotated[int, typer.Option(min=1, help="Lines that each speaker calls over.")] = 3,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Train a model on labelled clips, check the ONNX file against the trainer, write its card."""
+    started = time.monotonic()
+
+    def say(what: str) -> None:
+        typer.echo(f"{time.monotonic() - started:6.0f} s  {what}", err=True)
+
+    try:
+        corpora = Corpora.read(folder)
+        say(f"{len(corpora.clips)} clips, {len(corpora.noises)} noises")
+        windows = gather(corpora, passes=passes, seed=seed, workers=workers)
+        say(f"{len(windows.emotion)} windows heard")
+        scores = held_out_scores(windows)
+        lines = calibration(windows, scores)
+        say("every corpus scored by a model that never heard it")
+        model = fit(windows, lines)
+        export(out, model, name=name, training=training_facts(corpora, seed=seed, passes=passes))
+        parity = check_parity(out, model, windows.features[:: max(1, len(windows.emotion) // 10_000)])
+        out.with_suffix(".md").write_text(card(out, corpora, windows, scores * lines[:, 0] + lines[:, 1], parity))
+        say(f"{out} and {out.with_suffix('.md')} written")
+    except TriageError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,120 @@
+"""A corpora folder: ``manifest.csv`` with labelled clips, ``noise/noise.csv`` with what is not speech."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from emotion_triage.errors import TriageError
+
+__all__ = ["ANGER", "CALM", "Clip", "Corpora", "Noise"]
+
+COLUMNS = ("path", "corpus", "language", "speaker", "gender", "emotion", "duration_s", "licence")
+ANGER = frozenset({"angry"})
+DISTRESS = frozenset({"fear", "sad"})
+AROUSED = frozenset({"angry", "happy", "fear", "surprise"})
+CALM = frozenset({"neutral", "calm", "sad", "boredom"})
+EMOTIONS = ANGER | DISTRESS | AROUSED | CALM | {"disgust"}
+
+
+class Clip(NamedTuple):
+    """A labelled clip of one speaker."""
+
+    path: Path
+    group: str
+    corpus: str
+    language: str
+    speaker: str
+    gender: str
+    emotion: str
+    duration_s: float
+    licence: str
+
+
+class Noise(NamedTuple):
+    """A recording without a caller: background, music, laughter."""
+
+    path: Path
+    kind: str
+
+
+class Corpora(NamedTuple):
+    """What a folder holds.
+
+    Attributes
+    ----------
+    clips : list of Clip
+        `Clip.group` names the corpora that share speakers: the unit that is held out.
+    noises : list of Noise
+    digest : str
+        SHA-256 of the manifests, so that a model can name its data.
+    """
+
+    clips: list[Clip]
+    noises: list[Noise]
+    digest: str
+
+    @staticmethod
+    def read(folder: Path) -> Corpora:
+        """Read a folder's manifests.
+
+        Raises
+        ------
+        TriageError
+            If a manifest is missing or lacks a column, or an emotion is unknown.
+        """
+        manifest = folder / "manifest.csv"
+        rows = _rows(manifest, COLUMNS)
+        unknown = sorted({row["emotion"] for row in rows} - EMOTIONS)
+        if unknown:
+            raise TriageError(
+                f"{manifest}: got emotions {unknown}, expected some of {sorted(EMOTIONS)}; map them first"
+            )
+        groups = _groups(rows)
+        clips = [
+            Clip(
+                folder / row["path"],
+                groups[row["corpus"]],
+                row["corpus"],
+                row["language"],
+                row["speaker"],
+                row["gender"],
+                row["emotion"],
+                float(row["duration_s"]),
+                row["licence"],
+            )
+            for row in rows
+        ]
+        sources, noises = [manifest], []
+        if (listed := folder / "noise" / "noise.csv").exists():
+            sources.append(listed)
+            noises = [Noise(listed.parent / row["path"], row["kind"]) for row in _rows(listed, ("path", "kind"))]
+        return Corpora(clips, noises, hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest())
+
+
+def _rows(manifest: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise TriageError(
+            f"{manifest}: {error.strerror}; expected a corpora folder with a manifest.csv in it"
+        ) from None
+    missing = [name for name in columns if not rows or name not in rows[0]]
+    if missing:
+        raise TriageError(
+            f"{manifest}: columns {', '.join(missing)} are missing; expected at least {', '.join(columns)}"
+        )
+    return rows
+
+
+def _groups(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Name of the first corpus that shares a speaker with each corpus: a speaker must never be on both sides of a split."""
+    home: dict[str, str] = {}
+    group: dict[str, str] = {}
+    for row in rows:
+        corpus = group.setdefault(row["corpus"], row["corpus"])
+        group[row["corpus"]] = home.setdefault(row["speaker"], corpus)
+    return group

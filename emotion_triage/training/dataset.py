@@ -1,0 +1,211 @@
+"""Clips to windows, the way a call would hear them: a speaker's clips in a row over one line, looked at every 0.5 s."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_triage.audio import SAMPLE_RATE_HZ
+from emotion_triage.frames import HOP_S
+from emotion_triage.functionals import STATISTIC_NAMES, features, functionals
+from emotion_triage.recordings import open_recording
+from emotion_triage.sounds import drums, dtmf, hold_music, hum, tone
+from emotion_triage.training.corpora import CALM, Clip, Corpora
+from emotion_triage.training.lines import Line, Samples, trim
+from emotion_triage.windows import WindowStream, rows_of
+
+__all__ = ["NOISE", "WindowSet", "gather", "with_references"]
+
+NOISE = "noise"
+"""The emotion of a window without a caller."""
+STREAM_S = 20.0
+"""Clips are strung together up to this length."""
+PAUSE_S = (0.15, 0.9)
+MIN_SPEECH_S = 0.8
+MIN_NEW_SPEECH_S = 0.1
+OWN_REFERENCE, CALM_REFERENCE = 0.2, 0.5
+"""Share of windows compared with a baseline of the same emotion (he arrived like that), and of calm speech; the rest has none."""
+
+
+class WindowSet(NamedTuple):
+    """Windows of many speakers; row ``i`` of each array is one window.
+
+    Attributes
+    ----------
+    statistics : ndarray of float32, shape (n, n_statistics)
+    reference : ndarray of float32, shape (n, n_statistics)
+        The caller's baseline that the window is compared with; NaN where he has none yet.
+    emotion, group, speaker, language, gender : ndarray of str, shape (n,)
+    """
+
+    statistics: NDArray[np.float32]
+    reference: NDArray[np.float32]
+    emotion: NDArray[np.str_]
+    group: NDArray[np.str_]
+    speaker: NDArray[np.str_]
+    language: NDArray[np.str_]
+    gender: NDArray[np.str_]
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """The classifier's input, float32 of shape (n, n_features)."""
+        has = np.isfinite(self.reference[:, :1])
+        return features(self.statistics, np.where(has, self.reference, self.statistics))
+
+    def take(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> WindowSet:
+        """Return some of the windows."""
+        return WindowSet(*(column[which] for column in self))
+
+
+def gather(corpora: Corpora, *, passes: int, seed: int, workers: int = 2) -> WindowSet:
+    """Hear every speaker over `passes` lines drawn at random, and every noise once a pass.
+
+    Parameters
+    ----------
+    corpora : Corpora
+    passes : int
+        How many lines each speaker calls over.
+    seed : int
+        The same seed gives the same windows, whatever the number of workers.
+    workers : int
+        Processes.
+
+    Returns
+    -------
+    WindowSet
+    """
+    speakers: dict[str, list[Clip]] = defaultdict(list)
+    for clip in corpora.clips:
+        speakers[clip.speaker].append(clip)
+    backgrounds = [noise.path for noise in corpora.noises if noise.kind not in ("laughter", "hold music")]
+    jobs = [partial(_speaker, clips, backgrounds) for clips in speakers.values()]
+    jobs += [
+        partial(_noise, kind, [n.path for n in corpora.noises if n.kind == kind])
+        for kind in sorted({n.kind for n in corpora.noises})
+    ]
+    jobs.append(partial(_synthetic))
+    seeds = [(seed, turn, index) for turn in range(passes) for index in range(len(jobs))]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        sets = list(pool.map(_run, jobs * passes, seeds, chunksize=4))
+    return WindowSet(*map(np.concatenate, zip(*sets, strict=True)))
+
+
+def _run(job: partial[WindowSet], seed: tuple[int, int, int]) -> WindowSet:
+    return job(rng=np.random.default_rng(seed))
+
+
+def _speaker(clips: list[Clip], backgrounds: list[Path], *, rng: np.random.Generator) -> WindowSet:
+    noises = [_read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=2)] if backgrounds else []
+    line = Line(rng, noises)
+    sounds = {clip.path: trim(_read(clip.path)) for clip in clips}
+    level = float(np.median([np.sqrt(np.mean(x**2)) for x in sounds.values()]))
+    emotions: dict[str, NDArray[np.float32]] = {}
+    for emotion in sorted({clip.emotion for clip in clips}):
+        chosen = [sounds[clip.path] for clip in clips if clip.emotion == emotion]
+        heard = [
+            measure(line.carry(stream, level))
+            for stream in _strung([chosen[i] for i in rng.permutation(len(chosen))], rng)
+        ]
+        emotions[emotion] = np.concatenate(heard)
+    statistics = np.concatenate(list(emotions.values()))
+    emotion_of = np.repeat(list(emotions), [len(windows) for windows in emotions.values()])
+    first = clips[0]
+    found = _labelled(statistics, emotion_of, first.group, first.speaker, first.language, first.gender)
+    return found._replace(reference=with_references(found, rng))
+
+
+def with_references(windows: WindowSet, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw the baseline that each window of one speaker is compared with: calm speech, his present emotion, or none."""
+    reference = np.full_like(windows.statistics, np.nan)
+    draw = rng.random(len(reference))
+    calm = np.isin(windows.emotion, sorted(CALM))
+    if calm.any():
+        picked = draw < CALM_REFERENCE
+        reference[picked] = _mean_of_some(windows.statistics[calm], int(picked.sum()), rng)
+    for emotion in np.unique(windows.emotion):
+        same = windows.emotion == emotion
+        picked = same & (draw >= CALM_REFERENCE) & (draw < CALM_REFERENCE + OWN_REFERENCE)
+        reference[picked] = _mean_of_some(windows.statistics[same], int(picked.sum()), rng)
+    return reference
+
+
+def _mean_of_some(statistics: NDArray[np.float32], n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Means over runs of up to 12 windows, about what a caller's first seconds hold."""
+    starts = rng.integers(max(1, len(statistics) - 11), size=n)
+    return np.array([statistics[start : start + 12].mean(axis=0) for start in starts], np.float32).reshape(
+        n, statistics.shape[1]
+    )
+
+
+def _noise(kind: str, paths: list[Path], *, rng: np.random.Generator) -> WindowSet:
+    heard = []
+    for path in paths:
+        samples = _read(path)
+        heard.append(
+            measure(Line(rng, []).carry(np.resize(samples, max(len(samples), 6 * SAMPLE_RATE_HZ)), _rms(samples)))
+        )
+    return _labelled(np.concatenate(heard), NOISE, NOISE, f"noise_{kind}", "", "")
+
+
+def _synthetic(*, rng: np.random.Generator) -> WindowSet:
+    digits = "".join(str(d) for d in rng.integers(10, size=20))
+    sounds = [hold_music(20.0, seed=int(rng.integers(1 << 30))) for _ in range(20)]
+    sounds += [drums(10.0, seed=int(rng.integers(1 << 30))) for _ in range(4)]
+    sounds += [dtmf(digits), hum(50, 6.0), hum(60, 6.0), tone(float(rng.uniform(300, 1200)), 6.0)]
+    heard = [measure(Line(rng, []).carry(sound, _rms(sound))) for sound in sounds]
+    return _labelled(np.concatenate(heard), NOISE, NOISE, "noise_synthetic", "", "")
+
+
+def _labelled(
+    statistics: NDArray[np.float32],
+    emotion: str | NDArray[np.str_],
+    group: str,
+    speaker: str,
+    language: str,
+    gender: str,
+) -> WindowSet:
+    n = len(statistics)
+    labels = (np.resize(np.asarray(value, np.str_), n) for value in (group, speaker, language, gender))
+    return WindowSet(statistics, np.full_like(statistics, np.nan), np.resize(np.asarray(emotion, np.str_), n), *labels)
+
+
+def _strung(clips: list[Samples], rng: np.random.Generator) -> Iterator[Samples]:
+    """String clips together with pauses, up to about 20 s."""
+    pieces: list[Samples] = []
+    for clip in clips:
+        pieces += [np.zeros(round(rng.uniform(*PAUSE_S) * SAMPLE_RATE_HZ), np.float32), clip]
+        if sum(map(len, pieces)) > STREAM_S * SAMPLE_RATE_HZ:
+            yield np.concatenate(pieces)
+            pieces = []
+    if pieces:
+        yield np.concatenate(pieces)
+
+
+def measure(samples: Samples) -> NDArray[np.float32]:
+    """Return the statistics of the windows with new speech, as a call would see them, float32 of shape (n, n_statistics)."""
+    stream = WindowStream("float32", SAMPLE_RATE_HZ)
+    windows = stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last()
+    if not windows:
+        return np.empty((0, len(STATISTIC_NAMES)), np.float32)
+    measured = functionals(np.stack([window.rows for window in windows]))
+    new = np.array(
+        [speech[-window.n_new :].sum() * HOP_S for window, speech in zip(windows, measured.speech, strict=True)]
+    )
+    return measured.statistics[(new >= MIN_NEW_SPEECH_S) & (measured.speech_s >= MIN_SPEECH_S)]
+
+
+def _read(path: Path) -> Samples:
+    recording = open_recording(path, caller_channel="mono")
+    return np.concatenate([samples for _, samples in recording.blocks()])
+
+
+def _rms(samples: Samples) -> float:
+    return float(np.sqrt(np.mean(np.square(samples)) + 1e-12))
