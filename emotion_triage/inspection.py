@@ -1,0 +1,124 @@
+"""Commands that look inside: ``policy check|explain|init`` and ``model show``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from emotion_triage.classifier import Classifier
+from emotion_triage.errors import PolicyError, TriageError
+from emotion_triage.escalation import Level
+from emotion_triage.policy import Policy, explain, policy_text
+from emotion_triage.routing import CASES, StandingState
+
+__all__ = ["Lang", "ModelPath", "PolicyPath", "ending", "model_app", "policy_app"]
+
+Lang = Annotated[Literal["en", "fr"], typer.Option(help="Language of levels and reasons.")]
+PolicyPath = Annotated[Path | None, typer.Option("--policy", help="A TOML policy; the balanced one by default.")]
+ModelPath = Annotated[Path | None, typer.Option("--model", help="An ONNX model; the one that ships by default.")]
+
+WRONG_USAGE = 2
+"""Exit code: nothing was begun."""
+
+policy_app = typer.Typer(name="policy", help="Check, explain or write a policy.", no_args_is_help=True)
+model_app = typer.Typer(name="model", help="Show what a model is.", no_args_is_help=True)
+
+
+@contextmanager
+def ending(code: int = WRONG_USAGE) -> Iterator[None]:
+    """End with a message and an exit code instead of a traceback."""
+    try:
+        yield
+    except TriageError as error:
+        typer.echo(f"emotion-triage: {error}", err=True)
+        raise typer.Exit(code) from None
+
+
+@policy_app.command()
+def check(path: Annotated[Path, typer.Argument(help="A TOML policy.")]) -> None:
+    """Check that a policy is sound: every key known, every rule reachable, every case routed."""
+    with ending():
+        policy = Policy.load(path)
+    typer.echo(f"{path}: sound; policy {policy.name!r}, {len(policy.rules)} rules, digest {policy.digest}")
+
+
+@policy_app.command("explain")
+def explain_command(
+    policy_path: PolicyPath = None,
+    level: Annotated[Literal["calm", "tense", "escalated"] | None, typer.Option(help="Only this level.")] = None,
+    standing: Annotated[
+        Literal["clear", "watch", "protected", "restricted"] | None, typer.Option(help="Only this standing.")
+    ] = None,
+    lang: Lang = "en",
+) -> None:
+    """Show where each level and standing leads; with both given, why each rule takes or leaves the case."""
+    with ending():
+        policy = Policy.load(policy_path)
+    console = Console()
+    if level is not None and standing is not None:
+        case = Level[level.upper()], StandingState(standing)
+        for verdict in explain(policy, *case, lang):
+            mark = "→" if verdict.chosen else " "
+            console.print(
+                f"{mark} {verdict.rule}: {verdict.reason}", style="bold" if verdict.chosen else None, soft_wrap=True
+            )
+        route = policy.router.table[case].route
+        console.print(f"  {route.queue}, {route.priority}, {', '.join(route.skills) or '-'}", soft_wrap=True)
+        return
+    heads = {"en": ("level", "standing", "rule", "queue", "priority", "skills")}
+    heads["fr"] = ("niveau", "dossier", "règle", "file", "priorité", "compétences")
+    table = Table(*heads[lang], box=None)
+    for each, state in CASES:
+        if level in (None, each.name.lower()) and standing in (None, state.value):
+            rule = policy.router.table[each, state]
+            route = rule.route
+            table.add_row(
+                each.name.lower(), state.value, rule.name, route.queue, str(route.priority), ", ".join(route.skills)
+            )
+    console.print(table)
+
+
+@policy_app.command()
+def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("policy.toml")) -> None:
+    """Write the balanced policy, with the comments that explain each key, to start from."""
+    with ending():
+        try:
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(policy_text())
+        except FileExistsError:
+            raise PolicyError(f"{path}: exists already; name another file, or remove it first") from None
+        except OSError as error:
+            raise PolicyError(f"{path}: cannot be written ({error.strerror}); check its folder") from None
+    typer.echo(f"{path}: written; edit it, then: emotion-triage policy check {path}")
+
+
+@model_app.command()
+def show(model_path: ModelPath = None) -> None:
+    """Show a model's contract: what it hears, what it tells, what it was trained on."""
+    with ending():
+        classifier = Classifier.load(model_path)
+    contract = classifier.contract
+    facts = {
+        "name": contract.name,
+        "file": str(classifier.path),
+        "size": f"{classifier.path.stat().st_size / 1024:.0f} KiB",
+        "digest": classifier.digest,
+        "schema": str(contract.schema),
+        "labels": ", ".join(contract.labels),
+        "sample rate": f"{contract.sample_rate_hz} Hz",
+        "frame, hop": f"{contract.frame_length}, {contract.hop_length} samples",
+        "window, step": f"{contract.window_frames}, {contract.step_frames} frames",
+    }
+    for name, value in contract.training.items():
+        facts[f"training: {name}"] = ", ".join(value) if isinstance(value, list) else str(value)
+    facts[f"features ({len(contract.features)})"] = ", ".join(contract.features)
+    table = Table.grid("", "", padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row(name, value)
+    Console().print(table)
