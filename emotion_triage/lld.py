@@ -1,37 +1,38 @@
 """The low-level descriptors (LLDs): rows in, rows out, no state.
 
-=========================== ======== ===============================================================================
-column                      unit     definition
-=========================== ======== ===============================================================================
-energy_dbfs                 dBFS     mean square without DC; a sine of full scale is -3.01; floor -120
-zero_crossing_rate_hz       Hz       sign changes per second, DC removed (Kedem 1986)
-f0_hz                       Hz       fundamental frequency, NaN where unvoiced (Boersma 1993)
-f0_second_hz                Hz       second candidate, NaN where there is none (Boersma 1993)
-voicing                     ratio    strength of the first candidate, 0 to 1 (Boersma 1993)
-voicing_second              ratio    strength of the second candidate, 0 to 1 (Boersma 1993)
-hnr_db                      dB       ``10 log10(r / (1 - r))`` of the autocorrelation peak r, NaN where unvoiced (Boersma 1993)
-jitter_local                ratio    mean difference of neighbouring periods over the mean period (Praat)
-shimmer_local_db            dB       mean level difference of neighbouring periods (Praat)
-slope_300_1000_db_per_khz   dB/kHz   least-squares line through the dB spectrum (as GeMAPS' slopes; Eyben 2016)
-slope_1000_3400_db_per_khz  dB/kHz   the same, upper part of the telephone band
-band_balance_db             dB       energy of 1000-3400 Hz over 300-1000 Hz (GeMAPS' alpha ratio, in the telephone band)
-peak_balance_db             dB       strongest bin of 300-2000 Hz over that of 2000-3400 Hz (after Hammarberg 1980)
-centroid_hz                 Hz       centre of gravity of the power spectrum
-flatness_db                 dB       geometric over arithmetic mean of the power in 300-3400 Hz (Gray and Markel 1974)
-spectral_flux               ratio    distance of the two halves' magnitude spectra, each of norm 1: 0 to sqrt(2)
-crest_db                    dB       strongest bin over the mean bin, whole band: about 20 for a tone, 8 for noise (MPEG-7)
-mfcc_1 ... mfcc_12          dB       orthonormal DCT-II of 24 log mel bands in dB, 100-3800 Hz (Davis and Mermelstein 1980)
-=========================== ======== ===============================================================================
+=========================== ======= ==============================================================================
+column                      unit    definition
+=========================== ======= ==============================================================================
+energy_dbfs                 dBFS    mean square without DC; a sine of full scale has -3.01; floor -120
+zero_crossing_rate_hz       Hz      sign changes a second, without DC (Kedem 1986)
+f0_hz                       Hz      fundamental frequency, NaN where unvoiced (Boersma 1993)
+f0_second_hz                Hz      second candidate, NaN where there is none (Boersma 1993)
+voicing                     ratio   strength r of the first candidate, 0 to 1 (Boersma 1993)
+voicing_second              ratio   strength of the second candidate, 0 to 1 (Boersma 1993)
+hnr_db                      dB      10 log10(r / (1 - r)), NaN where unvoiced (Boersma 1993)
+jitter_local                ratio   mean difference of neighbouring periods over the mean period (Praat manual)
+shimmer_local_db            dB      mean level difference of neighbouring periods (Praat manual)
+slope_300_1000_db_per_khz   dB/kHz  least-squares line through the dB spectrum (as GeMAPS' slopes, Eyben 2016)
+slope_1000_3400_db_per_khz  dB/kHz  the same in the upper part of the telephone band
+band_balance_db             dB      energy of 1000-3400 Hz over 300-1000 Hz (as GeMAPS' alpha ratio, Eyben 2016)
+peak_balance_db             dB      strongest bin of 300-2000 Hz over that of 2000-3400 Hz (after Hammarberg 1980)
+centroid_hz                 Hz      centre of gravity of the power spectrum (MPEG-7 audio)
+flatness_db                 dB      geometric over arithmetic mean of power, 300-3400 Hz (Gray and Markel 1974)
+spectral_flux               ratio   distance of the two halves' unit-norm magnitude spectra, 0 to sqrt(2)
+crest_db                    dB      strongest bin over the mean bin: 20 for a tone, 7 for noise (MPEG-7 audio)
+mfcc_1 ... mfcc_12          dB      orthonormal DCT-II of 24 mel bands in dB (Davis and Mermelstein 1980)
+=========================== ======= ==============================================================================
 
-Only `energy_dbfs` depends on gain. In digital zeros every column is finite except those that need F0, which are NaN.
+Only `energy_dbfs` depends on gain. In digital zeros every column is finite, except the four that need F0 and
+`f0_second_hz`: they are NaN.
 
 References
 ----------
-P. Boersma (1993): Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled
-sound. IFA Proceedings 17. P. Boersma, D. Weenink: Praat manual. S. Davis, P. Mermelstein (1980): Comparison of parametric
-representations for monosyllabic word recognition in continuously spoken sentences. IEEE Trans. ASSP 28. F. Eyben et al.
-(2016): The Geneva Minimalistic Acoustic Parameter Set (GeMAPS). IEEE Trans. Affective Computing 7. A. Gray, J. Markel
-(1974): A spectral-flatness measure for studying the autocorrelation method of linear prediction. IEEE Trans. ASSP 22.
+P. Boersma (1993): Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a
+sampled sound. IFA Proceedings 17. P. Boersma, D. Weenink: Praat manual. S. Davis, P. Mermelstein (1980): Comparison of
+parametric representations for monosyllabic word recognition. IEEE Trans. ASSP 28. F. Eyben et al. (2016): The Geneva
+Minimalistic Acoustic Parameter Set (GeMAPS). IEEE Trans. Affective Computing 7. A. Gray, J. Markel (1974): A
+spectral-flatness measure for studying the autocorrelation method of linear prediction. IEEE Trans. ASSP 22.
 B. Hammarberg et al. (1980): Perceptual and acoustic correlates of abnormal voice qualities. Acta Oto-Laryngologica 90.
 B. Kedem (1986): Spectral analysis and discrimination by zero-crossings. Proc. IEEE 74. ISO/IEC 15938-4 (MPEG-7 audio).
 """
@@ -109,8 +110,9 @@ _SLOPE_LOW, _SLOPE_HIGH = _regression(_LOW), _regression(_HIGH)
 
 
 def _mel_slopes() -> tuple[NDArray[np.intp], Array, Array]:
-    """Return where the mel bands' edges lie, and the weight of each bin in the band that falls there and in the one that rises."""
-    mel = np.linspace(2595.0 * np.log10(1.0 + MEL_MIN_HZ / 700.0), 2595.0 * np.log10(1.0 + MEL_MAX_HZ / 700.0), N_MELS + 2)
+    """Return the bins at the bands' edges, and each bin's weight in the band that falls and in the one that rises."""
+    lowest, highest = 2595.0 * np.log10(1.0 + np.array((MEL_MIN_HZ, MEL_MAX_HZ)) / 700.0)
+    mel = np.linspace(lowest, highest, N_MELS + 2)
     edges_hz = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     edges = np.searchsorted(_FREQUENCY_HZ, edges_hz)
     interval = np.repeat(np.arange(N_MELS + 1), np.diff(edges))
@@ -124,9 +126,7 @@ def _mel_slopes() -> tuple[NDArray[np.intp], Array, Array]:
 _MEL_EDGES, _MEL_FALLING, _MEL_RISING = _mel_slopes()
 _MEL_BAND = slice(int(_MEL_EDGES[0]), int(_MEL_EDGES[-1]))
 _MEL_STARTS = _MEL_EDGES[:-1] - _MEL_EDGES[0]
-_DCT = np.sqrt(2.0 / N_MELS) * np.cos(
-    np.pi / N_MELS * (np.arange(N_MELS) + 0.5) * np.arange(1, N_MFCC + 1)[:, None]
-)
+_DCT = np.sqrt(2.0 / N_MELS) * np.cos(np.pi / N_MELS * (np.arange(N_MELS) + 0.5) * np.arange(1, N_MFCC + 1)[:, None])
 
 
 def mel_spectrum(power: Array) -> Array:
@@ -179,9 +179,10 @@ def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns
     -------
     ndarray of float32, shape (n_frames, 29)
-        One column per `LLD_NAMES`, in the units of `LLD_UNITS`. `f0_hz`, `hnr_db`, `jitter_local` and `shimmer_local_db` are
-        NaN where the frame is unvoiced or holds too few periods, `f0_second_hz` where there is no second candidate; all
-        else is finite. A row is the same, bit for bit, whatever rows are beside it.
+        One column for each of `LLD_NAMES`, in the units of `LLD_UNITS`. `f0_hz`, `hnr_db`, `jitter_local` and
+        `shimmer_local_db` are NaN where the frame is unvoiced (the last two also where it holds too few periods),
+        `f0_second_hz` where there is no second candidate; all else is finite. A row is the same, bit for bit, whatever
+        rows are beside it.
 
     Examples
     --------

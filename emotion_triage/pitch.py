@@ -1,13 +1,18 @@
 """F0 candidates and voicing of frames, by the autocorrelation method of Praat.
 
-The autocorrelation of the windowed frame divided by that of the window estimates the autocorrelation of the signal itself
-(Boersma 1993, eq. 9). It needs no energy at F0: harmonics alone put a peak at their common period, so a telephone line that
-cuts everything below 300 Hz leaves F0 where it was.
+The autocorrelation of the windowed frame divided by that of the window estimates the autocorrelation of the signal
+itself (Boersma 1993, eq. 9). It needs no energy at F0: harmonics alone put a peak at their common period, so a telephone
+line that cuts everything below 300 Hz leaves F0 where it was. What the line does do is to leave the harmonic nearest the
+first formant alone in front, and then each of its periods looks as good as F0's. So candidates are sought in the
+autocorrelation of the compressed spectrum, where many weak harmonics outvote a strong one (Tolonen and Karjalainen 2000),
+and their place and strength are taken from the true one. Measured against Praat on clips sent through such a line, the
+compression leaves a third of the gross errors.
 
 References
 ----------
 P. Boersma (1993): Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled
-sound. IFA Proceedings 17, 97-110.
+sound. IFA Proceedings 17, 97-110. T. Tolonen, M. Karjalainen (2000): A computationally efficient multipitch analysis
+model. IEEE Trans. Speech and Audio Processing 8(6), 708-716.
 """
 
 from __future__ import annotations
@@ -42,9 +47,9 @@ F0_MAX_HZ = 500.0
 N_FFT = 512
 """Points of the Fourier transform: a frame and the longest lag fit without wrapping round."""
 VOICING_THRESHOLD = 0.6
-"""Strength in [0, 1] from which a frame is voiced (Praat's default)."""
+"""Strength in [0, 1] from which a frame is voiced: HNR 1.8 dB. Praat's 0.45 leans on the clip's loudest moment as well."""
 OCTAVE_COST = 0.02
-"""What a candidate loses for each octave it lies lower (Praat's default; Boersma 1993, eq. 26)."""
+"""What a candidate loses for each octave it lies lower (Boersma 1993, eq. 26; Praat's default is 0.01)."""
 COMPRESSION = 0.25
 """Exponent on the power spectrum before candidates are sought, so that no single strong harmonic decides."""
 SILENCE_POWER = 1e-20
@@ -96,8 +101,10 @@ class Pitch(NamedTuple):
 
     Attributes
     ----------
-    f0_hz, f0_second_hz : ndarray of float64, shape (n_frames,)
-        F0 in Hz, 60 to 500; `f0_hz` is NaN where the frame is unvoiced, `f0_second_hz` where there is no second candidate.
+    f0_hz : ndarray of float64, shape (n_frames,)
+        F0 in Hz, 60 to 500; NaN where the frame is unvoiced.
+    f0_second_hz : ndarray of float64, shape (n_frames,)
+        The candidate that came second, in Hz; NaN where there is none.
     voicing, voicing_second : ndarray of float64, shape (n_frames,)
         Height of the corrected autocorrelation peak, 0 to 1; 0 where there is no such peak.
     """
@@ -168,8 +175,8 @@ def power_spectrum(samples: Array) -> Array:
 def pitch(power: Array) -> Pitch:
     """Find the two strongest F0 candidates from 60 to 500 Hz.
 
-    Peaks of the window-corrected autocorrelation, refined by a parabola, compete with a small octave cost for the lower
-    ones (Boersma 1993, section 4). No path through time is sought here: rows are stateless.
+    Peaks of the window-corrected autocorrelation of the compressed spectrum compete, with a small octave cost for the
+    lower ones (Boersma 1993, section 4). No path through time is sought here: rows are stateless.
 
     Parameters
     ----------
@@ -218,7 +225,7 @@ def pitch(power: Array) -> Pitch:
 
 
 def _refine(power: Array, lags: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Return F0 in Hz and strength of the peaks of the true autocorrelation nearest to `lags`, all of shape (2, n_frames).
+    """Return F0 in Hz and strength of the true autocorrelation's peaks nearest to `lags`, all of shape (2, n_frames).
 
     A sinc gives values between the samples (Boersma 1993, section 5), a parabola the rest.
     """

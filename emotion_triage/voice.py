@@ -1,14 +1,14 @@
 """Jitter and shimmer of frames whose F0 is known.
 
 Praat marks one pulse a period along the recording: it starts at an extremum and moves by the lag that maximises the
-cross-correlation of one period with the next (manual, "Sound & Pitch: To PointProcess (cc)"). A frame holds 2 to 20 periods,
-so here the same cross-correlation runs on all periods of all frames at once: the frame is cut into periods of its own F0,
-centred on the strongest sample of its middle, and each is correlated with the samples that follow it one period later.
+cross-correlation of one period with the next (manual, "Sound & Pitch: To PointProcess (cc)"). A frame holds 2 to 20
+periods, so here the same cross-correlation runs on all periods of all frames at once: the frame is cut into periods of
+its own F0, centred on the strongest sample of its middle, and each is correlated with what follows one period later.
 
 References
 ----------
 P. Boersma, D. Weenink: Praat manual, "Voice 2. Jitter", "Voice 3. Shimmer", "PointProcess: Get jitter (local)...".
-P. Boersma (2009): Should jitter be measured by peak picking or by waveform matching? Folia Phoniatrica et Logopaedica 61.
+P. Boersma (2009): Should jitter be measured by peak picking or by waveform matching? Folia Phoniatr. Logop. 61.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Voice(NamedTuple):
     Attributes
     ----------
     jitter_local : ndarray of float64, shape (n_frames,)
-        Mean absolute difference of neighbouring periods over the mean period; NaN where no 2 neighbours were found, which
-        takes 3 periods in the frame.
+        Mean absolute difference of neighbouring periods over the mean period, at most 0.2; NaN where no two neighbours
+        were found, which takes 3 periods in the frame.
     shimmer_local_db : ndarray of float64, shape (n_frames,)
         Mean absolute level difference of neighbouring pulses, in dB; NaN where fewer than 3 pulses were found.
     """
@@ -71,7 +71,7 @@ class _Periods(NamedTuple):
     """All whole periods of all frames, frame after frame."""
 
     row: Indices
-    index: Indices
+    number: Indices
     start: Indices
     stop: Indices
     length: Array
@@ -105,13 +105,13 @@ def voice(samples: Array, f0_hz: Array) -> Voice:
     squares = samples * samples
     periods = _cut(squares, SAMPLE_RATE_HZ / f0_hz)
     lag, known = _match(samples, periods)
-    row, index = periods.row, periods.index
+    row, number = periods.row, periods.number
 
     shape = (len(samples), _MAX_PERIODS + 1)
     lags = np.repeat(SAMPLE_RATE_HZ / f0_hz, shape[1]).reshape(shape)
-    lags[row, index] = lag
+    lags[row, number] = lag
     found = np.zeros(shape, bool)
-    found[row, index] = known
+    found[row, number] = known
     here, following = lags[:, :-1], lags[:, 1:]
     pairs = found[:, :-1] & found[:, 1:]
     pairs &= np.maximum(here, following) <= MAX_PERIOD_FACTOR * np.minimum(here, following)
@@ -122,7 +122,7 @@ def voice(samples: Array, f0_hz: Array) -> Voice:
     np.cumsum(lags, axis=-1, out=since_first[:, 1:])
     at_anchor = since_first[np.arange(shape[0]), periods.before]
     level_db = np.full(shape, np.inf)
-    level_db[row, index] = _levels(squares, periods, (periods.pulse - at_anchor)[row] + since_first[row, index])
+    level_db[row, number] = _levels(squares, periods, (periods.pulse - at_anchor)[row] + since_first[row, number])
     with np.errstate(invalid="ignore"):
         steps_db = np.abs(level_db[:, 1:] - level_db[:, :-1])
     return Voice(jitter, _mean(steps_db, steps_db <= _MAX_STEP_DB, 2))
@@ -142,11 +142,11 @@ def _cut(squares: Array, period: Array) -> _Periods:
     first = pulse - (before + 0.5) * period
     count = ((FRAME_LENGTH - first) / period).astype(np.intp)
     row = np.repeat(np.arange(len(period)), count)
-    index = np.arange(len(row)) - (np.cumsum(count) - count)[row]
+    number = np.arange(len(row)) - (np.cumsum(count) - count)[row]
     length = period[row]
-    start = first[row] + index * length
+    start = first[row] + number * length
     stop = np.minimum(np.rint(start + length).astype(np.intp), FRAME_LENGTH)
-    return _Periods(row, index, np.rint(start).astype(np.intp), stop, length, pulse, before)
+    return _Periods(row, number, np.rint(start).astype(np.intp), stop, length, pulse, before)
 
 
 def _match(samples: Array, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]:
@@ -160,7 +160,7 @@ def _match(samples: Array, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]
     padded[:, :FRAME_LENGTH] = samples
     stride = padded.itemsize
     anywhere = as_strided(padded, (padded.size - _LATER + 1, _LATER), (stride, stride), writeable=False)
-    first = np.flatnonzero(periods.index == 0)
+    first = np.flatnonzero(periods.number == 0)
     later = anywhere[row[first] * _PADDED + offset[first]]
     now = samples.astype(np.float32)
 
@@ -194,7 +194,7 @@ def _match(samples: Array, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]
 
 
 def _levels(squares: Array, periods: _Periods, pulse: Array) -> Array:
-    """Return the level of each pulse in dB, Hann-weighted like Praat's amplitude tier; +inf where it leaves the frame."""
+    """Return the level of each pulse in dB, weighted as in Praat's amplitude tier; +inf where it leaves the frame."""
     reach = AMPLITUDE_REACH * periods.length
     inside = (pulse >= reach) & (pulse + reach <= FRAME_LENGTH - 1)
     time = np.where(inside, pulse, _MIDDLE)[:, None] + reach[:, None] * _AROUND
