@@ -46,8 +46,8 @@ class _Mood(NamedTuple):
 
 
 _MOODS = {
-    "calm": _Mood(-28.0, 1.0, 3.6, 4.3, (0.45, 0.9), 550.0, 0.14, 0.024, 1.0),
-    "angry": _Mood(-19.0, 1.42, 5.2, 5.4, (0.15, 0.35), 1300.0, 0.08, 0.026, 1.06),
+    "calm": _Mood(-28.0, 1.0, 3.6, 4.3, (0.45, 0.9), 550.0, 0.14, 0.032, 1.0),
+    "angry": _Mood(-19.0, 1.42, 5.2, 5.4, (0.15, 0.35), 2600.0, 0.08, 0.045, 1.06),
 }
 
 
@@ -57,7 +57,7 @@ class _Voice(NamedTuple):
     breath_db: float
 
 
-_VOICES = {"female": _Voice(195.0, 1.17, -14.0), "male": _Voice(112.0, 1.0, -19.0)}
+_VOICES = {"female": _Voice(195.0, 1.17, -11.0), "male": _Voice(112.0, 1.0, -15.0)}
 
 _VOWELS_HZ = np.array(
     [
@@ -96,7 +96,7 @@ def _syllable(
     draw: np.random.Generator, duration_s: float, stress: float, pitch: tuple[float, float]
 ) -> list[_Segment]:
     """Consonant, vowel and perhaps a coda; the pitch glides from its first to its second value."""
-    f1, f2, f3 = _VOWELS_HZ[draw.choice(len(_VOWELS_HZ), p=_VOWEL_SHARES)]
+    f1, f2, f3 = _VOWELS_HZ[draw.choice(len(_VOWELS_HZ), p=_VOWEL_SHARES)] * draw.normal(1.0, 0.07, 3)
     locus = _LOCI_HZ[draw.integers(len(_LOCI_HZ))]
     onset, coda = draw.choice(["none", "sonorant", "fricative", "stop", "voiced stop"], 2, p=[0.1, 0.3, 0.2, 0.2, 0.2])
     start, end = pitch
@@ -225,13 +225,13 @@ def synthetic_speech(
     ends = np.round(np.cumsum([segment.duration_s for segment in segments]) / _CONTROL_S).astype(int)
     table = np.repeat(np.array(segments)[:, 1:], np.diff(ends, prepend=0), axis=0)
     n_control = len(table)
-    voiced, noisy = _smooth(table[:, 0], 0.04), _smooth(table[:, 1], 0.015)
-    formants_hz = [speaker.tract_ratio * _smooth(table[:, column], 0.06) for column in (3, 4, 5)]
+    voiced, noisy = _smooth(table[:, 0], 0.03), _smooth(table[:, 1], 0.015)
+    formants_hz = [speaker.tract_ratio * _smooth(table[:, column], 0.04) for column in (3, 4, 5)]
     formants_hz[0] = formants_hz[0] * manner.f1_ratio
     formants_hz += [np.full(n_control, speaker.tract_ratio * centre_hz) for centre_hz in _HIGHER_HZ]
 
     # The pitch wanders by itself, slowly, besides what the text asks for.
-    wander = _smooth(draw.normal(0.0, 1.2, n_control), 0.1)
+    wander = _smooth(draw.normal(0.0, 2.0, n_control), 0.1)
     f0_hz = speaker.f0_hz * manner.f0_ratio * 2 ** ((_smooth(table[:, 6], 0.07) + wander) / 12)
     time = np.arange(n_control * _CONTROL_LENGTH) / _CONTROL_LENGTH
     control = np.arange(n_control) + 0.5
@@ -239,13 +239,15 @@ def synthetic_speech(
     n_cycles = int(cycles[-1]) + 2
     # White displacements of pulses with deviation s give a mean |difference of periods| of 1.95 s.
     cycles += np.interp(cycles, np.arange(n_cycles), draw.normal(0.0, manner.jitter / 1.95, n_cycles))
-    shimmer = 10 ** (draw.normal(0.0, 0.4, n_cycles) / 20)
+    shimmer = 10 ** (draw.normal(0.0, 0.6, n_cycles) / 20)
 
     n_harmonics = int(3900 / f0_hz.min())
     source = _glottal_harmonics(n_harmonics, manner.closing)
     order = np.arange(1, n_harmonics + 1)[:, None]
     harmonics_hz = order * f0_hz
-    tilt = np.hypot(1, harmonics_hz / (4 * manner.tilt_hz)) / np.hypot(1, harmonics_hz / manner.tilt_hz)
+    # Vocal effort: the louder a syllable, the flatter its spectrum.
+    corner_hz = manner.tilt_hz * (0.3 + 1.2 * voiced)
+    tilt = np.hypot(1, harmonics_hz / (4 * corner_hz)) / np.hypot(1, harmonics_hz / corner_hz)
     gains = source[:, None] * tilt * _tract(harmonics_hz, formants_hz) * (harmonics_hz < 3900)
     # A speaker evens out his vowels: half of the differences in loudness that the tract alone would make.
     gains *= voiced / np.sqrt(np.linalg.norm(gains, axis=0))
