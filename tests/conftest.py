@@ -1,0 +1,75 @@
+"""A model written by hand and a caller who loses his temper: what the tests of the engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_triage.classifier import LABELS
+from emotion_triage.functionals import FEATURE_NAMES
+from emotion_triage.policy import Policy
+from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.training.export import export
+from emotion_triage.training.fit import Linear
+from emotion_triage.triage import Triage
+
+WriteModel = Callable[..., Path]
+# Centre and spread of what the hand-made models look at; every other feature has 0 and 1 and no weight.
+SCALES = {
+    "band_balance_db_mean": (-14.0, 4.0),
+    "f0_mean_semitone": (30.0, 5.0),
+    "f0_mean_semitone_change": (0.0, 4.0),
+    "level_dbfs_change": (0.0, 4.0),
+    "syllable_rate_hz": (3.5, 0.7),
+}
+ANGER = {"band_balance_db_mean": 1.5, "f0_mean_semitone_change": 1.5, "level_dbfs_change": 1.5}
+
+
+@pytest.fixture(scope="session")
+def write_model(tmp_path_factory: pytest.TempPathFactory) -> WriteModel:
+    """Return a function that writes a linear model from weights by feature name and biases by label."""
+
+    def write(
+        anger: Mapping[str, float] = ANGER, *, bias: float = -3.0, speech: Mapping[str, float] = {}, heard: float = 8.0
+    ) -> Path:
+        mean, scale = np.zeros(len(FEATURE_NAMES)), np.ones(len(FEATURE_NAMES))
+        for feature, (centre, spread) in SCALES.items():
+            mean[FEATURE_NAMES.index(feature)], scale[FEATURE_NAMES.index(feature)] = centre, spread
+        weights = np.zeros((len(LABELS), len(FEATURE_NAMES)))
+        for label, by_name in {"anger": anger, "arousal": {"f0_mean_semitone": 1.0}, "speech": speech}.items():
+            for feature, weight in by_name.items():
+                weights[LABELS.index(label), FEATURE_NAMES.index(feature)] = weight
+        model = Linear(mean, scale, weights, np.array([bias, -1.0, 0.0, heard]))
+        path = tmp_path_factory.mktemp("model") / "by_hand.onnx"
+        export(path, model, name="by hand", training={"corpora": []})
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def anger_model(write_model: WriteModel) -> Path:
+    """A model to which higher, louder and sharper than before is angrier, and every window is speech."""
+    return write_model()
+
+
+@pytest.fixture(scope="session")
+def triage(anger_model: Path) -> Triage:
+    """The hand-made model under a policy that judges within seconds, so that short calls show every event."""
+    policy = Policy.parse(
+        "[escalation]\nbaseline_s = 4.0\nsmoothing_s = 1.0\nmin_duration_on_s = 0.5\nmin_duration_off_s = 1.5\n"
+        "hold_s = 4.0\nrelative_shift = -1.5"
+    )
+    return Triage.load(model=anger_model, policy=policy)
+
+
+@pytest.fixture(scope="session")
+def temper() -> np.ndarray:
+    """Calm for 10 s, angry for 8 s, silent for 6 s, calm for 4 s: float32 at 8 kHz."""
+    calm, angry = (synthetic_speech(10.0, mood=mood, seed=3) for mood in ("calm", "angry"))
+    samples = np.concatenate((calm, angry[: 8 * 8000], np.zeros(6 * 8000, np.float32), calm[: 4 * 8000]))
+    samples.setflags(write=False)
+    return samples
