@@ -17,7 +17,7 @@ from emotion_triage.g711 import Samples
 from emotion_triage.policy import Policy
 from emotion_triage.recordings import open_recording
 from emotion_triage.routing import Route
-from emotion_triage.sources import CallerSpans, find_recordings, as_text
+from emotion_triage.sources import CallerSpans, as_text, find_recordings
 from emotion_triage.triage import Call, Event, Triage
 from emotion_triage.workers import in_order
 
@@ -232,8 +232,8 @@ def score_recording(
         for events in events_of(call, recording.blocks(), end_s=recording.duration_s if spans else 0.0):
             for event in events:
                 summary.add(event)
-    except TriageError as error:
-        return _broken(triage, caller_channel, str(error), name)
+    except (TriageError, OSError, UnicodeError, MemoryError) as error:  # one bad file, not a bad run
+        return _broken(triage, caller_channel, str(error) or type(error).__name__, name)
     summary.end(call.position_s)
     return Record(
         source=call.call_id,

@@ -22,7 +22,7 @@ from emotion_triage.policy import Policy
 from emotion_triage.prosody import FRAME_UNITS, WINDOW_UNITS, measure
 from emotion_triage.recordings import open_recording
 from emotion_triage.records import RecordFile
-from emotion_triage.sources import find_recordings, read_spans, as_text
+from emotion_triage.sources import as_text, find_recordings, read_spans
 from emotion_triage.tables import check_table_path, write_table
 from emotion_triage.triage import Call, Triage
 

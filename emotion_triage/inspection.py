@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from emotion_triage.errors import PolicyError, TriageError
 from emotion_triage.escalation import Level
 from emotion_triage.policy import Policy, explain, policy_text
 from emotion_triage.routing import CASES, StandingState
+from emotion_triage.terminal import LEVELS, destination_words, words
 
 __all__ = ["Lang", "ModelPath", "PolicyPath", "ending", "model_app", "policy_app"]
 
@@ -25,6 +27,8 @@ ModelPath = Annotated[Path | None, typer.Option("--model", help="An ONNX model; 
 
 WRONG_USAGE = 2
 """Exit code: nothing was begun."""
+PIPE_CELLS = 200
+"""Width of a table where no terminal says how wide it is."""
 
 policy_app = typer.Typer(name="policy", help="Check, explain or write a policy.", no_args_is_help=True)
 model_app = typer.Typer(name="model", help="Show what a model is.", no_args_is_help=True)
@@ -60,7 +64,7 @@ def explain_command(
     """Show where each level and standing leads; with both given, why each rule takes or leaves the case."""
     with ending():
         policy = Policy.load(policy_path)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPE_CELLS)
     if level is not None and standing is not None:
         case = Level[level.upper()], StandingState(standing)
         for verdict in explain(policy, *case, lang):
@@ -68,19 +72,23 @@ def explain_command(
             console.print(
                 f"{mark} {verdict.rule}: {verdict.reason}", style="bold" if verdict.chosen else None, soft_wrap=True
             )
-        route = policy.router.table[case].route
-        console.print(f"  {route.queue}, {route.priority}, {', '.join(route.skills) or '-'}", soft_wrap=True)
+        console.print(f"  {destination_words(policy.router.table[case].route, lang)}", soft_wrap=True)
         return
-    heads = {"en": ("level", "standing", "rule", "queue", "priority", "skills")}
-    heads["fr"] = ("niveau", "dossier", "règle", "file", "priorité", "compétences")
-    table = Table(*heads[lang], box=None)
+    heads = (words(key, lang) for key in ("level", "standing", "rule", "queue", "priority", "skills"))
+    table = Table(*heads, box=None, pad_edge=False)
     for each, state in CASES:
         if level in (None, each.name.lower()) and standing in (None, state.value):
             rule = policy.router.table[each, state]
             route = rule.route
-            table.add_row(
-                each.name.lower(), state.value, rule.name, route.queue, str(route.priority), ", ".join(route.skills)
+            told = (
+                LEVELS[lang][each],
+                state.value,
+                rule.name,
+                route.queue,
+                str(route.priority),
+                ", ".join(route.skills),
             )
+            table.add_row(*told)
     console.print(table)
 
 
@@ -107,7 +115,7 @@ def show(model_path: ModelPath = None) -> None:
     facts = {
         "name": contract.name,
         "file": str(classifier.path),
-        "size": f"{classifier.path.stat().st_size / 1024:.0f} KiB",
+        "size": f"{classifier.path.stat().st_size} bytes",
         "digest": classifier.digest,
         "schema": str(contract.schema),
         "labels": ", ".join(contract.labels),
@@ -118,7 +126,5 @@ def show(model_path: ModelPath = None) -> None:
     for name, value in contract.training.items():
         facts[f"training: {name}"] = ", ".join(value) if isinstance(value, list) else str(value)
     facts[f"features ({len(contract.features)})"] = ", ".join(contract.features)
-    table = Table.grid("", "", padding=(0, 2))
     for name, value in facts.items():
-        table.add_row(name, value)
-    Console().print(table)
+        typer.echo(f"{name}: {value}")

@@ -109,7 +109,7 @@ def _measured(due: list[Window]) -> Iterator[Measurements]:
         new = slice(rows.shape[-1] - window.n_new, None)
         block = rows[i, :, new]
         heard = np.flatnonzero(~np.isnan(block[0]))
-        ends_s = window.time_s + (heard - heard[-1]) * HOP_LENGTH / SAMPLE_RATE_HZ
+        ends_s = np.round(window.time_s + (heard - heard[-1]) * HOP_LENGTH / SAMPLE_RATE_HZ, 6)
         flags = (speech.f0_hz[i, new], speech.speech[i, new], speech.nuclei[i, new])
         fresh.append(np.column_stack((ends_s, block.T[heard], *(flag[heard] for flag in flags))))
     yield Measurements(np.concatenate(fresh), windows)

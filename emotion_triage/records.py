@@ -99,7 +99,7 @@ class RecordFile:
                 self._file.truncate(self._end)
         except OSError as error:
             raise TriageError(
-                f"{path}: cannot be written ({error.strerror}); check that its folder exists and that you may write there"
+                f"{path}: cannot be written ({error.strerror}); check that its folder exists and is yours to write"
             ) from None
         if before and not self._end:  # a Parquet file that was whole: take it apart again
             for record in before:

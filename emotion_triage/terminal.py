@@ -7,10 +7,10 @@ from rich.text import Text
 from emotion_triage.affect import Affect, Language, describe
 from emotion_triage.batch import Record
 from emotion_triage.escalation import Escalation, Level
-from emotion_triage.routing import Route
+from emotion_triage.routing import Destination, Route
 from emotion_triage.triage import Event
 
-__all__ = ["LEVELS", "event_line", "record_line", "words"]
+__all__ = ["LEVELS", "clock", "destination_words", "event_line", "record_line", "words"]
 
 STYLES = {Level.CALM: "green", Level.TENSE: "yellow", Level.ESCALATED: "bold red"}
 BAR_CELLS = 8
@@ -27,12 +27,13 @@ _WORDS: dict[str, dict[Language, str]] = {
     "arousal": {"en": "arousal", "fr": "activation"},
     "before": {"en": "{} for {:.0f} s before", "fr": "{} pendant {:.0f} s avant"},
     "silence": {"en": "no more speech", "fr": "plus de parole"},
+    "level": {"en": "level", "fr": "niveau"},
+    "standing": {"en": "standing", "fr": "dossier"},
     "queue": {"en": "queue", "fr": "file"},
     "priority": {"en": "priority", "fr": "priorité"},
     "skills": {"en": "skills", "fr": "compétences"},
     "rule": {"en": "rule", "fr": "règle"},
     "no_speech": {"en": "no speech to score", "fr": "pas de parole à noter"},
-    "speech": {"en": "{:.0f} s of speech", "fr": "{:.0f} s de parole"},
     "escalated": {"en": "escalated {:.0f} s, from {}", "fr": "en escalade {:.0f} s, dès {}"},
 }
 
@@ -40,6 +41,12 @@ _WORDS: dict[str, dict[Language, str]] = {
 def words(key: str, language: Language) -> str:
     """Return a word of the terminal's in a language."""
     return _WORDS[key][language]
+
+
+def destination_words(to: Destination | Route, language: Language) -> str:
+    """Return where a call should go, in words."""
+    told = f"{words('queue', language)} {to.queue}, {words('priority', language)} {to.priority}"
+    return f"{told}, {words('skills', language)} {', '.join(to.skills)}" if to.skills else told
 
 
 def clock(time_s: float) -> str:
@@ -68,12 +75,9 @@ def event_line(event: Event, language: Language) -> Text:
             name = LEVELS[language][event.level].upper()
             before = words("before", language).format(LEVELS[language][event.previous], event.held_s)
             reasons = describe(event.drivers, language) or words("silence", language)
-            line.append(f"{name}", STYLES[event.level]).append(f"  ({before})  {reasons}")
+            line.append(name, STYLES[event.level]).append(f"  ({before})  {reasons}")
         case Route():
-            line.append(f"→ {words('queue', language)} {event.queue}", "bold")
-            line.append(f", {words('priority', language)} {event.priority}")
-            if event.skills:
-                line.append(f", {words('skills', language)} {', '.join(event.skills)}")
+            line.append(f"→ {destination_words(event, language)}", "bold")
             line.append(f"  ({words('rule', language)} “{event.rule}”)", "dim")
     return line
 
