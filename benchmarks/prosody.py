@@ -7,8 +7,8 @@ from 60 to 500 Hz. Ours are raw rows: each frame by itself. Praat's are its defa
 silence relative to its loudest moment. Frames of digital zeros count, and are unvoiced on both sides.
 
 HNR, jitter and shimmer are one value a clip: ours the mean over its voiced rows, Praat's "To Harmonicity (cc)" (mean),
-"Get jitter (local)" and "Get shimmer (local_dB)". HNR by "To Harmonicity (ac)" is shown too and has no target: its window of
-4.5 periods of 60 Hz, 75 ms, takes any glide of F0 for noise.
+"Get jitter (local)" and "Get shimmer (local_dB)". HNR by "To Harmonicity (ac)" is shown too and has no target: its
+window of 4.5 periods of 60 Hz, 75 ms, takes any glide of F0 for noise.
 
 Intervals are 95 %, by bootstrap over speakers. The exit code is 1 if a target is missed.
 """

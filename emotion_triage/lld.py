@@ -23,8 +23,8 @@ crest_db                    dB      strongest bin over the mean bin: 20 for a to
 mfcc_1 ... mfcc_12          dB      orthonormal DCT-II of 24 mel bands in dB (Davis and Mermelstein 1980)
 =========================== ======= ==============================================================================
 
-Only `energy_dbfs` depends on gain. In digital zeros every column is finite, except the four that need F0 and
-`f0_second_hz`: they are NaN.
+Spectral levels are floored 60 dB below a flat spectrum of the frame's power. Only `energy_dbfs` depends on
+gain. In digital zeros every column is finite, except the four that need F0 and `f0_second_hz`: they are NaN.
 
 References
 ----------
@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
-from emotion_triage.pitch import N_FFT, normalise, pitch, power_spectrum
+from emotion_triage.pitch import N_FFT, WINDOW, normalise, pitch, power_spectrum
 from emotion_triage.voice import voice
 
 __all__ = ["ENERGY_FLOOR_DBFS", "LLD_NAMES", "LLD_UNITS", "MEL_MAX_HZ", "MEL_MIN_HZ", "N_MELS", "lld", "mel_spectrum"]
@@ -86,8 +86,9 @@ LLD_NAMES: tuple[str, ...] = tuple(LLD_UNITS)
 """Names of the columns of `lld`, in order."""
 
 _FREQUENCY_HZ = np.fft.rfftfreq(N_FFT, 1.0 / SAMPLE_RATE_HZ)
-# of a frame at unit power, so 80 dB below a flat spectrum: log of nothing stays finite and gain changes nothing
-_POWER_FLOOR = 1e-8 * FRAME_LENGTH
+# 60 dB below a flat spectrum of the same power: what lies deeper is a codec's rounding, not the voice
+_POWER_FLOOR = 1e-6 * float(np.sum(WINDOW**2))
+_MEL_FLOOR = _POWER_FLOOR * N_FFT / SAMPLE_RATE_HZ
 _HALF_WINDOW = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(HOP_LENGTH) / HOP_LENGTH)
 
 
@@ -205,7 +206,7 @@ def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     low, high = np.add.reduce(floored[:, _LOW], axis=-1), np.add.reduce(floored[:, _HIGH], axis=-1)
     telephone_db = spectrum_db[:, _TELEPHONE]
     n_telephone = telephone_db.shape[1]
-    mel_db = 10.0 * np.log10(np.maximum(mel_spectrum(power), 1e-3 * _POWER_FLOOR))
+    mel_db = 10.0 * np.log10(np.maximum(mel_spectrum(power), _MEL_FLOOR))
 
     row = np.empty((len(frames), len(LLD_NAMES)), np.float32)
     floor = 10.0 ** (ENERGY_FLOOR_DBFS / 10.0)

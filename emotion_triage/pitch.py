@@ -1,18 +1,18 @@
 """F0 candidates and voicing of frames, by the autocorrelation method of Praat.
 
 The autocorrelation of the windowed frame divided by that of the window estimates the autocorrelation of the signal
-itself (Boersma 1993, eq. 9). It needs no energy at F0: harmonics alone put a peak at their common period, so a telephone
-line that cuts everything below 300 Hz leaves F0 where it was. What the line does do is to leave the harmonic nearest the
-first formant alone in front, and then each of its periods looks as good as F0's. So candidates are sought in the
-autocorrelation of the compressed spectrum, where many weak harmonics outvote a strong one (Tolonen and Karjalainen 2000),
-and their place and strength are taken from the true one. Measured against Praat on clips sent through such a line, the
-compression leaves a third of the gross errors.
+itself (Boersma 1993, eq. 9). It needs no energy at F0: harmonics alone put a peak at their common period, so a
+telephone line that cuts everything below 300 Hz leaves F0 where it was. What the line does do is to leave the harmonic
+nearest the first formant alone in front, and then each of its periods looks as good as F0's. So candidates are sought
+in the autocorrelation of the compressed spectrum, where many weak harmonics outvote a strong one (Tolonen and
+Karjalainen 2000), and their place and strength are taken from the true one. Measured against Praat on clips sent
+through such a line, the compression leaves a third of the gross errors.
 
 References
 ----------
-P. Boersma (1993): Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled
-sound. IFA Proceedings 17, 97-110. T. Tolonen, M. Karjalainen (2000): A computationally efficient multipitch analysis
-model. IEEE Trans. Speech and Audio Processing 8(6), 708-716.
+P. Boersma (1993): Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a
+sampled sound. IFA Proceedings 17, 97-110. T. Tolonen, M. Karjalainen (2000): A computationally efficient multipitch
+analysis model. IEEE Trans. Speech and Audio Processing 8(6), 708-716.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ F0_MAX_HZ = 500.0
 N_FFT = 512
 """Points of the Fourier transform: a frame and the longest lag fit without wrapping round."""
 VOICING_THRESHOLD = 0.6
-"""Strength in [0, 1] from which a frame is voiced: HNR 1.8 dB. Praat's 0.45 leans on the clip's loudest moment as well."""
+"""Strength in [0, 1] from which a frame is voiced: HNR 1.8 dB. Praat's 0.45 also leans on the clip's peak level."""
 OCTAVE_COST = 0.02
 """What a candidate loses for each octave it lies lower (Boersma 1993, eq. 26; Praat's default is 0.01)."""
 COMPRESSION = 0.25

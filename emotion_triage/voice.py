@@ -197,11 +197,15 @@ def _levels(squares: Array, periods: _Periods, pulse: Array) -> Array:
     """Return the level of each pulse in dB, weighted as in Praat's amplitude tier; +inf where it leaves the frame."""
     reach = AMPLITUDE_REACH * periods.length
     inside = (pulse >= reach) & (pulse + reach <= FRAME_LENGTH - 1)
+    # 17 points lie up to 3 samples apart: smoothed first, none of the power between them is missed
+    smooth = squares.copy()
+    smooth[:, 1:-1] += 0.5 * (squares[:, :-2] + squares[:, 2:])
+    smooth[:, 1:-1] *= 0.5
     time = np.where(inside, pulse, _MIDDLE)[:, None] + reach[:, None] * _AROUND
     whole = time.astype(np.intp)
     fraction = time - whole
     whole += (periods.row * FRAME_LENGTH)[:, None]
-    flat = squares.reshape(-1)
+    flat = smooth.reshape(-1)
     lower = flat[whole]
     amplitude = np.add.reduce((lower + (flat[whole + 1] - lower) * fraction) * _HANN_SQUARED, axis=-1)
     return np.where(inside, 10.0 * np.log10(np.maximum(amplitude, 1e-12)), np.inf)
