@@ -89,7 +89,7 @@ def front(
 
 @app.command()
 def score(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Recordings, folders or quoted globs.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Recordings, folders or quoted globs.")],
     caller_channel: CallerChannel = None,
     spans_path: SpansPath = None,
     policy_path: PolicyPath = None,

@@ -25,7 +25,7 @@ _WORDS: dict[str, dict[Language, str]] = {
     "anger": {"en": "anger", "fr": "colère"},
     "distress": {"en": "distress", "fr": "détresse"},
     "arousal": {"en": "arousal", "fr": "activation"},
-    "before": {"en": "{} for {:.0f} s before", "fr": "{} pendant {:.0f} s avant"},
+    "before": {"en": "{} for {:.1f} s before", "fr": "{} pendant {:.1f} s avant"},
     "silence": {"en": "no more speech", "fr": "plus de parole"},
     "level": {"en": "level", "fr": "niveau"},
     "standing": {"en": "standing", "fr": "dossier"},
