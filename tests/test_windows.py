@@ -1,0 +1,131 @@
+"""Windows of 3 s come every 0.5 s of stream time, through gaps of any length."""
+
+from __future__ import annotations
+
+import pickle
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emotion_triage import windows
+from emotion_triage.errors import StreamError
+from emotion_triage.lld import LLD_NAMES
+from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
+from emotion_triage.windows import Window, WindowStream, rows_of
+
+NOISE = (0.1 * np.random.default_rng(0).standard_normal(20 * 8000)).astype(np.float32)
+
+
+def push(stream: WindowStream, samples: np.ndarray) -> list[Window]:
+    return stream.windows(*rows_of([stream.frames(samples)]))
+
+
+def jump(stream: WindowStream, position: int) -> list[Window]:
+    frames, lost = stream.jump(position)
+    return stream.windows(*rows_of([frames])) + stream.lose(lost)
+
+
+def test_windows_are_the_last_150_rows() -> None:
+    """Window n ends with row 25 (n + 1) - 1 and holds the 150 rows up to it, NaN before the first."""
+    stream = WindowStream("float32", 8000)
+    due = push(stream, NOISE[: 6 * 8000])
+    (rows,) = rows_of([np.lib.stride_tricks.sliding_window_view(NOISE[: 6 * 8000], 320)[::160]])
+    padded = np.concatenate((np.full((WINDOW_FRAMES, len(LLD_NAMES)), np.nan, np.float32), rows))
+    assert len(due) == len(rows) // STEP_FRAMES == 11
+    for n, window in enumerate(due, start=1):
+        np.testing.assert_array_equal(window.rows.T, padded[STEP_FRAMES * n : STEP_FRAMES * n + WINDOW_FRAMES])
+        assert window.time_s == pytest.approx(0.5 * n + 0.02)
+        assert window.n_new == STEP_FRAMES
+
+
+def test_the_last_window_holds_what_none_has_shown() -> None:
+    """Flushed after 1.1 s, the last window is that of all 54 rows, of which 4 are new; after 1.02 s there is none."""
+    stream = WindowStream("float32", 8000)
+    push(stream, NOISE[: round(1.1 * 8000)])
+    (window,) = stream.last()
+    assert window.n_new == 4
+    assert window.time_s == pytest.approx(1.1)
+    assert np.isfinite(window.rows[0]).sum() == 54
+    exact = WindowStream("float32", 8000)
+    push(exact, NOISE[: round(1.02 * 8000)])
+    assert exact.last() == []
+
+
+@given(st.integers(1, 40 * 8000), st.integers(0, 6 * 8000))
+def test_a_gap_is_missing_rows(gap: int, before: int) -> None:
+    """Rows that hold a missing sample are NaN, all others those of a stream without a gap, at the same stream time."""
+    stream = WindowStream("float32", 8000)
+    push(stream, NOISE[:before])
+    jump(stream, before + gap)
+    after = push(stream, NOISE[: 4 * 8000])
+    assert after
+    for window in after:
+        end = round(window.time_s * 8000)
+        last = (end - 320) // 160
+        for back in range(WINDOW_FRAMES):
+            start = (last - back) * 160
+            missing = start < 0 or (start + 320 > before and start < before + gap)
+            assert np.isnan(window.rows[0, -1 - back]) == missing
+
+
+def test_nothing_heard_makes_no_window() -> None:
+    """A step in which every row was lost makes no window, and one in which some were ends with the last heard."""
+    stream = WindowStream("float32", 8000)
+    push(stream, NOISE[:8000])
+    windows_due = jump(stream, 60 * 8000)
+    assert [window.time_s for window in windows_due] == [pytest.approx(1.0)]
+    assert stream.last() == []
+
+
+@pytest.mark.parametrize("hours", [1, 24])
+def test_a_gap_of_hours_costs_what_one_of_seconds_does(hours: int) -> None:
+    """However long the gap, as many rows pass through the window and the state is as large as after ten seconds."""
+
+    def cost(gap_s: int) -> tuple[int, int, list[float]]:
+        stream, passed = WindowStream("float32", 8000), []
+        push(stream, NOISE[:8000])
+        with patch.object(WindowStream, "windows", autospec=True, side_effect=WindowStream.windows) as spy:
+            jump(stream, (1 + gap_s) * 8000)
+            passed = [len(call.args[1]) for call in spy.call_args_list]
+        after = push(stream, NOISE[: 4 * 8000])
+        return sum(passed), len(pickle.dumps(stream)) // 100, [window.time_s - gap_s for window in after]
+
+    seconds, long = cost(10), cost(hours * 3600)
+    assert long[:2] == seconds[:2]
+    assert long[2] == pytest.approx(seconds[2])
+
+
+def test_the_past_cannot_be_pushed() -> None:
+    """A jump back is refused with where the stream is, and leaves it there."""
+    stream = WindowStream("pcm16", 16000)
+    stream.frames(bytes(3200))
+    with pytest.raises(StreamError, match=r"sample 1599, expected 1600 or later \(16000 Hz\)"):
+        stream.jump(1599)
+    assert stream.source_position == 1600
+
+
+def test_rows_of_many_blocks_are_the_rows_of_each() -> None:
+    """Blocks of any size, empty ones too, are described in one pass as each by itself, to the bit."""
+    frames = np.lib.stride_tricks.sliding_window_view(NOISE, 320)[::160]
+    blocks = np.split(frames, [0, 1, 1, 30, 200, 201])
+    with patch.object(windows, "lld", side_effect=windows.lld) as spy:
+        together = rows_of(blocks)
+    assert spy.call_count == 1
+    for rows, block in zip(together, blocks, strict=True):
+        np.testing.assert_array_equal(rows, *rows_of([block]))
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 44100])
+def test_ignored_audio_moves_time_and_leaves_nothing(rate_hz: int) -> None:
+    """Audio let pass unheard makes no window, and what follows starts at its own time."""
+    stream = WindowStream("float32", rate_hz)
+    second = np.resize(NOISE, rate_hz)
+    for packet in np.split(np.tile(second, 2)[: rate_hz // 50 * 100], 100):
+        assert len(stream.ignore(packet)) == 0
+    assert stream.last() == []
+    (window, *_) = push(stream, second)
+    assert window.time_s == pytest.approx(2.52)
+    assert np.isnan(window.rows[0, : -STEP_FRAMES - 1]).all()
