@@ -2,7 +2,8 @@
 
 The recording is synthetic: one caller leg at 8 kHz, 16 bits. Each task runs alone in a fresh interpreter, one after the
 other, round by round, so that all share whatever else the machine is doing. Time is processor time of the task, its
-imports and loading aside; memory is the peak beyond what the process held after imports and loading (from /proc, so on Linux only).
+imports and loading aside; memory is the peak beyond what the process held after imports and loading (from /proc, and so
+on Linux only).
 
     score      emotion_triage: prosody, classifier and levels, to a record
     decode     soundfile: the same file read in blocks of 10 s, nothing else

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import emotion_triage
+from emotion_triage.affect import Language
 from emotion_triage.batch import Record, call_of_recording, events_of, score_recordings
 from emotion_triage.demo import synthetic_caller
 from emotion_triage.errors import AudioError, MissingExtraError, TriageError
@@ -135,14 +136,16 @@ def score(
             triage, left, caller_channel=caller_channel, caller_spans=spans, workers=workers, language=lang
         )
     failed = 0
+    # one terminal, one console: a bar and lines from two of them would write over each other
+    console = Console(stderr=out is not None or not sys.stdout.isatty())
     with ending(INCOMPLETE), records or nullcontext():
         try:
-            for record in _with_progress(scored, left):
+            for record in _with_progress(scored, left, console):
                 failed += record.status == "error"
                 if records is not None:
                     records.append(record)
                 else:
-                    _show(record, lang)
+                    _show(record, lang, console)
             if records is not None:
                 records.finish()
                 failed = records.failed
@@ -177,27 +180,27 @@ def _policy(path: Path | None, min_speech_s: float | None) -> Policy:
         raise TriageError(f"--min-speech-s: got {min_speech_s:g}; {error}") from None
 
 
-def _with_progress(scored: Iterator[Record], sources: list[str]) -> Iterator[Record]:
+def _with_progress(scored: Iterator[Record], sources: list[str], console: Console) -> Iterator[Record]:
     """Pass records through, with a bar on a terminal and nothing elsewhere; time left is told by bytes."""
-    console = Console(stderr=True)
     if not console.is_terminal:
         yield from scored
         return
     sizes = [os.path.getsize(source) if os.path.isfile(source) else 0 for source in sources]
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    # what is piped from stdout must not be taken for the terminal's
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task("", total=sum(sizes), done=f"0/{len(sources)}")
         for count, (record, size) in enumerate(zip(scored, sizes, strict=True), 1):
             yield record
             bar.update(task, advance=size, done=f"{count}/{len(sources)}")
 
 
-def _show(record: Record, language: Literal["en", "fr"]) -> None:
-    if sys.stdout.isatty():
-        Console().print(record_line(record, language), soft_wrap=True)
-    else:
+def _show(record: Record, language: Language, console: Console) -> None:
+    if console.stderr:
         sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
         sys.stdout.flush()
+    else:
+        console.print(record_line(record, language), soft_wrap=True)
 
 
 @app.command()
@@ -240,7 +243,7 @@ def _play(
     call: Call,
     blocks: Iterable[tuple[int, NDArray[np.float32]]],
     end_s: float,
-    lang: Literal["en", "fr"],
+    lang: Language,
     speed: float | None,
 ) -> None:
     """Show a call's events when they would have come."""
