@@ -93,7 +93,7 @@ class Caller:
         self._unconfirmed_s = 0.0
         self.objection = objection
         self.speech_s = 0.0
-        self.route = self._route(time_s)
+        self.route = self._route(time_s, self.level)
 
     @property
     def level(self) -> Level:
@@ -137,17 +137,17 @@ class Caller:
 
     def _follow(self, change: Escalation) -> list[Event]:
         """Let the route follow a change of level."""
-        route = self._route(change.time_s)
+        route = self._route(change.time_s, change.level)
         if route.rule == self.route.rule:
             return [change]
         self.route = route
         return [change, route]
 
-    def _route(self, time_s: float) -> Route:
+    def _route(self, time_s: float, level: Level) -> Route:
         return self._policy.router.route(
             call_id=self._call_id,
             time_s=time_s,
-            level=None if self.objection else self.level,
+            level=None if self.objection else level,
             standing=self._standing,
             model_digest=self._model_digest,
             policy_digest=self._policy.digest,

@@ -124,7 +124,7 @@ class Classifier:
         self.contract = _contract(path, self._session)
         self.mean = np.asarray(self.contract.feature_mean, np.float32)
         self.mean.flags.writeable = False
-        self.score(self.mean[None])
+        self._rehearse()
 
     @staticmethod
     def load(path: str | PathLike[str] | None = None) -> Classifier:
@@ -171,6 +171,18 @@ class Classifier:
         """
         probabilities: NDArray[np.float32] = self._session.run(None, {"features": features})[0]
         return probabilities
+
+    def _rehearse(self) -> None:
+        """Run once: the first call pays nothing, and a graph that breaks its contract is found before it."""
+        try:
+            got: object = self.score(self.mean[None]).shape
+        except Exception as error:  # onnxruntime's own errors share no base class
+            got = type(error).__name__
+        if got != (expected := (1, len(LABELS))):
+            raise ModelError(
+                f"{self.path}: got {got} from the row of the contract's means, expected shape {expected}; "
+                "the graph is not that of its contract: export it again with python -m emotion_triage.training"
+            )
 
     def __reduce__(self) -> tuple[object, tuple[Path, str]]:
         return _reload, (self.path, self.digest)

@@ -166,7 +166,7 @@ def test_a_file_equals_its_stream(triage: Triage, temper: np.ndarray, tmp_path: 
 def test_push_many_equals_push(
     data: st.DataObject, triage: Triage, lines: dict[tuple[str, int], np.ndarray], anger_model: Path
 ) -> None:
-    """Calls of all formats and of two policies, mixed into ticks in which a call may come twice, tell what each tells alone."""
+    """Calls of any format and policy, mixed into ticks where one may come twice, tell what each tells alone."""
     strict = Triage(triage.classifier, Policy.parse("[escalation]\ntense_onset = 0.3\ntense_offset = 0.2"))
     pushed, alone = [], []
     for number in range(data.draw(st.integers(1, 5))):
@@ -330,7 +330,7 @@ def test_events_keep_to_their_time(
     st.integers(0, 9),
 )
 def test_no_speech_no_affect_no_escalation(triage: Triage, parts: list[tuple[str, float]], seed: int) -> None:
-    """Every Affect follows speech, every Escalation an Affect, every Route an Escalation, and a step up an Affect of that moment."""
+    """No Affect without speech, no step up without an Affect of that moment, no Route without an Escalation."""
     draw = np.random.default_rng(seed)
     sounds = []
     for kind, duration_s in parts:

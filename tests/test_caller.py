@@ -1,0 +1,178 @@
+"""Scores in, events out, for one caller: what is evidence, what he is compared with, where he goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emotion_triage.affect import Affect
+from emotion_triage.caller import MIN_NEW_SPEECH_S, Caller, Step, typical_reference
+from emotion_triage.classifier import LABELS, Classifier
+from emotion_triage.escalation import Escalation, Level
+from emotion_triage.functionals import DRIVER_GROUPS, STATISTIC_NAMES
+from emotion_triage.policy import Policy
+from emotion_triage.routing import CLEAR, Route, Standing, StandingState
+
+POLICY = Policy.parse(
+    "[escalation]\nbaseline_s = 2.0\nsmoothing_s = 0.0\nmin_duration_on_s = 0.0\nmin_duration_off_s = 0.0\n"
+    "min_speech_probability = 0.5\nmin_speech_s = 1.0"
+)
+N_ROWS = 1 + len(DRIVER_GROUPS)
+
+
+@pytest.fixture
+def caller(anger_model: Path) -> Caller:
+    return new_caller(anger_model)
+
+
+def new_caller(model: Path, *, standing: Standing = CLEAR, objection: bool = False) -> Caller:
+    classifier = Classifier.load(model)
+    return Caller(
+        call_id="call",
+        policy=POLICY,
+        model_digest=classifier.digest,
+        standing=standing,
+        typical=typical_reference(classifier),
+        objection=objection,
+        time_s=0.0,
+    )
+
+
+def step(time_s: float, *, speech_s: float = 2.0, new_speech_s: float = 0.5, level_dbfs: float = -25.0) -> Step:
+    statistics = np.ones(len(STATISTIC_NAMES), np.float32)
+    statistics[STATISTIC_NAMES.index("level_dbfs")] = level_dbfs
+    return Step(time_s, statistics, speech_s, 0.0, new_speech_s)
+
+
+def scores(anger: float, *, speech: float = 0.9) -> np.ndarray:
+    row = {"anger": anger, "distress": 0.2, "arousal": 0.3, "speech": speech}
+    return np.tile(np.array([row[label] for label in LABELS], np.float32), (N_ROWS, 1))
+
+
+@pytest.mark.parametrize(
+    ("speech_s", "new_speech_s", "evidence"),
+    [(2.0, 0.5, True), (1.0, MIN_NEW_SPEECH_S, True), (0.98, 0.5, False), (2.0, 0.08, False), (0.0, 0.0, False)],
+)
+def test_evidence_needs_speech(caller: Caller, speech_s: float, new_speech_s: float, evidence: bool) -> None:
+    """A step is scored if its window holds `min_speech_s` of speech and it brings 0.1 s that is new."""
+    inputs = caller.inputs(step(1.0, speech_s=speech_s, new_speech_s=new_speech_s))
+    assert (inputs is not None) == evidence
+
+
+def test_what_is_not_a_voice_is_not_scored(caller: Caller) -> None:
+    """Below `min_speech_probability` there is no Affect, no speech is counted and no baseline filled."""
+    for k in range(10):
+        assert caller.inputs(step(float(k))) is not None
+        assert caller.hear(step(float(k)), scores(0.99, speech=0.49)) == []
+    assert (caller.level, caller.speech_s) == (Level.CALM, 0.0)
+    caller.inputs(step(10.0))
+    (affect,) = caller.hear(step(10.0), scores(0.2, speech=0.5))
+    assert isinstance(affect, Affect)
+    assert caller.speech_s == 0.5
+
+
+def test_speech_is_counted_once(caller: Caller) -> None:
+    """Speech of steps too short to score counts with the next that is scored."""
+    assert caller.inputs(step(0.5, speech_s=0.4, new_speech_s=0.4)) is None
+    assert caller.inputs(step(1.0, speech_s=0.8, new_speech_s=0.4)) is None
+    caller.inputs(step(1.5, speech_s=1.2, new_speech_s=0.4))
+    caller.hear(step(1.5, speech_s=1.2, new_speech_s=0.4), scores(0.1))
+    assert caller.speech_s == pytest.approx(1.2)
+
+
+def test_an_affect_is_the_windows_own_row(caller: Caller) -> None:
+    """Row 0 is told; the occluded rows only make drivers."""
+    caller.inputs(step(1.0))
+    table = scores(0.3)
+    table[1:] = 0.9
+    (affect,) = caller.hear(step(1.0), table)
+    assert (affect.anger, affect.distress, affect.arousal) == pytest.approx((0.3, 0.2, 0.3))
+    assert (affect.time_s, affect.speech_s, affect.lost_s) == (1.0, 2.0, 0.0)
+    assert all(driver.weight < 0 for driver in affect.drivers)
+
+
+def test_a_caller_is_compared_with_himself_once_he_is_known(caller: Caller) -> None:
+    """Drivers refer to the training speech, without a level, until the baseline is full, then to the caller."""
+    references = []
+    for k in range(6):
+        caller.inputs(step(float(k)))
+        table = scores(0.3)
+        table[1:] = scores(0.1)[1:]
+        affect = caller.hear(step(float(k)), table)[0]
+        assert isinstance(affect, Affect)
+        references.append({driver.reference for driver in affect.drivers})
+        assert ("loudness" in {driver.name for driver in affect.drivers}) == (k >= 4)
+    assert references == [{"population"}] * 4 + [{"caller"}] * 2
+
+
+def test_a_caller_calm_by_his_own_measure(caller: Caller) -> None:
+    """The same anger escalates a caller whose first words were calm and not one who always sounds so."""
+    changes = []
+    for first in (0.05, 0.45):
+        each = caller if first == 0.05 else new_caller_like(caller)
+        for k in range(5):
+            each.inputs(step(float(k)))
+            each.hear(step(float(k)), scores(first))
+        each.inputs(step(5.0))
+        changes.append(each.hear(step(5.0), scores(0.49)))
+    calm_before, always_so = changes
+    assert [type(event) for event in calm_before] == [Affect, Escalation, Route]
+    assert calm_before[1].level is Level.ESCALATED
+    assert not any(isinstance(event, Escalation) and event.level is Level.ESCALATED for event in always_so)
+
+
+def new_caller_like(caller: Caller) -> Caller:
+    return Caller(
+        call_id="call",
+        policy=POLICY,
+        model_digest=caller.route.model_digest,
+        standing=CLEAR,
+        typical=caller._typical,
+        objection=False,
+        time_s=0.0,
+    )
+
+
+def test_a_route_follows_a_level(caller: Caller) -> None:
+    """A change of level that leads elsewhere is followed by a Route of the same moment, and `route` is it."""
+    caller.inputs(step(1.0))
+    affect, escalation, route = caller.hear(step(1.0), scores(0.95))
+    assert isinstance(affect, Affect)
+    assert (escalation.time_s, escalation.previous, escalation.level) == (1.0, Level.CALM, Level.ESCALATED)
+    assert route == caller.route
+    assert (route.time_s, route.level, route.rule) == (1.0, Level.ESCALATED, "escalated caller")
+
+
+def test_a_level_that_leads_nowhere_else_makes_no_route(anger_model: Path) -> None:
+    """A restricted caller's route is the same at every level, so none is told when his level changes."""
+    restricted = Standing(state=StandingState.RESTRICTED, abusive_contacts=3, since=None, expires_at=None)
+    caller = new_caller(anger_model, standing=restricted)
+    before = caller.route
+    caller.inputs(step(1.0))
+    events = caller.hear(step(1.0), scores(0.95))
+    assert [type(event) for event in events] == [Affect, Escalation]
+    assert caller.route == before
+
+
+def test_waiting_brings_the_route_down(caller: Caller) -> None:
+    """After `hold_s` without evidence the level steps down and the route follows, each at its own time."""
+    caller.inputs(step(1.0))
+    caller.hear(step(1.0), scores(0.95))
+    hold_s = POLICY.escalation.hold_s
+    events = caller.wait(1.0 + 2 * hold_s)
+    assert [(type(event), event.time_s, event.level) for event in events] == [
+        (Escalation, 1.0 + hold_s, Level.TENSE),
+        (Route, 1.0 + hold_s, Level.TENSE),
+        (Escalation, 1.0 + 2 * hold_s, Level.CALM),
+        (Route, 1.0 + 2 * hold_s, Level.CALM),
+    ]
+
+
+def test_who_objects_has_no_level(anger_model: Path) -> None:
+    """The route of a caller who objected is neutral and names no level; a restricted one keeps a person's decision."""
+    assert new_caller(anger_model, objection=True).route.rule == "neutral"
+    assert new_caller(anger_model, objection=True).route.level is None
+    restricted = Standing(state=StandingState.RESTRICTED, abusive_contacts=3, since=None, expires_at=None)
+    assert new_caller(anger_model, standing=restricted, objection=True).route.rule == "restricted caller"

@@ -1,0 +1,314 @@
+"""Levels follow the evidence: by hand, and against a slow model that keeps the whole history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emotion_triage.affect import Affect
+from emotion_triage.escalation import Escalation, EscalationPolicy, Escalator, Level
+from emotion_triage.policy import Policy
+
+CALM, TENSE, ESCALATED = Level
+PLAIN = EscalationPolicy(
+    min_speech_s=1.0,
+    min_speech_probability=0.5,
+    baseline_s=4.0,
+    relative_shift=0.0,
+    absolute_shift=0.0,
+    smoothing_s=0.0,
+    tense_onset=0.5,
+    tense_offset=0.4,
+    escalated_onset=0.7,
+    escalated_offset=0.6,
+    min_duration_on_s=0.0,
+    min_duration_off_s=0.0,
+    hold_s=10.0,
+)
+
+
+def affect(time_s: float, anger: float) -> Affect:
+    return Affect(time_s=time_s, anger=anger, distress=0.0, arousal=0.0, speech_s=2.0, lost_s=0.0)
+
+
+def timeline(
+    policy: EscalationPolicy, scores: list[float], *, baseline: float | None = None, step_s: float = 1.0
+) -> list[Level]:
+    """Levels after each of the scores, which come `step_s` apart."""
+    escalator, levels = Escalator(policy), []
+    for k, anger in enumerate(scores, start=1):
+        before = escalator.level
+        change = escalator.push(affect(k * step_s, anger), baseline)
+        assert (before if change is None else change.level) is escalator.level
+        levels.append(escalator.level)
+    return levels
+
+
+def having(**settings_: float) -> EscalationPolicy:
+    return msgspec.structs.replace(PLAIN, **settings_)
+
+
+def odds(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+# By hand
+
+
+def test_levels_have_onset_and_offset() -> None:
+    """A level begins at its onset, lasts while the score is between offset and onset, and ends below the offset."""
+    scores = [0.49, 0.51, 0.41, 0.69, 0.71, 0.61, 0.59, 0.41, 0.39, 0.45]
+    expected = [CALM, TENSE, TENSE, TENSE, ESCALATED, ESCALATED, TENSE, TENSE, CALM, CALM]
+    assert timeline(PLAIN, scores) == expected
+
+
+def test_a_level_may_be_skipped() -> None:
+    """Rage takes a caller from CALM to ESCALATED at once, and silence of it back."""
+    assert timeline(PLAIN, [0.1, 0.95, 0.1]) == [CALM, ESCALATED, CALM]
+
+
+def test_a_level_rises_after_its_dwell() -> None:
+    """The score must stay at the onset for `min_duration_on_s`; one window below it starts the time again."""
+    policy = having(min_duration_on_s=2.0)
+    assert timeline(policy, [0.6, 0.6, 0.6, 0.6]) == [CALM, CALM, TENSE, TENSE]
+    assert timeline(policy, [0.6, 0.6, 0.45, 0.6, 0.6, 0.6]) == [CALM] * 5 + [TENSE]
+    assert timeline(policy, [0.6, 0.9, 0.9, 0.9]) == [CALM, CALM, TENSE, ESCALATED]
+
+
+def test_a_level_falls_after_its_dwell() -> None:
+    """The score must stay below the offset for `min_duration_off_s`; one window at it starts the time again."""
+    policy = having(min_duration_off_s=2.0)
+    assert timeline(policy, [0.6, 0.3, 0.3, 0.3]) == [TENSE, TENSE, TENSE, CALM]
+    assert timeline(policy, [0.6, 0.3, 0.3, 0.45, 0.3, 0.3, 0.3]) == [TENSE] * 6 + [CALM]
+    assert timeline(policy, [0.9, 0.5, 0.5, 0.5, 0.5]) == [ESCALATED] * 3 + [TENSE, TENSE]
+
+
+def test_the_dwell_time_is_stream_time() -> None:
+    """Two windows 5 s apart fill a dwell of 4 s that windows 0.5 s apart do not."""
+    policy = having(min_duration_on_s=4.0)
+    assert timeline(policy, [0.6, 0.6], step_s=5.0) == [CALM, TENSE]
+    assert timeline(policy, [0.6] * 8, step_s=0.5) == [CALM] * 8
+
+
+def test_smoothing_follows_with_its_time_constant() -> None:
+    """After one time constant the smoothed log-odds have gone 1 - 1/e of the way, in however many windows."""
+    policy = having(smoothing_s=3.0)
+    for step_s, n in ((0.5, 6), (1.0, 3), (3.0, 1)):
+        escalator = Escalator(policy)
+        escalator.push(affect(0.0, 0.1), None)
+        for k in range(1, n + 1):
+            escalator.push(affect(k * step_s, 0.8), None)
+        expected = odds(0.8) + (odds(0.1) - odds(0.8)) / math.e
+        assert odds(escalator.score) == pytest.approx(expected)
+
+
+def test_a_loud_voice_is_not_an_angry_one() -> None:
+    """With a baseline, evidence is what the caller adds to it: the same score means more from a calm caller."""
+    policy = having(absolute_shift=-20.0)
+    assert timeline(policy, [0.6], baseline=odds(0.1)) == [ESCALATED]
+    assert timeline(policy, [0.6], baseline=odds(0.65)) == [CALM]
+    for base in (0.05, 0.3, 0.8):
+        escalator = Escalator(policy)
+        escalator.push(affect(1.0, 0.4), odds(base))
+        assert odds(escalator.score) == pytest.approx(odds(0.4) - odds(base))
+
+
+def test_strong_absolute_evidence_wins() -> None:
+    """A caller who arrives furious is no less furious for being so from his first word."""
+    assert timeline(PLAIN, [0.9], baseline=odds(0.9)) == [ESCALATED]
+    assert timeline(having(absolute_shift=-3.0), [0.9], baseline=odds(0.9)) == [TENSE]
+
+
+def test_without_a_baseline_only_absolute_evidence_counts() -> None:
+    """Before the caller has a baseline, `relative_shift` changes nothing."""
+    for shift in (-5.0, 0.0, 5.0):
+        escalator = Escalator(having(relative_shift=shift, absolute_shift=-1.0))
+        escalator.push(affect(1.0, 0.6), None)
+        assert odds(escalator.score) == pytest.approx(odds(0.6) - 1.0)
+
+
+@pytest.mark.parametrize("key", ["relative_shift", "absolute_shift"])
+def test_a_larger_shift_escalates_sooner(key: str) -> None:
+    """More of either shift never lowers a level, and some of it raises one."""
+    other = "absolute_shift" if key == "relative_shift" else "relative_shift"
+    levels = [
+        timeline(having(**{key: shift, other: -20.0}), [0.3], baseline=odds(0.3))[0] for shift in (-3.0, 0.5, 3.0)
+    ]
+    assert levels == sorted(levels)
+    assert levels[0] is CALM
+    assert levels[-1] is ESCALATED
+
+
+def test_an_escalation_tells_what_changed() -> None:
+    """A change carries its time, both levels, the smoothed score, and how long the level before had lasted."""
+    escalator = Escalator(PLAIN)
+    assert escalator.push(affect(2.0, 0.2), None) is None
+    rise = escalator.push(affect(3.5, 0.8), None)
+    fall = escalator.push(affect(9.0, 0.1), None)
+    assert rise is not None
+    assert fall is not None
+    assert (rise.time_s, rise.previous, rise.level, rise.held_s) == (3.5, CALM, ESCALATED, 3.5)
+    assert rise.score == pytest.approx(0.8)
+    assert (fall.time_s, fall.previous, fall.level, fall.held_s) == (9.0, ESCALATED, CALM, 5.5)
+
+
+# Want of evidence
+
+
+def test_no_evidence_is_not_calm() -> None:
+    """The level holds for `hold_s` after the last evidence, then steps down one level each `hold_s`."""
+    escalator = Escalator(PLAIN)
+    escalator.push(affect(5.0, 0.9), None)
+    assert escalator.wait(14.999) == []
+    assert escalator.level is ESCALATED
+    (down,) = escalator.wait(15.0)
+    assert (down.time_s, down.previous, down.level, down.held_s, down.drivers) == (15.0, ESCALATED, TENSE, 10.0, ())
+    assert escalator.wait(24.999) == []
+    (down,) = escalator.wait(30.0)
+    assert (down.time_s, down.previous, down.level) == (25.0, TENSE, CALM)
+    assert escalator.wait(1e6) == []
+
+
+def test_a_long_wait_tells_every_step() -> None:
+    """A wait past both steps tells both, each at its own time, as waiting in small pieces does."""
+    at_once, in_pieces = Escalator(PLAIN), Escalator(PLAIN)
+    for escalator in (at_once, in_pieces):
+        escalator.push(affect(5.0, 0.9), None)
+    pieces = [step for time_s in range(5, 60) for step in in_pieces.wait(float(time_s))]
+    assert at_once.wait(3600.0) == pieces
+    assert [step.time_s for step in pieces] == [15.0, 25.0]
+
+
+def test_weak_evidence_keeps_a_level_from_stepping_down() -> None:
+    """Evidence between offset and onset, however old the rise, restarts the hold."""
+    escalator = Escalator(PLAIN)
+    for k in range(12):
+        assert escalator.wait(5.0 * k) == []
+        escalator.push(affect(5.0 * k, 0.65 if k else 0.9), None)
+    assert escalator.level is ESCALATED
+
+
+def test_evidence_after_a_step_down_starts_anew() -> None:
+    """What was smoothed before a level stepped down no longer counts after it."""
+    escalator = Escalator(having(smoothing_s=60.0))
+    escalator.push(affect(0.0, 0.99), None)
+    escalator.wait(20.0)
+    assert (escalator.level, escalator.score) == (CALM, 0.0)
+    assert escalator.push(affect(20.5, 0.2), None) is None
+    assert escalator.score == pytest.approx(0.2)
+
+
+# Against a slow model
+
+
+class Slow:
+    """The escalator's rules over the whole history, each computed from the start."""
+
+    def __init__(self, policy: EscalationPolicy) -> None:
+        self.policy = policy
+        self.history: list[tuple[float, float]] = []
+        self.scores: list[tuple[float, float]] = []
+        self.level, self.since_s, self.heard_s = CALM, 0.0, 0.0
+
+    def push(self, time_s: float, anger: float, baseline: float | None) -> list[tuple[float, Level, Level]]:
+        policy = self.policy
+        evidence = [odds(anger) + policy.absolute_shift]
+        if baseline is not None:
+            evidence.append(odds(anger) - baseline + policy.relative_shift)
+        self.history.append((time_s, max(evidence)))
+        self.heard_s = time_s
+        smooth = self.history[0][1]
+        for (before_s, _), (now_s, value) in zip(self.history, self.history[1:], strict=False):
+            keep = math.exp(-(now_s - before_s) / policy.smoothing_s) if policy.smoothing_s else 0.0
+            smooth = keep * smooth + (1 - keep) * value
+        self.scores.append((time_s, 1 / (1 + math.exp(-smooth))))
+        target = self.level
+        for level, onset, offset in (
+            (TENSE, policy.tense_onset, policy.tense_offset),
+            (ESCALATED, policy.escalated_onset, policy.escalated_offset),
+        ):
+            above = self.lasting(lambda score, onset=onset: score >= onset)
+            below = self.lasting(lambda score, offset=offset: score < offset)
+            if above is not None and above >= policy.min_duration_on_s:
+                target = max(target, level)
+            if below is not None and below >= policy.min_duration_off_s:
+                target = min(target, Level(level - 1))
+        return self.move(target, time_s)
+
+    def lasting(self, holds: Callable[[float], bool]) -> float | None:
+        """How long a condition has held without a break, None where it does not now."""
+        run = []
+        for time_s, score in reversed(self.scores):
+            if not holds(score):
+                break
+            run.append(time_s)
+        return run[0] - run[-1] if run else None
+
+    def wait(self, time_s: float) -> list[tuple[float, Level, Level]]:
+        steps = []
+        while self.level > CALM and time_s >= max(self.heard_s, self.since_s) + self.policy.hold_s:
+            due_s = max(self.heard_s, self.since_s) + self.policy.hold_s
+            self.history, self.scores = [], []
+            steps += self.move(Level(self.level - 1), due_s)
+        return steps
+
+    def move(self, level: Level, time_s: float) -> list[tuple[float, Level, Level]]:
+        if level == self.level:
+            return []
+        before, self.level, self.since_s = self.level, level, time_s
+        return [(time_s, before, level)]
+
+
+scores = st.sampled_from([0.05, 0.25, 0.45, 0.55, 0.65, 0.75, 0.95])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([0.5, 0.5, 1.0, 3.0, 12.0]), scores), min_size=1, max_size=40),
+    st.one_of(st.none(), st.sampled_from([-3.0, -1.0, 0.5])),
+    st.sampled_from([0.0, 1.0, 3.0]),
+    st.sampled_from([0.0, 0.5, 2.0]),
+    st.sampled_from([0.0, 1.0, 5.0]),
+    st.sampled_from([2.0, 8.0]),
+    st.sampled_from([-1.0, 0.0]),
+)
+def test_levels_are_those_of_a_slow_model(
+    windows: list[tuple[float, float]],
+    baseline: float | None,
+    smoothing_s: float,
+    on_s: float,
+    off_s: float,
+    hold_s: float,
+    shift: float,
+) -> None:
+    """For any evidence at any times under any policy, changes are those computed from the whole history."""
+    policy = having(
+        smoothing_s=smoothing_s,
+        min_duration_on_s=on_s,
+        min_duration_off_s=off_s,
+        hold_s=hold_s,
+        relative_shift=shift,
+        absolute_shift=-shift,
+    )
+    fast, slow, time_s = Escalator(policy), Slow(policy), 0.0
+    for gap_s, anger in windows:
+        time_s += gap_s
+        told: list[Escalation] = fast.wait(time_s)
+        if (change := fast.push(affect(time_s, anger), baseline)) is not None:
+            told.append(change)
+        expected = slow.wait(time_s) + slow.push(time_s, anger, baseline)
+        assert [(each.time_s, each.previous, each.level) for each in told] == expected
+        assert fast.level is slow.level
+        assert fast.score == pytest.approx(slow.scores[-1][1])
+
+
+def test_the_balanced_policy_takes_its_time() -> None:
+    """Under the balanced policy one furious window does not escalate, and fury of five seconds does."""
+    policy = Policy.load().escalation
+    assert timeline(policy, [0.1] * 10 + [0.99] + [0.1] * 10, baseline=odds(0.15), step_s=0.5)[-1] < ESCALATED
+    assert timeline(policy, [0.1] * 10 + [0.99] * 10, baseline=odds(0.15), step_s=0.5)[-1] is ESCALATED
