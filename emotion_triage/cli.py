@@ -176,8 +176,10 @@ def _policy(path: Path | None, min_speech_s: float | None) -> Policy:
     settings["escalation"]["min_speech_s"] = min_speech_s
     try:
         return msgspec.convert(settings, Policy)
-    except msgspec.ValidationError as error:
-        raise TriageError(f"--min-speech-s: got {min_speech_s:g}; {error}") from None
+    except msgspec.ValidationError:
+        raise TriageError(
+            f"--min-speech-s: got {min_speech_s:g}, expected seconds above 0, at most the 3 s of a window"
+        ) from None
 
 
 def _with_progress(scored: Iterator[Record], sources: list[str], console: Console) -> Iterator[Record]:
