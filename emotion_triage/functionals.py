@@ -17,7 +17,6 @@ from emotion_triage.lld import LLD_NAMES
 from emotion_triage.vad import SpeechFrames, quantiles, speech_frames
 
 __all__ = [
-    "CHANGE_NAMES",
     "DRIVER_GROUPS",
     "FEATURE_NAMES",
     "HEADLINES",
@@ -75,22 +74,15 @@ STATISTIC_NAMES: tuple[str, ...] = (
 
 _AT = {name: i for i, name in enumerate(STATISTIC_NAMES)}
 
-CHANGE_NAMES: tuple[str, ...] = (
-    "level_dbfs",
-    "f0_mean_semitone",
-    "f0_range_semitone",
-    "band_balance_db_mean",
-    "hnr_db_mean",
-    "syllable_rate_hz",
+_ABSOLUTE = tuple(
+    name for name in STATISTIC_NAMES if name != "level_dbfs" and not (name.startswith("mfcc_") and name.endswith("_mean"))
 )
-"""Statistics whose difference to the caller's baseline is a feature of its own."""
-
-_ABSOLUTE = tuple(name for name in STATISTIC_NAMES if name != "level_dbfs")
+"""Statistics that mean something by themselves: gain sets the level and the handset the mean spectrum, so both count
+only by their change (docs/decisions/0003-features-and-first-model.md)."""
 _ABSOLUTE_AT = np.array([_AT[name] for name in _ABSOLUTE])
-_CHANGE_AT = np.array([_AT[name] for name in CHANGE_NAMES])
 
-FEATURE_NAMES: tuple[str, ...] = (*_ABSOLUTE, *(f"{name}_change" for name in CHANGE_NAMES))
-"""The classifier's input, in order."""
+FEATURE_NAMES: tuple[str, ...] = (*_ABSOLUTE, *(f"{name}_change" for name in STATISTIC_NAMES))
+"""The classifier's input, in order: statistics, then every statistic's change against the caller's baseline."""
 
 
 def _group(*prefixes: str) -> NDArray[np.intp]:
@@ -242,8 +234,7 @@ def features(statistics: NDArray[np.float32], baseline: NDArray[np.float32] | No
         In the order of `FEATURE_NAMES`.
     """
     absolute = statistics[..., _ABSOLUTE_AT]
-    now = statistics[..., _CHANGE_AT]
-    change = np.zeros_like(now) if baseline is None else now - baseline[..., _CHANGE_AT]
+    change = np.zeros_like(statistics) if baseline is None else statistics - baseline
     return np.concatenate((absolute, change), axis=-1)
 
 

@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 
 CLIP = 4.0
 """Standardised features are kept within ± this many standard deviations: an odd line must not decide alone."""
-INVERSE_PENALTY = 0.01
-"""scikit-learn's C: a strong penalty carried over best to corpora left out (docs/decisions/0003-first-model.md)."""
+INVERSE_PENALTY = 0.003
+"""scikit-learn's C: a strong penalty carried over best to corpora left out (docs/decisions/0003-features-and-first-model.md)."""
 MAX_ITERATIONS = 500
 
 
