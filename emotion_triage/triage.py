@@ -282,6 +282,8 @@ class Call:
         StreamError
             If the call was flushed, or `at` lies in the past.
         """
+        if at is not None and at > self._stream.source_position:
+            self._stream.check(chunk)  # bad audio must not move the call
         events = [[] if at is None else self._skip(at)]
         self.triage._run({self: (0, self._take(chunk))}, events)
         return events[0]

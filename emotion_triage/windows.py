@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from emotion_triage.audio import SAMPLE_RATE_HZ, AudioStream, Chunk
 from emotion_triage.errors import StreamError
 from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer
-from emotion_triage.lld import LLD_NAMES, lld
+from emotion_triage.lld import ENERGY_FLOOR_DBFS, LLD_NAMES, lld
 from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
 
 __all__ = ["Window", "WindowStream", "rows_of"]
@@ -25,7 +25,8 @@ class Window(NamedTuple):
     Attributes
     ----------
     rows : ndarray of float32, shape (n_lld, 150)
-        The last 150 rows, transposed; NaN throughout where a frame was never heard.
+        The last 150 rows, transposed; NaN throughout where a frame was lost, and but for the energy of digital
+        zeros before the first.
     time_s : float
         End of the last sample used, in seconds of the stream.
     n_new : int
@@ -81,6 +82,8 @@ class WindowStream:
         self._framer = Framer()
         self._source_start = 0
         self._buffer = np.full((_FULL, len(LLD_NAMES)), np.nan, np.float32)
+        # nothing was lost before the call began: there was silence
+        self._buffer[:, LLD_NAMES.index("energy_dbfs")] = ENERGY_FLOOR_DBFS
         self._filled = WINDOW_FRAMES
         self._n_rows = 0
 
@@ -97,6 +100,10 @@ class WindowStream:
     def frames(self, chunk: Chunk) -> Rows:
         """Take audio of any length; return the frames it completes, float32 of shape (n_frames, 320)."""
         return self._framer.push(self._audio.push(chunk))
+
+    def check(self, chunk: Chunk) -> None:
+        """Raise AudioError where a chunk could not be taken after a gap."""
+        AudioStream(self._audio.encoding, self._audio.sample_rate_hz).push(chunk)
 
     def ignore(self, chunk: Chunk) -> Rows:
         """Let audio pass unheard: time moves on, nothing of it is kept, no frame comes out."""
@@ -171,5 +178,6 @@ class WindowStream:
         if not len(heard):
             return []
         last_row = self._n_rows - n_new + int(heard[-1])
-        time_s = (last_row * HOP_LENGTH + FRAME_LENGTH) / SAMPLE_RATE_HZ
+        # the resampler's very last sample may end up to 125 us after the source's
+        time_s = min((last_row * HOP_LENGTH + FRAME_LENGTH) / SAMPLE_RATE_HZ, self.position_s)
         return [Window(self._buffer[self._filled - WINDOW_FRAMES : self._filled].T.copy(), time_s, n_new)]

@@ -145,7 +145,9 @@ def test_quantiles_are_those_of_the_masked_values(values: np.ndarray, mask: np.n
             assert value in ordered
             below, above = (np.quantile(row[kept], rank, method=method) for method in ("lower", "higher"))
             assert below <= value <= above
-    assert np.array_equal(quantiles(values, np.ones_like(mask), (0.0, 1.0)), np.stack((values.min(1), values.max(1)), 1))
+    assert np.array_equal(
+        quantiles(values, np.ones_like(mask), (0.0, 1.0)), np.stack((values.min(1), values.max(1)), 1)
+    )
 
 
 def test_the_median_is_numpys() -> None:

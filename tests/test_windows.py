@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from emotion_triage import windows
 from emotion_triage.errors import StreamError
+from emotion_triage.functionals import functionals
 from emotion_triage.lld import LLD_NAMES
 from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
 from emotion_triage.windows import Window, WindowStream, rows_of
 
+ENERGY = LLD_NAMES.index("energy_dbfs")
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(20 * 8000)).astype(np.float32)
 
 
@@ -29,11 +31,13 @@ def jump(stream: WindowStream, position: int) -> list[Window]:
 
 
 def test_windows_are_the_last_150_rows() -> None:
-    """Window n ends with row 25 (n + 1) - 1 and holds the 150 rows up to it, NaN before the first."""
+    """Window n ends with row 25 n - 1 and holds the 150 rows up to it, silent before the first."""
     stream = WindowStream("float32", 8000)
     due = push(stream, NOISE[: 6 * 8000])
     (rows,) = rows_of([np.lib.stride_tricks.sliding_window_view(NOISE[: 6 * 8000], 320)[::160]])
-    padded = np.concatenate((np.full((WINDOW_FRAMES, len(LLD_NAMES)), np.nan, np.float32), rows))
+    before = np.full((WINDOW_FRAMES, len(LLD_NAMES)), np.nan, np.float32)
+    before[:, ENERGY] = -120.0
+    padded = np.concatenate((before, rows))
     assert len(due) == len(rows) // STEP_FRAMES == 11
     for n, window in enumerate(due, start=1):
         np.testing.assert_array_equal(window.rows.T, padded[STEP_FRAMES * n : STEP_FRAMES * n + WINDOW_FRAMES])
@@ -48,7 +52,7 @@ def test_the_last_window_holds_what_none_has_shown() -> None:
     (window,) = stream.last()
     assert window.n_new == 4
     assert window.time_s == pytest.approx(1.1)
-    assert np.isfinite(window.rows[0]).sum() == 54
+    assert (window.rows[ENERGY] > -120).sum() == 54
     exact = WindowStream("float32", 8000)
     push(exact, NOISE[: round(1.02 * 8000)])
     assert exact.last() == []
@@ -67,8 +71,8 @@ def test_a_gap_is_missing_rows(gap: int, before: int) -> None:
         last = (end - 320) // 160
         for back in range(WINDOW_FRAMES):
             start = (last - back) * 160
-            missing = start < 0 or (start + 320 > before and start < before + gap)
-            assert np.isnan(window.rows[0, -1 - back]) == missing
+            missing = start >= 0 and start + 320 > before and start < before + gap
+            assert np.isnan(window.rows[ENERGY, -1 - back]) == missing
 
 
 def test_nothing_heard_makes_no_window() -> None:
@@ -128,4 +132,20 @@ def test_ignored_audio_moves_time_and_leaves_nothing(rate_hz: int) -> None:
     assert stream.last() == []
     (window, *_) = push(stream, second)
     assert window.time_s == pytest.approx(2.52)
-    assert np.isnan(window.rows[0, : -STEP_FRAMES - 1]).all()
+    assert not (window.rows[ENERGY, : -STEP_FRAMES - 1] > -120).any()
+
+
+def test_nothing_was_lost_before_a_call_began() -> None:
+    """The first windows of a call, which began less than 3 s ago, report no lost audio."""
+    stream = WindowStream("float32", 8000)
+    measured = functionals(np.stack([window.rows for window in push(stream, NOISE[: 4 * 8000])]))
+    assert not measured.lost_s.any()
+
+
+def test_a_window_never_ends_after_its_audio() -> None:
+    """Where the last sample at 8 kHz ends after the last of the source, the window ends with the source."""
+    stream = WindowStream("float32", 11025)
+    stream.windows(*rows_of([stream.frames(np.resize(NOISE, 17860))]))
+    assert -(-17860 * 8000 // 11025) == 12960 == 79 * 160 + 320
+    due = stream.windows(*rows_of([stream.flush()])) + stream.last()
+    assert due[-1].time_s == stream.position_s == 17860 / 11025

@@ -111,10 +111,14 @@ def _rows(manifest: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _groups(rows: list[dict[str, str]]) -> dict[str, str]:
-    """Name of the first corpus that shares a speaker with each corpus: a speaker must never be on both sides of a split."""
+    """Name the group of each corpus: corpora that share a speaker, themselves or through others, are one.
+
+    A speaker must never be on both sides of a split.
+    """
+    group = {row["corpus"]: row["corpus"] for row in rows}
     home: dict[str, str] = {}
-    group: dict[str, str] = {}
     for row in rows:
-        corpus = group.setdefault(row["corpus"], row["corpus"])
-        group[row["corpus"]] = home.setdefault(row["speaker"], corpus)
+        ours, theirs = group[row["corpus"]], group[home.setdefault(row["speaker"], row["corpus"])]
+        if ours != theirs:
+            group = {corpus: theirs if each == ours else each for corpus, each in group.items()}
     return group
