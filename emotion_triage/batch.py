@@ -26,6 +26,7 @@ __all__ = [
     "Status",
     "call_of_recording",
     "events_of",
+    "refuse_unknown_notice",
     "score",
     "score_recording",
     "score_recordings",
@@ -163,7 +164,7 @@ def call_of_recording(triage: Triage, name: str) -> Call:
     PolicyError
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
-    _refuse_unknown_notice(triage.policy)
+    refuse_unknown_notice(triage.policy)
     return triage.call(as_text(name), encoding="float32")
 
 
@@ -260,7 +261,7 @@ def score_recordings(
     language: Language = "en",
 ) -> Iterator[Record]:
     """Score recordings with a model and policy that are loaded; see `score`."""
-    _refuse_unknown_notice(triage.policy)
+    refuse_unknown_notice(triage.policy)
     if workers < 1:
         raise ValueError(f"workers: got {workers}, expected 1 or more processes")
     if language not in LANGUAGES:
@@ -353,7 +354,14 @@ def _broken(triage: Triage, caller_channel: str | None, error: str, source: str)
     )
 
 
-def _refuse_unknown_notice(policy: Policy) -> None:
+def refuse_unknown_notice(policy: Policy) -> None:
+    """Refuse to score recordings by a policy that wants the notice played first.
+
+    Raises
+    ------
+    PolicyError
+        If it does: a recording cannot tell when the notice was played.
+    """
     if policy.notice.mode == "required":
         raise PolicyError(
             f"policy {policy.name!r}: notice.mode is 'required', and a recording cannot tell when the notice was "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import emotion_triage
 from emotion_triage.affect import Language
-from emotion_triage.batch import Record, call_of_recording, events_of, score_recordings
+from emotion_triage.batch import Record, call_of_recording, events_of, refuse_unknown_notice, score_recordings
 from emotion_triage.demo import synthetic_caller
 from emotion_triage.errors import AudioError, MissingExtraError, TriageError
 from emotion_triage.policy import Policy
@@ -122,6 +122,7 @@ def score(
         sources = find_recordings(paths)
         spans = None if spans_path is None else read_spans(spans_path)
         triage = Triage.load(model=model_path, policy=_policy(policy_path, min_speech_s))
+        refuse_unknown_notice(triage.policy)
         records = None
         if out is not None:
             records = RecordFile(
