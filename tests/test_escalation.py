@@ -312,3 +312,11 @@ def test_the_balanced_policy_takes_its_time() -> None:
     policy = Policy.load().escalation
     assert timeline(policy, [0.1] * 10 + [0.99] + [0.1] * 10, baseline=odds(0.15), step_s=0.5)[-1] < ESCALATED
     assert timeline(policy, [0.1] * 10 + [0.99] * 10, baseline=odds(0.15), step_s=0.5)[-1] is ESCALATED
+
+
+def test_who_stays_as_he_was_stays_calm() -> None:
+    """Under the balanced policy a caller who sounds as in his own first seconds, give or take, is CALM throughout."""
+    policy = Policy.load().escalation
+    for own in (0.05, 0.15, 0.3):
+        near = [own, 1.2 * own, own / 1.2] * 20
+        assert set(timeline(policy, near, baseline=odds(own), step_s=0.5)) == {CALM}
