@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.affect import Affect, log_odds, measure_drivers, occlusions
+from emotion_triage.affect import Affect, measure_drivers, occlusions
 from emotion_triage.classifier import LABELS, Classifier
 from emotion_triage.escalation import Escalation, Escalator, Level
 from emotion_triage.functionals import Baseline, features, population
@@ -20,7 +20,7 @@ Event: TypeAlias = Affect | Escalation | Route
 
 MIN_NEW_SPEECH_S = 0.1
 """A step that brings less speech than this is no new evidence."""
-_ANGER, _DISTRESS, _AROUSAL, _SPEECH = (LABELS.index(name) for name in ("anger", "distress", "arousal", "speech"))
+_ANGER, _ANGER_AGAINST_BASELINE, _DISTRESS, _AROUSAL, _SPEECH = range(len(LABELS))
 
 
 class Step(NamedTuple):
@@ -118,17 +118,21 @@ class Caller:
             return []
         self.speech_s += new_speech_s
         reference = self._reference()
+        known = reference.source == "caller"
+        anger = scores[:, _ANGER_AGAINST_BASELINE if known else _ANGER]
         affect = Affect(
             time_s=step.time_s,
-            anger=float(scores[0, _ANGER]),
+            anger=float(anger[0]),
             distress=float(scores[0, _DISTRESS]),
             arousal=float(scores[0, _AROUSAL]),
             speech_s=step.speech_s,
             lost_s=step.lost_s,
-            drivers=measure_drivers(scores[:, _ANGER], step.statistics, reference.statistics, reference.source),
+            drivers=measure_drivers(anger, step.statistics, reference.statistics, reference.source),
         )
-        change = self._escalator.push(affect, self._baseline.log_odds)
-        self._baseline.add(step.statistics, float(log_odds(affect.anger)), step.new_speech_s)
+        change = self._escalator.push(
+            affect, absolute=float(scores[0, _ANGER]), relative=affect.anger if known else None
+        )
+        self._baseline.add(step.statistics, step.new_speech_s)
         return [affect, *(self._follow(change) if change else ())]
 
     def _reference(self) -> Reference:

@@ -25,8 +25,9 @@ __all__ = ["LABELS", "METADATA_KEY", "Classifier", "Contract", "default_model_pa
 
 METADATA_KEY = "emotion_triage.contract"
 SCHEMA = 1
-LABELS = ("anger", "distress", "arousal", "speech")
-"""The classifier's outputs: probabilities. `speech` tells a voice from music and noise."""
+LABELS = ("anger", "anger_against_baseline", "distress", "arousal", "speech")
+"""The classifier's outputs: probabilities. The second anger also knows the caller's baseline and means nothing before
+he has one; `speech` tells a voice from music and noise."""
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +113,7 @@ class Classifier:
     --------
     >>> classifier = Classifier.load()
     >>> classifier.score(np.zeros((2, len(FEATURE_NAMES)), np.float32)).shape
-    (2, 4)
+    (2, 5)
     """
 
     __slots__ = ("_session", "contract", "digest", "mean", "path")
@@ -165,8 +166,8 @@ class Classifier:
 
         Returns
         -------
-        ndarray of float32, shape (n_windows, 4)
-            ``anger``, ``distress``, ``arousal`` and ``speech``, each 0 to 1; a row's result does not depend on its
+        ndarray of float32, shape (n_windows, n_labels)
+            In the order of `LABELS`, each 0 to 1; a row's result does not depend on its
             neighbours, bit for bit.
         """
         probabilities: NDArray[np.float32] = self._session.run(None, {"features": features})[0]

@@ -52,9 +52,7 @@ class PushError(TriageError, ValueError):
 
     def __init__(self, events: list[list[Any]], errors: dict[int, TriageError]) -> None:
         at, first = next(iter(errors.items()))
-        super().__init__(
-            f"{len(errors)} of {len(events)} chunks could not be used, the first at {at}: {first}"
-        )
+        super().__init__(f"{len(errors)} of {len(events)} chunks could not be used, the first at {at}: {first}")
         self.events = events
         self.errors = errors
 

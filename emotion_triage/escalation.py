@@ -139,16 +139,17 @@ class Escalator:
         self.level = Level.CALM
         self.score = 0.0
 
-    def push(self, affect: Affect, baseline_log_odds: float | None) -> Escalation | None:
+    def push(self, affect: Affect, *, absolute: float, relative: float | None) -> Escalation | None:
         """Take one window's evidence.
 
         Parameters
         ----------
         affect : Affect
             What was heard.
-        baseline_log_odds : float or None
-            The caller's own mean log-odds of anger; None before he has a baseline: then only strong absolute
-            evidence counts.
+        absolute : float
+            Probability of anger, 0 to 1, as of anyone who sounds like that.
+        relative : float or None
+            Probability of anger, 0 to 1, of one who has this baseline; None before he has one.
 
         Returns
         -------
@@ -156,10 +157,9 @@ class Escalator:
             The change of level, if there is one.
         """
         policy = self._policy
-        odds = float(log_odds(affect.anger))
-        evidence = odds + policy.absolute_shift
-        if baseline_log_odds is not None:
-            evidence = max(evidence, odds - baseline_log_odds + policy.relative_shift)
+        evidence = float(log_odds(absolute)) + policy.absolute_shift
+        if relative is not None:
+            evidence = max(evidence, float(log_odds(relative)) + policy.relative_shift)
         if self._evidence is None or policy.smoothing_s == 0:
             self._evidence = evidence
         else:

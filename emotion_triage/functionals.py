@@ -17,6 +17,7 @@ from emotion_triage.lld import LLD_NAMES
 from emotion_triage.vad import SpeechFrames, quantiles, speech_frames
 
 __all__ = [
+    "CHANGE_NAMES",
     "DRIVER_GROUPS",
     "FEATURE_NAMES",
     "HEADLINES",
@@ -74,15 +75,16 @@ STATISTIC_NAMES: tuple[str, ...] = (
 
 _AT = {name: i for i, name in enumerate(STATISTIC_NAMES)}
 
-_ABSOLUTE = tuple(
-    name for name in STATISTIC_NAMES if name != "level_dbfs" and not (name.startswith("mfcc_") and name.endswith("_mean"))
+CHANGE_NAMES: tuple[str, ...] = tuple(
+    name for name in STATISTIC_NAMES if not (name.startswith("mfcc_") and name.endswith("_mean"))
 )
-"""Statistics that mean something by themselves: gain sets the level and the handset the mean spectrum, so both count
-only by their change (docs/decisions/0003-features-and-first-model.md)."""
+"""Statistics whose change against the caller's baseline is a feature; mean MFCCs tell the handset and the words."""
+_ABSOLUTE = tuple(name for name in CHANGE_NAMES if name != "level_dbfs")
+_CHANGE_AT = np.array([_AT[name] for name in CHANGE_NAMES])
 _ABSOLUTE_AT = np.array([_AT[name] for name in _ABSOLUTE])
 
-FEATURE_NAMES: tuple[str, ...] = (*_ABSOLUTE, *(f"{name}_change" for name in STATISTIC_NAMES))
-"""The classifier's input, in order: statistics, then every statistic's change against the caller's baseline."""
+FEATURE_NAMES: tuple[str, ...] = (*_ABSOLUTE, *(f"{name}_change" for name in CHANGE_NAMES))
+"""The classifier's input, in order: statistics, then their changes against the caller's baseline."""
 
 
 def _group(*prefixes: str) -> NDArray[np.intp]:
@@ -234,7 +236,8 @@ def features(statistics: NDArray[np.float32], baseline: NDArray[np.float32] | No
         In the order of `FEATURE_NAMES`.
     """
     absolute = statistics[..., _ABSOLUTE_AT]
-    change = np.zeros_like(statistics) if baseline is None else statistics - baseline
+    now = statistics[..., _CHANGE_AT]
+    change = np.zeros_like(now) if baseline is None else now - baseline[..., _CHANGE_AT]
     return np.concatenate((absolute, change), axis=-1)
 
 
@@ -256,47 +259,35 @@ def population(feature_mean: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Baseline:
-    """The caller's own reference: mean statistics and log-odds of anger over his first seconds of speech.
+    """The caller's own reference: his mean statistics over his first seconds of speech.
 
     It fills up once and then stays: a baseline that went on following the caller would follow him into his anger.
 
     Examples
     --------
     >>> baseline = Baseline(full_s=1.0)
-    >>> baseline.add(np.ones(len(STATISTIC_NAMES), np.float32), log_odds=-2.0, speech_s=0.5)
+    >>> baseline.add(np.full(len(STATISTIC_NAMES), 2.0, np.float32), speech_s=0.5)
     >>> baseline.statistics is None
     True
-    >>> baseline.add(np.ones(len(STATISTIC_NAMES), np.float32), log_odds=-1.0, speech_s=0.5)
-    >>> baseline.log_odds
-    -1.5
+    >>> baseline.add(np.full(len(STATISTIC_NAMES), 3.0, np.float32), speech_s=0.5)
+    >>> float(baseline.statistics[0])
+    2.5
     """
 
-    __slots__ = ("_log_odds", "_speech_s", "_sum", "full_s")
+    __slots__ = ("_speech_s", "_sum", "full_s")
 
     def __init__(self, full_s: float) -> None:
         self.full_s = full_s
         self._speech_s = 0.0
-        self._log_odds = 0.0
         self._sum = np.zeros(len(STATISTIC_NAMES))
 
-    def add(self, statistics: NDArray[np.float32], log_odds: float, speech_s: float) -> None:
+    def add(self, statistics: NDArray[np.float32], speech_s: float) -> None:
         """Count a window, weighted by the speech it brought; ignored once the baseline is full."""
-        if not self.full:
+        if self._speech_s < self.full_s:
             self._sum += statistics * speech_s
-            self._log_odds += log_odds * speech_s
             self._speech_s += speech_s
-
-    @property
-    def full(self) -> bool:
-        """Whether enough speech has been heard."""
-        return self._speech_s >= self.full_s
 
     @property
     def statistics(self) -> NDArray[np.float32] | None:
         """Mean statistics, float32 of shape (n_statistics,); None until the baseline is full."""
-        return (self._sum / self._speech_s).astype(np.float32) if self.full else None
-
-    @property
-    def log_odds(self) -> float | None:
-        """Mean log-odds of anger; None until the baseline is full."""
-        return self._log_odds / self._speech_s if self.full else None
+        return (self._sum / self._speech_s).astype(np.float32) if self._speech_s >= self.full_s else None

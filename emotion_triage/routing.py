@@ -328,9 +328,7 @@ def _refuse_shared_names(rules: tuple[Rule, ...]) -> None:
     if shared:
         raise PolicyError(f"rules: several rules are named {_quoted(shared)}; give each its own name")
     if NEUTRAL in names:
-        raise PolicyError(
-            f"rules: '{NEUTRAL}' names the route of a caller who objected; give the rule another name"
-        )
+        raise PolicyError(f"rules: '{NEUTRAL}' names the route of a caller who objected; give the rule another name")
 
 
 def _refuse_shadowed_rules(rules: tuple[Rule, ...]) -> None:

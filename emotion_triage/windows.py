@@ -17,6 +17,8 @@ __all__ = ["Window", "WindowStream", "rows_of"]
 
 Rows = NDArray[np.float32]
 _FULL = WINDOW_FRAMES + STEP_FRAMES
+ROWS_AT_ONCE = 128
+"""What a pass over rows needs of them stays in the processor's cache; measured by benchmarks/recordings.py."""
 
 
 class Window(NamedTuple):
@@ -49,8 +51,10 @@ def rows_of(frames: list[Rows]) -> list[Rows]:
     -------
     list of ndarray of float32, each of shape (n_frames, n_lld)
     """
-    rows = lld(np.concatenate(frames)) if any(map(len, frames)) else np.empty((0, len(LLD_NAMES)), np.float32)
-    return np.split(rows, np.cumsum([len(block) for block in frames])[:-1])
+    together = np.concatenate(frames)
+    rows = [lld(together[start : start + ROWS_AT_ONCE]) for start in range(0, len(together), ROWS_AT_ONCE)]
+    every = np.concatenate(rows) if rows else np.empty((0, len(LLD_NAMES)), np.float32)
+    return np.split(every, np.cumsum([len(block) for block in frames])[:-1])
 
 
 class WindowStream:
@@ -141,9 +145,7 @@ class WindowStream:
         frames = self.flush()
         self._audio.reset()
         self._source_start = source_position
-        return frames, self._framer.jump(
-            max(self._framer.position, -(-source_position * SAMPLE_RATE_HZ // rate))
-        )
+        return frames, self._framer.jump(max(self._framer.position, -(-source_position * SAMPLE_RATE_HZ // rate)))
 
     def windows(self, rows: Rows) -> list[Window]:
         """Take rows; return the windows that they make due, in order; a step that heard nothing makes none."""

@@ -14,7 +14,7 @@ from emotion_triage.training.card import card, training_facts
 from emotion_triage.training.corpora import Corpora
 from emotion_triage.training.dataset import gather
 from emotion_triage.training.export import check_parity, export
-from emotion_triage.training.fit import calibration, fit, held_out_scores
+from emotion_triage.training.fit import calibrated, fit, held_out_scores, mixing
 
 app = typer.Typer(add_completion=False)
 
@@ -42,12 +42,12 @@ def main(
         windows = gather(corpora, passes=passes, seed=seed, workers=workers)
         say(f"{len(windows.emotion)} windows heard")
         scores = held_out_scores(windows)
-        lines = calibration(windows, scores)
+        matrix, offset = mixing(windows, scores)
         say("every corpus scored by a model that never heard it")
-        model = fit(windows, lines)
+        model = calibrated(fit(windows), matrix, offset)
         export(out, model, name=name, training=training_facts(corpora, seed=seed, passes=passes))
         parity = check_parity(out, model, windows.features[:: max(1, len(windows.emotion) // 10_000)])
-        out.with_suffix(".md").write_text(card(out, corpora, windows, scores * lines[:, 0] + lines[:, 1], parity))
+        out.with_suffix(".md").write_text(card(out, corpora, windows, scores @ matrix.T + offset, parity))
         say(f"{out} and {out.with_suffix('.md')} written")
     except TriageError as error:
         typer.echo(f"error: {error}", err=True)

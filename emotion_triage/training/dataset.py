@@ -22,7 +22,7 @@ from emotion_triage.training.corpora import CALM, Clip, Corpora
 from emotion_triage.training.lines import Line, Samples, trim
 from emotion_triage.windows import WindowStream, rows_of
 
-__all__ = ["NOISE", "WindowSet", "gather", "with_references"]
+__all__ = ["NOISE", "WindowSet", "gather", "calm_references"]
 
 NOISE = "noise"
 """The emotion of a window without a caller."""
@@ -31,8 +31,8 @@ STREAM_S = 20.0
 PAUSE_S = (0.15, 0.9)
 MIN_SPEECH_S = 0.8
 MIN_NEW_SPEECH_S = 0.1
-OWN_REFERENCE, CALM_REFERENCE = 0.2, 0.5
-"""Share of windows compared with a baseline of the same emotion (he arrived like that), and of calm speech; the rest has none."""
+REFERENCE_WINDOWS = 16
+"""Windows in a row that make a reference: about what a caller's first ten seconds of speech hold."""
 
 
 class WindowSet(NamedTuple):
@@ -42,7 +42,7 @@ class WindowSet(NamedTuple):
     ----------
     statistics : ndarray of float32, shape (n, n_statistics)
     reference : ndarray of float32, shape (n, n_statistics)
-        The caller's baseline that the window is compared with; NaN where he has none yet.
+        Calm speech of the same speaker over the same line; NaN where there is none.
     emotion, group, speaker, language, gender : ndarray of str, shape (n,)
     """
 
@@ -119,30 +119,17 @@ def _speaker(clips: list[Clip], backgrounds: list[Path], *, rng: np.random.Gener
     emotion_of = np.repeat(list(emotions), [len(windows) for windows in emotions.values()])
     first = clips[0]
     found = _labelled(statistics, emotion_of, first.group, first.speaker, first.language, first.gender)
-    return found._replace(reference=with_references(found, rng))
+    return found._replace(reference=calm_references(found, rng))
 
 
-def with_references(windows: WindowSet, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw the baseline that each window of one speaker is compared with: calm speech, his present emotion, or none."""
-    reference = np.full_like(windows.statistics, np.nan)
-    draw = rng.random(len(reference))
-    calm = np.isin(windows.emotion, sorted(CALM))
-    if calm.any():
-        picked = draw < CALM_REFERENCE
-        reference[picked] = _mean_of_some(windows.statistics[calm], int(picked.sum()), rng)
-    for emotion in np.unique(windows.emotion):
-        same = windows.emotion == emotion
-        picked = same & (draw >= CALM_REFERENCE) & (draw < CALM_REFERENCE + OWN_REFERENCE)
-        reference[picked] = _mean_of_some(windows.statistics[same], int(picked.sum()), rng)
-    return reference
-
-
-def _mean_of_some(statistics: NDArray[np.float32], n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Means over runs of up to 12 windows, about what a caller's first seconds hold."""
-    starts = rng.integers(max(1, len(statistics) - 11), size=n)
-    return np.array([statistics[start : start + 12].mean(axis=0) for start in starts], np.float32).reshape(
-        n, statistics.shape[1]
-    )
+def calm_references(windows: WindowSet, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a baseline for each window of one speaker: a run of his calm speech; NaN where he has none."""
+    calm = windows.statistics[np.isin(windows.emotion, sorted(CALM))]
+    if not len(calm):
+        return np.full_like(windows.statistics, np.nan)
+    starts = rng.integers(max(1, len(calm) - REFERENCE_WINDOWS + 1), size=len(windows.statistics))
+    means = [calm[start : start + REFERENCE_WINDOWS].mean(axis=0) for start in starts]
+    return np.array(means, np.float32).reshape(windows.statistics.shape)
 
 
 def _noise(kind: str, paths: list[Path], *, rng: np.random.Generator) -> WindowSet:

@@ -1,4 +1,7 @@
-"""Windows to a calibrated linear model, and its honest figures: every score of a corpus comes from a model that never heard it."""
+"""Windows to a calibrated linear model and its honest figures.
+
+Every score that a figure or a calibration rests on comes from a model that heard neither the corpus nor the speaker.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,29 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from emotion_triage.classifier import LABELS
+from emotion_triage.functionals import CHANGE_NAMES, FEATURE_NAMES
 from emotion_triage.training.corpora import ANGER, AROUSED, DISTRESS
 from emotion_triage.training.dataset import NOISE, WindowSet
 
-__all__ = ["CLIP", "Linear", "fit", "held_out_scores", "targets"]
+__all__ = ["CLIP", "Linear", "calibrated", "fit", "held_out_scores", "known", "mixing", "targets"]
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 CLIP = 4.0
 """Standardised features are kept within ± this many standard deviations: an odd line must not decide alone."""
 INVERSE_PENALTY = 0.003
-"""scikit-learn's C: a strong penalty carried over best to corpora left out (docs/decisions/0003-features-and-first-model.md)."""
+"""scikit-learn's C: a strong penalty carried over best to corpora left out (docs/decisions/0003-first-model.md)."""
 MAX_ITERATIONS = 500
+CERTAIN = 8.0
+"""Log-odds of a label that the training data never or always has."""
+
+_CHANGES = np.arange(len(FEATURE_NAMES)) >= len(FEATURE_NAMES) - len(CHANGE_NAMES)
+_ALONE, _KNOWN, _SPEECH = (LABELS.index(label) for label in ("anger", "anger_against_baseline", "speech"))
 
 
 class Linear(NamedTuple):
-    """A calibrated logistic regression for each label.
+    """A logistic regression for each label.
 
     Attributes
     ----------
@@ -41,18 +51,25 @@ class Linear(NamedTuple):
 
     def log_odds(self, features: NDArray[np.float32]) -> Array:
         """Return log-odds, float64 of shape (n, n_labels)."""
-        return _standardise(features, self.mean, self.scale) @ self.weights.T + self.bias
+        return standardised(features, self.mean, self.scale) @ self.weights.T + self.bias
 
 
-def _standardise(features: NDArray[np.float32], mean: Array, scale: Array) -> Array:
-    return np.asarray(np.clip((features.astype(np.float64) - mean) / scale, -CLIP, CLIP))
+def standardised(features: NDArray[np.float32], mean: Array, scale: Array) -> Array:
+    """Return features in standard deviations from the mean, clipped; float64 of the same shape."""
+    return np.asarray(np.clip((features - mean) / scale, -CLIP, CLIP))
 
 
-def targets(windows: WindowSet) -> NDArray[np.bool_]:
+def known(windows: WindowSet) -> Mask:
+    """Return which windows have a baseline to be compared with, bool of shape (n,)."""
+    return np.asarray(np.isfinite(windows.reference[:, 0]))
+
+
+def targets(windows: WindowSet) -> Mask:
     """Return what each label should say of each window, bool of shape (n, n_labels)."""
     emotion = windows.emotion
     truth = {
         "anger": np.isin(emotion, sorted(ANGER)),
+        "anger_against_baseline": np.isin(emotion, sorted(ANGER)),
         "distress": np.isin(emotion, sorted(DISTRESS)),
         "arousal": np.isin(emotion, sorted(AROUSED)),
         "speech": emotion != NOISE,
@@ -60,8 +77,16 @@ def targets(windows: WindowSet) -> NDArray[np.bool_]:
     return np.stack([truth[label] for label in LABELS], axis=-1)
 
 
-def _balanced(windows: WindowSet) -> Array:
-    """Weights under which every corpus counts alike, and within it every emotion (of noise: every kind)."""
+def _usable(windows: WindowSet, label: int) -> Mask:
+    """Return the windows that can teach a label: noise teaches only what speech is."""
+    if label == _SPEECH:
+        return np.ones(len(windows.emotion), np.bool_)
+    spoken = np.asarray(windows.emotion != NOISE)
+    return spoken & known(windows) if label == _KNOWN else spoken
+
+
+def balanced(windows: WindowSet) -> Array:
+    """Return weights under which every corpus counts alike, and within it every emotion or kind of noise alike."""
     weights = np.zeros(len(windows.emotion))
     kind = np.where(windows.emotion == NOISE, windows.speaker, windows.emotion)
     for group in np.unique(windows.group):
@@ -70,35 +95,50 @@ def _balanced(windows: WindowSet) -> Array:
         for each in kinds:
             these = inside & (kind == each)
             weights[these] = 1.0 / (these.sum() * len(kinds))
-    return weights * len(weights) / weights.sum()
+    return np.asarray(weights * len(weights) / weights.sum())
 
 
-def _fit_label(x: Array, truth: NDArray[np.bool_], weights: Array) -> tuple[Array, float]:
-    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MAX_ITERATIONS).fit(x, truth, sample_weight=weights)
+def _regression(x: Array, truth: Mask, weights: Array, inverse_penalty: float) -> tuple[Array, float]:
+    if truth.all() or not truth.any():
+        return np.zeros(x.shape[1]), CERTAIN if truth.any() else -CERTAIN
+    model = LogisticRegression(C=inverse_penalty, max_iter=MAX_ITERATIONS).fit(x, truth, sample_weight=weights)
     return np.asarray(model.coef_[0]), float(model.intercept_[0])
 
 
-def _fit_raw(windows: WindowSet) -> Linear:
-    features = windows.features
-    weights, truth = _balanced(windows), targets(windows)
-    spoken = windows.emotion != NOISE
-    mean = np.average(features[spoken], axis=0, weights=weights[spoken]).astype(np.float64)
-    spread = np.average((features[spoken] - mean) ** 2, axis=0, weights=weights[spoken])
-    scale = np.sqrt(spread) + 1e-6
-    x = _standardise(features, mean, scale)
-    coefficients, biases = [], []
-    for k, label in enumerate(LABELS):
-        balance = weights.copy()
-        if label == "speech":  # as much noise as speech
-            balance[~spoken] *= balance[spoken].sum() / max(balance[~spoken].sum(), 1e-9)
-        if truth[:, k].all() or not truth[:, k].any():
-            coefficients.append(np.zeros(x.shape[1]))
-            biases.append(0.0 if not truth.any() else 8.0 * (1 if truth[0, k] else -1))
-            continue
-        weight, bias = _fit_label(x, truth[:, k], balance)
-        coefficients.append(weight)
-        biases.append(bias)
-    return Linear(mean, scale, np.stack(coefficients), np.array(biases))
+def fit(windows: WindowSet) -> Linear:
+    """Fit every label, before calibration.
+
+    Anger against a baseline is judged by the changes alone, all else by the statistics alone: a corpus in which anger
+    is louder than calm speech must not teach that loud corpora are angry.
+
+    Parameters
+    ----------
+    windows : WindowSet
+
+    Returns
+    -------
+    Linear
+    """
+    features, truth = windows.features, targets(windows)
+    spoken, compared = windows.emotion != NOISE, known(windows)
+    mean, scale = np.zeros(len(FEATURE_NAMES)), np.ones(len(FEATURE_NAMES))
+    for columns, rows in ((~_CHANGES, spoken), (_CHANGES, spoken & compared)):
+        if rows.any():
+            mean[columns] = features[rows][:, columns].mean(axis=0)
+            scale[columns] = features[rows][:, columns].std(axis=0) + 1e-6
+    x = standardised(features, mean, scale)
+    weights, bias = np.zeros((len(LABELS), len(FEATURE_NAMES))), np.zeros(len(LABELS))
+    for label in range(len(LABELS)):
+        columns = _CHANGES if label == _KNOWN else ~_CHANGES
+        rows = _usable(windows, label)
+        balance = balanced(windows.take(rows))
+        if label == _SPEECH:  # as much noise as speech
+            noise = ~truth[rows, label]
+            balance[noise] *= balance[~noise].sum() / max(balance[noise].sum(), 1e-9)
+        weights[label, columns], bias[label] = _regression(
+            x[np.ix_(rows, columns)], truth[rows, label], balance, INVERSE_PENALTY
+        )
+    return Linear(mean, scale, weights, bias)
 
 
 def held_out_scores(windows: WindowSet) -> Array:
@@ -115,33 +155,35 @@ def held_out_scores(windows: WindowSet) -> Array:
     unit = np.where(windows.emotion == NOISE, windows.speaker, windows.group)
     for each in np.unique(unit):
         out = unit == each
-        scores[out] = _fit_raw(windows.take(~out)).log_odds(windows.take(out).features)
+        scores[out] = fit(windows.take(~out)).log_odds(windows.features[out])
     return scores
 
 
-def calibration(windows: WindowSet, scores: Array) -> Array:
-    """Return slope and offset of each label's log-odds on corpora held out (Platt 1999), float64 of shape (n_labels, 2)."""
-    truth, weights = targets(windows), _balanced(windows)
-    spoken = windows.emotion != NOISE
-    lines = []
-    for k, label in enumerate(LABELS):
-        use = np.ones_like(spoken) if label == "speech" else spoken
-        if truth[use, k].all() or not truth[use, k].any():
-            lines.append((1.0, 0.0))
-            continue
-        model = LogisticRegression(C=1e6).fit(scores[use, k : k + 1], truth[use, k], sample_weight=weights[use])
-        lines.append((float(max(model.coef_[0, 0], 0.0)), float(model.intercept_[0])))
-    return np.array(lines)
+def mixing(windows: WindowSet, scores: Array) -> tuple[Array, Array]:
+    """Return how held-out scores make calibrated ones: ``scores @ matrix.T + offset`` (Platt 1999).
 
+    Each label is calibrated by itself, but for anger against a baseline, which weighs what the changes say together
+    with what the voice says by itself.
 
-def fit(windows: WindowSet, lines: Array) -> Linear:
-    """Fit on everything and fold the calibration in.
-
-    Parameters
-    ----------
-    windows : WindowSet
-    lines : ndarray of float64, shape (n_labels, 2)
-        From `calibration`.
+    Returns
+    -------
+    matrix : ndarray of float64, shape (n_labels, n_labels)
+    offset : ndarray of float64, shape (n_labels,)
     """
-    raw = _fit_raw(windows)
-    return raw._replace(weights=raw.weights * lines[:, :1], bias=raw.bias * lines[:, 0] + lines[:, 1])
+    truth = targets(windows)
+    matrix, offset = np.eye(len(LABELS)), np.zeros(len(LABELS))
+    for label in range(len(LABELS)):
+        sources = [_KNOWN, _ALONE] if label == _KNOWN else [label]
+        rows = _usable(windows, label)
+        if truth[rows, label].all() or not truth[rows, label].any():
+            continue
+        weights, offset[label] = _regression(
+            scores[np.ix_(rows, sources)], truth[rows, label], balanced(windows.take(rows)), 1e6
+        )
+        matrix[label, sources] = np.maximum(weights, 0.0)
+    return matrix, offset
+
+
+def calibrated(model: Linear, matrix: Array, offset: Array) -> Linear:
+    """Return the model with its calibration folded in."""
+    return model._replace(weights=matrix @ model.weights, bias=matrix @ model.bias + offset)
