@@ -39,10 +39,18 @@ def write_model(tmp_path_factory: pytest.TempPathFactory) -> WriteModel:
         for feature, (centre, spread) in SCALES.items():
             mean[FEATURE_NAMES.index(feature)], scale[FEATURE_NAMES.index(feature)] = centre, spread
         weights = np.zeros((len(LABELS), len(FEATURE_NAMES)))
-        for label, by_name in {"anger": anger, "arousal": {"f0_mean_semitone": 1.0}, "speech": speech}.items():
-            for feature, weight in by_name.items():
+        of_anyone = {feature: weight for feature, weight in anger.items() if not feature.endswith("_change")}
+        by_label = {
+            "anger": of_anyone,
+            "anger_against_baseline": anger,
+            "arousal": {"f0_mean_semitone": 1.0},
+            "speech": speech,
+        }
+        for label, by_feature in by_label.items():
+            for feature, weight in by_feature.items():
                 weights[LABELS.index(label), FEATURE_NAMES.index(feature)] = weight
-        model = Linear(mean, scale, weights, np.array([bias, -1.0, 0.0, heard]))
+        biases = {"anger": bias, "anger_against_baseline": bias, "distress": -1.0, "arousal": 0.0, "speech": heard}
+        model = Linear(mean, scale, weights, np.array([biases[label] for label in LABELS]))
         path = tmp_path_factory.mktemp("model") / "by_hand.onnx"
         export(path, model, name="by hand", training={"corpora": []})
         return path
@@ -61,7 +69,7 @@ def triage(anger_model: Path) -> Triage:
     """The hand-made model under a policy that judges within seconds, so that short calls show every event."""
     policy = Policy.parse(
         "[escalation]\nbaseline_s = 4.0\nsmoothing_s = 1.0\nmin_duration_on_s = 0.5\nmin_duration_off_s = 1.5\n"
-        "hold_s = 4.0\nrelative_shift = -1.5"
+        "hold_s = 4.0\nrelative_shift = -1.0\nabsolute_shift = -1.0"
     )
     return Triage.load(model=anger_model, policy=policy)
 

@@ -21,7 +21,7 @@ from emotion_triage.affect import (
     measure_drivers,
     occlusions,
 )
-from emotion_triage.classifier import Classifier
+from emotion_triage.classifier import LABELS, Classifier
 from emotion_triage.functionals import DRIVER_GROUPS, HEADLINES, STATISTIC_NAMES, features
 from emotion_triage.triage import Triage
 
@@ -39,7 +39,7 @@ def changed(**by: float) -> np.ndarray:
 
 def drivers_of(model: Path, statistics: np.ndarray) -> dict[str, Driver]:
     rows = occlusions(features(statistics, CALM), features(CALM, CALM))
-    anger = Classifier.load(model).score(rows)[:, 0]
+    anger = Classifier.load(model).score(rows)[:, LABELS.index("anger_against_baseline")]
     return {driver.name: driver for driver in measure_drivers(anger, statistics, CALM, "caller")}
 
 

@@ -46,7 +46,7 @@ def test_a_model_by_hand_does_what_its_weights_say(anger_model: Path) -> None:
     """One standard deviation of F0 change, 4 semitones, adds its weight of 1.5 to the log-odds of anger."""
     rows = np.tile(Classifier.load(anger_model).mean, (2, 1))
     rows[1, FEATURE_NAMES.index("f0_mean_semitone_change")] += 4.0
-    p = Classifier.load(anger_model).score(rows)[:, LABELS.index("anger")].astype(np.float64)
+    p = Classifier.load(anger_model).score(rows)[:, LABELS.index("anger_against_baseline")].astype(np.float64)
     assert np.diff(np.log(p / (1 - p)))[0] == pytest.approx(1.5, abs=1e-4)
 
 

@@ -202,12 +202,10 @@ def test_a_baseline_fills_once_and_stays(windows: list[tuple[float, float]], ful
     baseline, taken = Baseline(full_s), []
     for value, speech_s in windows:
         if sum(each for _, each in taken) < full_s:
-            assert baseline.log_odds is None
             assert baseline.statistics is None
             taken.append((value, speech_s))
-        baseline.add(np.full(len(STATISTIC_NAMES), value, np.float32), log_odds=-value, speech_s=speech_s)
-        assert baseline.full == (sum(each for _, each in taken) >= full_s)
-    if baseline.full:
+        baseline.add(np.full(len(STATISTIC_NAMES), value, np.float32), speech_s=speech_s)
+    assert (baseline.statistics is not None) == (sum(each for _, each in taken) >= full_s)
+    if baseline.statistics is not None:
         mean = sum(np.float32(value) * each for value, each in taken) / sum(each for _, each in taken)
-        assert baseline.log_odds == pytest.approx(-mean, abs=1e-5)
         assert baseline.statistics == pytest.approx(np.full(len(STATISTIC_NAMES), mean), abs=1e-5)

@@ -70,11 +70,12 @@ def test_noise_has_no_speech(level_dbfs: float) -> None:
     assert none_of(speech_frames(windows_of(noise)))
 
 
-@pytest.mark.parametrize("f0_hz", [100.0, 220.0, 440.0])
+@pytest.mark.parametrize("f0_hz", [220.0, 350.0, 425.0, 440.0])
 def test_a_steady_tone_has_no_speech(f0_hz: float) -> None:
     """A tone switched on and off, whose level moves but whose F0 does not, is not speech."""
     on = (np.arange(12 * 8000) // 4000) % 2 == 0
-    assert none_of(speech_frames(windows_of(sounds.tone(f0_hz, 12.0) * on)))
+    line = sounds.comfort_noise(12.0, level_dbfs=-55.0, seed=0)
+    assert none_of(speech_frames(windows_of(sounds.tone(f0_hz, 12.0) * on + line)))
 
 
 def test_what_was_lost_is_not_speech() -> None:
@@ -123,6 +124,14 @@ def test_a_nucleus_is_where_the_vowel_is_loudest() -> None:
     away_s = np.abs((middles_s * 4.0 - 0.5) - np.round(middles_s * 4.0 - 0.5)) / 4.0
     assert len(middles_s) > 18
     assert away_s.max() <= 0.04
+
+
+def test_a_ripple_is_no_syllable() -> None:
+    """A vowel of a second whose level ripples by 1 dB five times is at most one nucleus."""
+    vowel, _ = syllables(1 / 1.5, 12.1)
+    time_s = np.arange(len(vowel)) / 8000
+    rippled = vowel * 10 ** (0.5 * np.sin(2 * np.pi * 5 * time_s) / 20)
+    assert speech_frames(windows_of(rippled)).nuclei.sum() <= 8
 
 
 # Parts
