@@ -32,6 +32,8 @@ LANGUAGES: tuple[Language, ...] = ("en", "fr")
 MIN_WEIGHT = 0.05
 """Log-odds below which a group is not worth a word."""
 MAX_DRIVERS = 4
+JUST_NOTICEABLE = {"dB": 1.0, "%": 5.0, "st": 1.0, "pt": 5.0}
+"""A headline that changed by less is not told: nobody hears it (about 1 dB, 5 % and a semitone in running speech)."""
 
 
 class Driver(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +139,7 @@ def log_odds(probability: NDArray[np.floating] | float) -> NDArray[np.float64]:
 
 
 def describe(drivers: tuple[Driver, ...], language: Language = "en") -> str:
-    """Return drivers as one sentence for a supervisor: those that pull the way of the strongest.
+    """Return the reasons for anger as one sentence for a supervisor; what spoke against it is left out.
 
     Examples
     --------
@@ -146,7 +148,7 @@ def describe(drivers: tuple[Driver, ...], language: Language = "en") -> str:
     >>> describe((louder, faster), "fr")
     'voix 8 dB plus forte, débit +25 %'
     """
-    return ", ".join(d.text(language) for d in drivers if (d.weight > 0) == (drivers[0].weight > 0))
+    return ", ".join(driver.text(language) for driver in drivers if driver.weight > 0)
 
 
 def occlusions(features: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -192,7 +194,7 @@ def measure_drivers(
     found = []
     for weight, (name, (at, unit)) in zip((odds[0] - odds[1:]).tolist(), HEADLINES.items(), strict=True):
         change = _change(float(statistics[at]), float(reference[at]), unit, name)
-        if abs(weight) >= MIN_WEIGHT and change == change:
+        if abs(weight) >= MIN_WEIGHT and abs(change) >= JUST_NOTICEABLE[unit]:  # NaN is never noticeable
             found.append(Driver(name=name, change=change, unit=unit, reference=source, weight=weight))
     return tuple(sorted(found, key=lambda driver: -abs(driver.weight))[:MAX_DRIVERS])
 

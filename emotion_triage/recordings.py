@@ -227,7 +227,7 @@ def _opened(path: str) -> Iterator[soundfile.SoundFile]:
                 raise AudioError(f"got an empty file, expected {_FORMATS}; record or copy it again")
         if path.lower().endswith(".raw"):
             raise AudioError(f"got samples without a header, expected {_FORMATS}; convert it to WAV")
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # names need not be UTF-8
             yield file
     except FileNotFoundError:
         raise AudioError("got no such file, expected a recording; check the path") from None

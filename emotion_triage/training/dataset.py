@@ -22,13 +22,15 @@ from emotion_triage.training.corpora import CALM, Clip, Corpora
 from emotion_triage.training.lines import Line, Samples, trim
 from emotion_triage.windows import WindowStream, rows_of
 
-__all__ = ["NOISE", "WindowSet", "gather", "calm_references"]
+__all__ = ["NOISE", "WindowSet", "calm_references", "gather", "measure", "read"]
 
 NOISE = "noise"
 """The emotion of a window without a caller."""
 STREAM_S = 20.0
 """Clips are strung together up to this length."""
 PAUSE_S = (0.15, 0.9)
+NOISE_S = 6
+"""Short noises are repeated up to this length."""
 MIN_SPEECH_S = 0.8
 MIN_NEW_SPEECH_S = 0.1
 REFERENCE_WINDOWS = 16
@@ -62,7 +64,7 @@ class WindowSet(NamedTuple):
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> WindowSet:
         """Return some of the windows."""
-        return WindowSet(*(column[which] for column in self))
+        return WindowSet._make(column[which] for column in self)
 
 
 def gather(corpora: Corpora, *, passes: int, seed: int, workers: int = 2) -> WindowSet:
@@ -95,7 +97,7 @@ def gather(corpora: Corpora, *, passes: int, seed: int, workers: int = 2) -> Win
     seeds = [(seed, turn, index) for turn in range(passes) for index in range(len(jobs))]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         sets = list(pool.map(_run, jobs * passes, seeds, chunksize=4))
-    return WindowSet(*map(np.concatenate, zip(*sets, strict=True)))
+    return WindowSet._make(np.concatenate(column) for column in zip(*sets, strict=True))
 
 
 def _run(job: partial[WindowSet], seed: tuple[int, int, int]) -> WindowSet:
@@ -103,9 +105,9 @@ def _run(job: partial[WindowSet], seed: tuple[int, int, int]) -> WindowSet:
 
 
 def _speaker(clips: list[Clip], backgrounds: list[Path], *, rng: np.random.Generator) -> WindowSet:
-    noises = [_read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=2)] if backgrounds else []
+    noises = [read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=2)] if backgrounds else []
     line = Line(rng, noises)
-    sounds = {clip.path: trim(_read(clip.path)) for clip in clips}
+    sounds = {clip.path: trim(read(clip.path)) for clip in clips}
     level = float(np.median([np.sqrt(np.mean(x**2)) for x in sounds.values()]))
     emotions: dict[str, NDArray[np.float32]] = {}
     for emotion in sorted({clip.emotion for clip in clips}):
@@ -133,22 +135,22 @@ def calm_references(windows: WindowSet, rng: np.random.Generator) -> NDArray[np.
 
 
 def _noise(kind: str, paths: list[Path], *, rng: np.random.Generator) -> WindowSet:
-    heard = []
-    for path in paths:
-        samples = _read(path)
-        heard.append(
-            measure(Line(rng, []).carry(np.resize(samples, max(len(samples), 6 * SAMPLE_RATE_HZ)), _rms(samples)))
-        )
-    return _labelled(np.concatenate(heard), NOISE, NOISE, f"noise_{kind}", "", "")
+    sounds = (read(path) for path in paths)
+    return _unvoiced(kind, [np.resize(sound, max(len(sound), NOISE_S * SAMPLE_RATE_HZ)) for sound in sounds], rng)
 
 
 def _synthetic(*, rng: np.random.Generator) -> WindowSet:
-    digits = "".join(str(d) for d in rng.integers(10, size=20))
-    sounds = [hold_music(20.0, seed=int(rng.integers(1 << 30))) for _ in range(20)]
-    sounds += [drums(10.0, seed=int(rng.integers(1 << 30))) for _ in range(4)]
-    sounds += [dtmf(digits), hum(50, 6.0), hum(60, 6.0), tone(float(rng.uniform(300, 1200)), 6.0)]
-    heard = [measure(Line(rng, []).carry(sound, _rms(sound))) for sound in sounds]
-    return _labelled(np.concatenate(heard), NOISE, NOISE, "noise_synthetic", "", "")
+    digits = "".join(map(str, rng.integers(10, size=20)))
+    sounds = [hold_music(20.0, seed=int(seed)) for seed in rng.integers(1 << 30, size=20)]
+    sounds += [drums(10.0, seed=int(seed)) for seed in rng.integers(1 << 30, size=4)]
+    sounds += [dtmf(digits), hum(50, NOISE_S), hum(60, NOISE_S), tone(float(rng.uniform(300, 1200)), NOISE_S)]
+    return _unvoiced("synthetic", sounds, rng)
+
+
+def _unvoiced(kind: str, sounds: list[Samples], rng: np.random.Generator) -> WindowSet:
+    """Sounds without a caller, each as it is and over a line."""
+    heard = [measure(heard) for sound in sounds for heard in (sound, Line(rng, []).carry(sound, _rms(sound)))]
+    return _labelled(np.concatenate(heard), NOISE, NOISE, f"noise_{kind}", "", "")
 
 
 def _labelled(
@@ -165,7 +167,7 @@ def _labelled(
 
 
 def _strung(clips: list[Samples], rng: np.random.Generator) -> Iterator[Samples]:
-    """String clips together with pauses, up to about 20 s."""
+    """Yield clips strung together with pauses, about 20 s at a time."""
     pieces: list[Samples] = []
     for clip in clips:
         pieces += [np.zeros(round(rng.uniform(*PAUSE_S) * SAMPLE_RATE_HZ), np.float32), clip]
@@ -177,7 +179,7 @@ def _strung(clips: list[Samples], rng: np.random.Generator) -> Iterator[Samples]
 
 
 def measure(samples: Samples) -> NDArray[np.float32]:
-    """Return the statistics of the windows with new speech, as a call would see them, float32 of shape (n, n_statistics)."""
+    """Return the statistics of windows with new speech, as a call sees them; float32 of shape (n, n_statistics)."""
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
     windows = stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last()
     if not windows:
@@ -189,7 +191,8 @@ def measure(samples: Samples) -> NDArray[np.float32]:
     return measured.statistics[(new >= MIN_NEW_SPEECH_S) & (measured.speech_s >= MIN_SPEECH_S)]
 
 
-def _read(path: Path) -> Samples:
+def read(path: Path) -> Samples:
+    """Return a clip, which holds the caller alone, as float32 at 8 kHz."""
     recording = open_recording(path, caller_channel="mono")
     return np.concatenate([samples for _, samples in recording.blocks()])
 

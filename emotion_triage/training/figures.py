@@ -55,7 +55,7 @@ def bootstrap(
 
 
 def calibration_error(truth: Truth, probabilities: Array, weights: Array, bins: int = 10) -> float:
-    """Expected calibration error: mean gap of predicted and seen rates over equal-width bins (Naeini et al. 2015)."""
+    """Return the mean gap of predicted and seen rates over equal-width bins (expected; Naeini et al. 2015)."""
     at = np.minimum((probabilities * bins).astype(int), bins - 1)
     total = weights.sum()
     gaps = 0.0

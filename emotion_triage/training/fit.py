@@ -178,7 +178,7 @@ def mixing(windows: WindowSet, scores: Array) -> tuple[Array, Array]:
         if truth[rows, label].all() or not truth[rows, label].any():
             continue
         weights, offset[label] = _regression(
-            scores[np.ix_(rows, sources)], truth[rows, label], balanced(windows.take(rows)), 1e6
+            scores[rows][:, sources], truth[rows, label], balanced(windows.take(rows)), 1e6
         )
         matrix[label, sources] = np.maximum(weights, 0.0)
     return matrix, offset

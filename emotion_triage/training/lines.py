@@ -12,7 +12,7 @@ __all__ = ["Line", "trim"]
 
 Samples = NDArray[np.float32]
 TRIM_DB = 45.0
-"""Leading and trailing audio this far below a clip's loudest 20 ms is not speech: its length and its digital zeros leak the label."""
+"""Leading and trailing audio this far below a clip's loudest 20 ms is not speech; its zeros and length leak labels."""
 
 
 def trim(samples: Samples) -> Samples:
