@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,7 +92,8 @@ def test_one_command_writes_a_model_and_its_card(trained: Path, folder: Path) ->
     card = trained.with_suffix(".md").read_text()
     assert "# Model card: tiny" in card
     assert classifier.digest[:12] in card
-    assert "| **mean of corpora** | | | **1.000** |" in card
+    (row,) = [line for line in card.splitlines() if "mean of corpora" in line]
+    assert min(float(figure) for figure in re.findall(r"\d\.\d{3}", row)) > 0.95
 
 
 def test_a_trained_model_tells_anger_from_calm(trained: Path) -> None:
@@ -246,7 +248,7 @@ def test_parity_is_checked(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     shape = (len(LABELS), len(FEATURE_NAMES))
     model = Linear(
-        draw.normal(size=shape[1]), 0.5 + draw.random(shape[1]), draw.normal(size=shape), draw.normal(size=4)
+        draw.normal(size=shape[1]), 0.5 + draw.random(shape[1]), draw.normal(size=shape), draw.normal(size=shape[0])
     )
     export(tmp_path / "model.onnx", model, name="random", training={})
     rows = (3 * draw.standard_normal((300, shape[1]))).astype(np.float32)
