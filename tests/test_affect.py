@@ -37,6 +37,13 @@ def changed(**by: float) -> np.ndarray:
     return now
 
 
+def all_moved() -> np.ndarray:
+    """The caller's statistics with every headline moved far enough to be heard."""
+    now = CALM.copy()
+    now[[at for at, _ in HEADLINES.values()]] += 10.0
+    return now
+
+
 def drivers_of(model: Path, statistics: np.ndarray) -> dict[str, Driver]:
     rows = occlusions(features(statistics, CALM), features(CALM, CALM))
     anger = Classifier.load(model).score(rows)[:, LABELS.index("anger_against_baseline")]
@@ -93,7 +100,7 @@ def test_a_group_without_a_reference_is_left_out() -> None:
     reference = CALM.copy()
     reference[STATISTIC_NAMES.index("level_dbfs")] = np.nan
     anger = np.array([0.9] + [0.1] * len(DRIVER_GROUPS), np.float32)
-    named = [driver.name for driver in measure_drivers(anger, changed(level_dbfs=9.0), reference, "population")]
+    named = [driver.name for driver in measure_drivers(anger, all_moved(), reference, "population")]
     assert "loudness" not in named
     assert len(named) == MAX_DRIVERS
 
@@ -101,7 +108,7 @@ def test_a_group_without_a_reference_is_left_out() -> None:
 @given(st.lists(st.floats(0.001, 0.999), min_size=1 + len(HEADLINES), max_size=1 + len(HEADLINES)))
 def test_at_most_four_drivers_worth_a_word(anger: list[float]) -> None:
     """Never more than four, each above the least weight, sorted, and none stronger is left out."""
-    found = measure_drivers(np.array(anger, np.float32), changed(syllable_rate_hz=1.0), CALM, "caller")
+    found = measure_drivers(np.array(anger, np.float32), all_moved(), CALM, "caller")
     strengths = [abs(driver.weight) for driver in found]
     weights = np.abs(log_odds(np.float32(anger[0])) - log_odds(np.array(anger[1:], np.float32)))
     expected = sorted((weight for weight in weights.tolist() if weight >= MIN_WEIGHT), reverse=True)[:MAX_DRIVERS]
@@ -130,6 +137,14 @@ def test_a_change_is_told_in_its_unit(group: str, statistic: str, before: float,
     (driver,) = measure_drivers(anger, statistics, reference, "caller")
     assert (driver.name, driver.unit) == (group, HEADLINES[group][1])
     assert driver.change == pytest.approx(change, rel=1e-4)
+
+
+@pytest.mark.parametrize(("shift", "told"), [(0.9, []), (1.1, ["loudness"]), (-0.9, []), (-1.1, ["loudness"])])
+def test_what_nobody_hears_is_no_driver(shift: float, told: list[str]) -> None:
+    """A change of less than 1 dB is not told, whatever the model makes of it."""
+    anger = np.array([0.9] + [0.1] * len(DRIVER_GROUPS), np.float32)
+    found = measure_drivers(anger, changed(level_dbfs=shift), CALM, "caller")
+    assert [driver.name for driver in found] == told
 
 
 # Words
@@ -178,10 +193,11 @@ def test_small_changes_keep_a_decimal() -> None:
 
 
 def test_a_description_pulls_one_way() -> None:
-    """A sentence holds, in order, the drivers that pull the way of the strongest, and nothing of the others."""
+    """A sentence holds, in order, the reasons for anger, and nothing of what spoke against it."""
     drivers = (driver("loudness", 8, 2.0), driver("f0", -20, -1.0), driver("rate", 25, 0.5))
     assert describe(drivers, "en") == "voice 8 dB louder, speech rate +25 %"
-    assert describe(drivers[1:], "fr") == "F0 -20 %"
+    assert describe(drivers[1:], "fr") == "débit +25 %"
+    assert describe(drivers[1:2], "en") == ""
     assert describe((), "en") == ""
 
 
