@@ -26,7 +26,7 @@ def main(
         "models/triage.onnx"
     ),
     name: Annotated[str, typer.Option(help="Name of the model.")] = "triage",
-    passes: Annotated[int, typer.Option(min=1, help="Lines that each speaker calls over.")] = 3,
+    passes: Annotated[int, typer.Option(min=1, help="Lines that each speaker calls over.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:

@@ -105,11 +105,14 @@ def _data(corpora: Corpora) -> list[str]:
     by_corpus = defaultdict(list)
     for clip in corpora.clips:
         by_corpus[clip.corpus].append(clip)
-    return [
-        f"| {name} | {' '.join(sorted({c.language for c in clips}))} | {len({c.speaker for c in clips})} "
-        f"| {len(clips)} | {sum(c.duration_s for c in clips) / 3600:.2f} | {'; '.join(sorted({c.licence for c in clips}))} |"
-        for name, clips in sorted(by_corpus.items())
-    ]
+    rows = []
+    for name, clips in sorted(by_corpus.items()):
+        languages = " ".join(sorted({clip.language for clip in clips}))
+        hours = sum(clip.duration_s for clip in clips) / 3600.0
+        licences = "; ".join(sorted({clip.licence for clip in clips}))
+        speakers = len({clip.speaker for clip in clips})
+        rows.append(f"| {name} | {languages} | {speakers} | {len(clips)} | {hours:.2f} | {licences} |")
+    return rows
 
 
 def _by_corpus(windows: WindowSet, scores: Array) -> list[str]:

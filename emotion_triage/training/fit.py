@@ -29,7 +29,22 @@ MAX_ITERATIONS = 500
 CERTAIN = 8.0
 """Log-odds of a label that the training data never or always has."""
 
+RISING = tuple(
+    f"{name}_change"
+    for name in (
+        "level_dbfs",
+        "f0_mean_semitone",
+        "f0_p20_semitone",
+        "f0_p50_semitone",
+        "f0_p80_semitone",
+        "band_balance_db_mean",
+        "syllable_rate_hz",
+    )
+)
+"""Louder, higher, sharper or faster than himself never speaks against a caller's anger: a driver must be believed."""
+
 _CHANGES = np.arange(len(FEATURE_NAMES)) >= len(FEATURE_NAMES) - len(CHANGE_NAMES)
+_RISING = np.isin(FEATURE_NAMES, RISING)
 _ALONE, _KNOWN, _SPEECH = (LABELS.index(label) for label in ("anger", "anger_against_baseline", "speech"))
 
 
@@ -98,11 +113,23 @@ def balanced(windows: WindowSet) -> Array:
     return np.asarray(weights * len(weights) / weights.sum())
 
 
-def _regression(x: Array, truth: Mask, weights: Array, inverse_penalty: float) -> tuple[Array, float]:
+def _regression(
+    x: Array, truth: Mask, weights: Array, inverse_penalty: float, rising: Mask | None = None
+) -> tuple[Array, float]:
+    """Fit one label; features of `rising` that would get a negative weight are left out, and the rest fitted again."""
+    coefficients = np.zeros(x.shape[1])
     if truth.all() or not truth.any():
-        return np.zeros(x.shape[1]), CERTAIN if truth.any() else -CERTAIN
-    model = LogisticRegression(C=inverse_penalty, max_iter=MAX_ITERATIONS).fit(x, truth, sample_weight=weights)
-    return np.asarray(model.coef_[0]), float(model.intercept_[0])
+        return coefficients, CERTAIN if truth.any() else -CERTAIN
+    kept = np.ones(x.shape[1], np.bool_)
+    while True:
+        model = LogisticRegression(C=inverse_penalty, max_iter=MAX_ITERATIONS)
+        model.fit(x[:, kept], truth, sample_weight=weights)
+        coefficients[kept] = model.coef_[0]
+        wrong = kept & (coefficients < 0.0) & rising if rising is not None else np.zeros_like(kept)
+        if not wrong.any():
+            return coefficients, float(model.intercept_[0])
+        kept &= ~wrong
+        coefficients[wrong] = 0.0
 
 
 def fit(windows: WindowSet) -> Linear:
@@ -135,8 +162,9 @@ def fit(windows: WindowSet) -> Linear:
         if label == _SPEECH:  # as much noise as speech
             noise = ~truth[rows, label]
             balance[noise] *= balance[~noise].sum() / max(balance[noise].sum(), 1e-9)
+        rising = _RISING[columns] if label == _KNOWN else None
         weights[label, columns], bias[label] = _regression(
-            x[np.ix_(rows, columns)], truth[rows, label], balance, INVERSE_PENALTY
+            x[np.ix_(rows, columns)], truth[rows, label], balance, INVERSE_PENALTY, rising
         )
     return Linear(mean, scale, weights, bias)
 
