@@ -1,0 +1,70 @@
+"""Every figure of detection in one command.
+
+    python -m benchmarks.detection CORPORA [--quick] [--only corpora,calls] [--json F] [--plots DIR]
+
+Protocols: corpora, calls, lines, not_speech, groups, peers; each prints its tables with 95 % intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.detection import calls, corpora
+from benchmarks.detection.study import Size, Study
+from emotion_triage.policy import Policy
+from emotion_triage.training.corpora import Corpora
+
+PROTOCOLS = {"corpora": corpora.run, "calls": calls.run}
+QUICK = Size(passes=1, calls=1, clips=40, line_clips=12, music_s=60.0)
+QUICK_CORPORA = ("emodb", "ko_emotts", "savee", "prompts_it")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpora", nargs="?", default=os.environ.get("EMOTION_TRIAGE_CORPORA"), type=Path)
+    parser.add_argument("--only", default=",".join(PROTOCOLS), help="protocols, with commas between")
+    parser.add_argument("--policy", help="a TOML policy; the balanced one by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--cache", type=Path, help="keep windows here between runs of the same code")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plots", type=Path, help="folder for plots (matplotlib)")
+    parser.add_argument("--quick", action="store_true", help="three corpora, one pass: shows that it runs, no more")
+    options = parser.parse_args()
+    if options.corpora is None:
+        print("skipped: give a corpora folder, or set EMOTION_TRIAGE_CORPORA")
+        return 0
+    if unknown := set(options.only.split(",")) - set(PROTOCOLS):
+        parser.error(f"--only: got {', '.join(sorted(unknown))}, expected some of {', '.join(PROTOCOLS)}")
+    folder = Corpora.read(Path(options.corpora))
+    if options.quick:
+        few = [clip for clip in folder.clips if clip.corpus in QUICK_CORPORA]
+        folder = folder._replace(clips=few, noises=folder.noises[::10])
+    study = Study(
+        folder,
+        Policy.load(options.policy),
+        QUICK if options.quick else Size(),
+        seed=options.seed,
+        workers=options.workers,
+        cache=options.cache,
+    )
+    results = {}
+    for name in options.only.split(","):
+        started = time.monotonic()
+        results[name] = PROTOCOLS[name](study)
+        print(f"\n== {name} ({time.monotonic() - started:.0f} s)")
+        for table in results[name]:
+            print(f"\n{table}", flush=True)
+    if options.json:
+        figures = {name: [table.as_json() for table in tables] for name, tables in results.items()}
+        options.json.write_text(json.dumps(figures, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Calls composed of one speaker's clips over a drawn line, and what the library says of them with a given model."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_triage.audio import SAMPLE_RATE_HZ
+from emotion_triage.caller import Caller, Event, Reference, Step
+from emotion_triage.escalation import Escalation, Level
+from emotion_triage.frames import HOP_S
+from emotion_triage.functionals import features, functionals, population
+from emotion_triage.policy import Policy
+from emotion_triage.routing import CLEAR
+from emotion_triage.training.corpora import ANGER, CALM, Clip
+from emotion_triage.training.dataset import read
+from emotion_triage.training.fit import Linear
+from emotion_triage.training.lines import Line, Samples, trim
+from emotion_triage.windows import WindowStream, rows_of
+
+__all__ = ["ComposedCall", "changes", "compose", "events", "reached", "steps_of", "strung"]
+
+JOY = frozenset({"happy", "surprise"})
+CALM_S, ANGRY_S, CALM_ONLY_S = 30.0, 20.0, 60.0
+ENOUGH_CALM_S, ENOUGH_ANGER_S = 18.0, 6.0
+
+
+class ComposedCall(NamedTuple):
+    """A call made of clips: its steps, and what is true of it; `turn_s` is where its second part begins."""
+
+    kind: str
+    group: str
+    speaker: str
+    language: str
+    gender: str
+    turn_s: float
+    duration_s: float
+    steps: list[Step]
+
+
+def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[ComposedCall]:
+    """One speaker's calls, each kind once; none where he has too little calm or angry speech."""
+    rng = np.random.default_rng([seed, zlib.crc32(clips[0].speaker.encode())])
+    sounds: dict[str, list[Samples]] = defaultdict(list)
+    for clip in clips:
+        sounds[clip.emotion].append(trim(read(clip.path)))
+    level = float(np.median([np.sqrt(np.mean(x**2)) for each in sounds.values() for x in each]))
+    calm, angry, joy = ([x for e in sorted(which) for x in sounds.get(e, [])] for which in (CALM, ANGER, JOY))
+    if seconds(calm) < ENOUGH_CALM_S or seconds(angry) < ENOUGH_ANGER_S:
+        return []
+    nothing = np.zeros(0, np.float32)
+    kinds = {
+        "calm then angry": lambda: (strung(calm, CALM_S, rng), strung(angry, ANGRY_S, rng)),
+        "calm": lambda: (nothing, strung(calm, CALM_ONLY_S, rng)),
+        "calm and joy": lambda: (nothing, strung(calm + joy, CALM_ONLY_S, rng)),
+        "angry": lambda: (nothing, strung(angry, ANGRY_S, rng)),
+        "angry then calm": lambda: (strung(angry, ANGRY_S, rng), strung(calm, CALM_ONLY_S, rng)),
+    }
+    calls = []
+    for kind, parts in kinds.items():
+        before, after = parts()
+        noises = [read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=2)] if backgrounds else []
+        heard = Line(rng, noises).carry(np.concatenate((before, after)), level)
+        turn_s, duration_s = len(before) / SAMPLE_RATE_HZ, len(heard) / SAMPLE_RATE_HZ
+        first = clips[0]
+        true_of_it = (kind, first.group, first.speaker, first.language, first.gender, turn_s, duration_s)
+        calls.append(ComposedCall(*true_of_it, steps_of(heard)))
+    return calls
+
+
+def seconds(clips: list[Samples]) -> float:
+    """Length of clips together."""
+    return sum(map(len, clips)) / SAMPLE_RATE_HZ
+
+
+def strung(clips: list[Samples], duration_s: float, rng: np.random.Generator) -> Samples:
+    """Clips in drawn order with pauses, none twice, up to a duration."""
+    pieces: list[Samples] = []
+    for i in rng.permutation(len(clips)):
+        if seconds(pieces) >= duration_s:
+            break
+        pieces += [np.zeros(round(rng.uniform(0.2, 0.9) * SAMPLE_RATE_HZ), np.float32), clips[i]]
+    return np.concatenate(pieces)
+
+
+def steps_of(samples: NDArray[np.floating]) -> list[Step]:
+    """What each window of a call told, as a call sees it."""
+    stream = WindowStream("float32", SAMPLE_RATE_HZ)
+    windows = stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last()
+    if not windows:
+        return []
+    measured = functionals(np.stack([window.rows for window in windows]))
+    return [
+        Step(window.time_s, statistics, float(speech_s), float(lost_s), float(speech[-window.n_new :].sum() * HOP_S))
+        for window, statistics, speech, speech_s, lost_s in zip(windows, *measured, strict=True)
+    ]
+
+
+def events(steps: list[Step], model: Linear, policy: Policy) -> list[Event]:
+    """What the library would have said of a call, with this model."""
+    typical = population(model.mean.astype(np.float32))
+    caller = Caller(
+        call_id="composed",
+        policy=policy,
+        model_digest="",
+        standing=CLEAR,
+        typical=Reference(typical, features(typical, None), "population"),
+        objection=False,
+        time_s=0.0,
+    )
+    said: list[Event] = []
+    for step in steps:
+        said += caller.wait(step.time_s)
+        if (inputs := caller.inputs(step)) is not None:
+            probabilities = 1.0 / (1.0 + np.exp(-model.log_odds(inputs)))
+            said += caller.hear(step, probabilities.astype(np.float32))
+    return said
+
+
+def changes(said: list[Event]) -> list[Escalation]:
+    """The changes of level among events."""
+    return [event for event in said if isinstance(event, Escalation)]
+
+
+def reached(said: list[Event], start_s: float, end_s: float) -> list[float]:
+    """Times at which ESCALATED was entered from below, within a span."""
+    return [
+        change.time_s
+        for change in changes(said)
+        if change.level is Level.ESCALATED and change.previous < change.level and start_s <= change.time_s <= end_s
+    ]

@@ -1,0 +1,144 @@
+"""What all protocols share, each part made when it is first asked for: windows, held-out models, calls, single clips."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.detection.clips import Clips, chosen, hear
+from benchmarks.detection.composed import ComposedCall, compose, events
+from emotion_triage.caller import Event
+from emotion_triage.policy import Policy
+from emotion_triage.training.corpora import ANGER, Clip, Corpora
+from emotion_triage.training.dataset import NOISE, WindowSet, gather
+from emotion_triage.training.fit import Linear, calibrated, fit, held_out_scores, mixing
+
+__all__ = ["Size", "Study"]
+
+T = TypeVar("T")
+
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    passes: int = 2
+    """Lines that each speaker is trained over."""
+    calls: int = 2
+    """Calls of each kind a speaker."""
+    clips: int = 450
+    """Clips a corpus that are scored one by one, by us and by the peers."""
+    line_clips: int = 60
+    """Clips a corpus that are sent over every impaired line."""
+    music_s: float = 600.0
+    """Synthetic music, tones, noise and silence, of each."""
+
+
+class Study:
+    """Corpora and what models that never heard them say of them.
+
+    Every score, calibration included, comes from models that heard neither the corpus nor any other of its speakers;
+    of what is not speech, from models that never heard its kind.
+
+    Parameters
+    ----------
+    corpora : Corpora
+    policy : Policy
+    size : Size
+    seed, workers : int
+    cache : Path, optional
+        Folder in which windows are kept between runs of the same code and corpora.
+    """
+
+    def __init__(
+        self, corpora: Corpora, policy: Policy, size: Size, *, seed: int, workers: int, cache: Path | None
+    ) -> None:
+        self.corpora, self.policy, self.size, self.seed, self.workers = corpora, policy, size, seed, workers
+        self._memory = joblib.Memory(cache, verbose=0)
+
+    @property
+    def backgrounds(self) -> list[Path]:
+        """Recordings that may lie under speech."""
+        return [noise.path for noise in self.corpora.noises if noise.kind not in ("laughter", "hold music")]
+
+    @cached_property
+    def angry_clips(self) -> list[Clip]:
+        """The clips of corpora with anger."""
+        groups = {clip.group for clip in self.corpora.clips if clip.emotion in ANGER}
+        return [clip for clip in self.corpora.clips if clip.group in groups]
+
+    @cached_property
+    def windows(self) -> WindowSet:
+        """All speech and noise over drawn lines, as the trainer hears it."""
+        gathered = self._memory.cache(gather, ignore=["workers"])
+        return gathered(self.corpora, passes=self.size.passes, seed=self.seed, workers=self.workers)
+
+    @cached_property
+    def units(self) -> NDArray[np.str_]:
+        """What each window is held out with: its group of corpora, or its kind of noise."""
+        return np.where(self.windows.emotion == NOISE, self.windows.speaker, self.windows.group)
+
+    @cached_property
+    def models(self) -> dict[str, Linear]:
+        """For each unit a calibrated model that never heard it."""
+        windows, scores, models = self.windows, held_out_scores(self.windows), {}
+        for unit in np.unique(self.units):
+            rest = self.units != unit
+            models[str(unit)] = calibrated(fit(windows.take(rest)), *mixing(windows.take(rest), scores[rest]))
+        return models
+
+    def held_out(self, windows: WindowSet) -> NDArray[np.float64]:
+        """Return calibrated log-odds of speech by models that never heard its corpus."""
+        scores = np.full((len(windows.group), len(next(iter(self.models.values())).bias)), np.nan)
+        for group in np.unique(windows.group):
+            inside = windows.group == group
+            scores[inside] = self.models[str(group)].log_odds(windows.features[inside])
+        return scores
+
+    @cached_property
+    def spoken(self) -> tuple[WindowSet, NDArray[np.float64]]:
+        """Windows of corpora with anger, and their held-out log-odds."""
+        windows = self.windows.take(np.isin(self.windows.group, sorted({clip.group for clip in self.angry_clips})))
+        return windows, self.held_out(windows)
+
+    @cached_property
+    def clips(self) -> Clips:
+        """A stratified draw of clips, heard one by one."""
+        drawn = by_speaker(chosen(self.angry_clips, self.size.clips, self.seed))
+        heard = self.across(partial(self._memory.cache(hear), seed=self.seed, backgrounds=self.backgrounds), drawn)
+        return Clips.joined(heard)
+
+    @cached_property
+    def calls(self) -> list[tuple[ComposedCall, list[Event]]]:
+        """Composed calls of every speaker with enough speech, and what was said of them by held-out models."""
+        composed = [
+            call
+            for turn in range(self.size.calls)
+            for calls in self.across(
+                partial(self._memory.cache(compose), backgrounds=self.backgrounds, seed=self.seed + turn),
+                by_speaker(self.angry_clips),
+            )
+            for call in calls
+        ]
+        return [(call, events(call.steps, self.models[call.group], self.policy)) for call in composed]
+
+    def across(self, function: Callable[[list[Clip]], T], speakers: Iterable[list[Clip]]) -> list[T]:
+        """Apply a function to every speaker's clips, in processes."""
+        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
+            return list(pool.map(function, speakers, chunksize=2))
+
+
+def by_speaker(clips: Iterable[Clip]) -> list[list[Clip]]:
+    """Return each speaker's clips."""
+    speakers: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        speakers[clip.speaker].append(clip)
+    return list(speakers.values())
