@@ -1,8 +1,8 @@
 """Scores to levels: the caller's baseline, smoothing, onset and offset with dwell times, hold.
 
-The words are pyannote's (`onset`, `offset`, minimum durations). The caller is his own reference: the log-odds of his
-own first seconds are subtracted, because no absolute threshold serves both a loud and a soft speaker; a caller may
-arrive angry, so strong absolute evidence counts beside it and the stronger of the two wins.
+The words are pyannote's (`onset`, `offset`, minimum durations). The caller is his own reference, because no absolute
+threshold serves both a loud and a soft speaker; but a caller may arrive angry, so what the voice says by itself counts
+beside it, and the stronger of the two wins.
 """
 
 from __future__ import annotations

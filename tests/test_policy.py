@@ -228,8 +228,8 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
         ("[neutral]\npriority = 1.5", "neutral.priority is 1.5; expected integer"),
         ("a = 1\nb = = 2", "not TOML: Invalid value (at line 2, column 5)"),
         (
-            "[escalation]\ntense_offset = 0.45\ntense_onset = 0.45",
-            "escalation.tense_offset is 0.45 and escalation.tense_onset is 0.45; "
+            "[escalation]\ntense_offset = 0.33\ntense_onset = 0.33",
+            "escalation.tense_offset is 0.33 and escalation.tense_onset is 0.33; "
             "expected tense_offset < tense_onset",
         ),
         (
