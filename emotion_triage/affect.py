@@ -32,6 +32,8 @@ LANGUAGES: tuple[Language, ...] = ("en", "fr")
 MIN_WEIGHT = 0.05
 """Log-odds below which a group is not worth a word."""
 MAX_DRIVERS = 4
+RISING = frozenset({"loudness", "f0", "effort", "rate"})
+"""Groups whose headline rises with anger; where it fell and finer features rose, there is no word for the reason."""
 JUST_NOTICEABLE = {"dB": 1.0, "%": 5.0, "st": 1.0, "pt": 5.0}
 """A headline that changed by less is not told: nobody hears it (about 1 dB, 5 % and a semitone in running speech)."""
 
@@ -148,7 +150,11 @@ def describe(drivers: tuple[Driver, ...], language: Language = "en") -> str:
     >>> describe((louder, faster), "fr")
     'voix 8 dB plus forte, débit +25 %'
     """
-    return ", ".join(driver.text(language) for driver in drivers if driver.weight > 0)
+    return ", ".join(
+        driver.text(language)
+        for driver in drivers
+        if driver.weight > 0 and (driver.change > 0 or driver.name not in RISING)
+    )
 
 
 def occlusions(features: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:

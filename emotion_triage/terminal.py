@@ -74,8 +74,8 @@ def event_line(event: Event, language: Language) -> Text:
         case Escalation():
             name = LEVELS[language][event.level].upper()
             before = words("before", language).format(LEVELS[language][event.previous], event.held_s)
-            reasons = describe(event.drivers, language) or words("silence", language)
-            line.append(name, STYLES[event.level]).append(f"  ({before})  {reasons}")
+            reasons = describe(event.drivers, language) if event.drivers else words("silence", language)
+            line.append(name, STYLES[event.level]).append(f"  ({before})  {reasons}".rstrip())
         case Route():
             line.append(f"→ {destination_words(event, language)}", "bold")
             line.append(f"  ({words('rule', language)} “{event.rule}”)", "dim")

@@ -146,8 +146,8 @@ class Triage:
             try:
                 if call.triage.classifier is not self.classifier:
                     raise StreamError(
-                        f"got call {call.call_id!r} of another model, expected {self.classifier.digest[:12]}; push it to "
-                        "the Triage that opened it"
+                        f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
+                        "push it to the Triage that opened it"
                     )
                 batch[call] = i, call._take(chunk)
             except TriageError as error:

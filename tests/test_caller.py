@@ -17,7 +17,7 @@ from emotion_triage.routing import CLEAR, Route, Standing, StandingState
 
 POLICY = Policy.parse(
     "[escalation]\nbaseline_s = 2.0\nsmoothing_s = 0.0\nmin_duration_on_s = 0.0\nmin_duration_off_s = 0.0\n"
-    "min_speech_probability = 0.5\nmin_speech_s = 1.0"
+    "min_speech_probability = 0.5\nmin_speech_s = 1.0\nrelative_shift = 0\nabsolute_shift = 0"
 )
 N_ROWS = 1 + len(DRIVER_GROUPS)
 

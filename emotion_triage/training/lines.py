@@ -40,6 +40,7 @@ class Line:
         low_hz, high_hz = (300.0, 3400.0) if rng.random() < 0.6 else (rng.uniform(60, 300), rng.uniform(3300, 3850))
         self._band = butter(4, (low_hz, high_hz), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
         self._tilt_db = rng.normal(0.0, 2.5)
+        self._gain_control = rng.random() if rng.random() < 0.5 else 0.0
         self._level_dbfs = rng.uniform(-38.0, -16.0)
         self._noise_db = rng.uniform(12.0, 45.0)
         self._noise = noises[rng.integers(len(noises))] if noises and rng.random() < 0.5 else None
@@ -58,6 +59,8 @@ class Line:
             The speaker's typical level in `samples`, so that his loud clips stay louder than his soft ones.
         """
         x = samples / max(reference_rms, 1e-6)
+        # what a telephone's automatic gain control takes away of the difference between loud and soft stretches
+        x = x / max(float(np.sqrt(np.mean(x**2))), 1e-3) ** self._gain_control
         x = np.asarray(sosfilt(self._band, x + self._hiss(len(x)) * 10 ** (-self._noise_db / 20)))
         pre = np.tanh(self._tilt_db / 10.0)  # a one-pole shelf: handsets and microphones differ by a few dB
         x = x + pre * np.diff(x, prepend=0.0)
