@@ -2,7 +2,7 @@
 
     python -m benchmarks.detection CORPORA [--quick] [--only corpora,calls] [--json F] [--plots DIR]
 
-Protocols: corpora, calls, lines, not_speech, groups, peers; each prints its tables with 95 % intervals.
+Protocols: corpora, calibration, calls, lines, not_speech, groups, peers; each prints its tables with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -14,14 +14,29 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.detection import calls, corpora
+from benchmarks.detection import calibration, calls, corpora, groups, lines, not_speech, peers
+from benchmarks.detection.clips import chosen
 from benchmarks.detection.study import Size, Study
 from emotion_triage.policy import Policy
 from emotion_triage.training.corpora import Corpora
 
-PROTOCOLS = {"corpora": corpora.run, "calls": calls.run}
-QUICK = Size(passes=1, calls=1, clips=40, line_clips=12, music_s=60.0)
-QUICK_CORPORA = ("emodb", "ko_emotts", "savee", "prompts_it")
+PROTOCOLS = {
+    module.__name__.rpartition(".")[2]: module.run
+    for module in (corpora, calibration, calls, lines, not_speech, groups, peers)
+}
+QUICK = Size(passes=1, calls=1, clips=20, line_clips=6, music_s=60.0)
+QUICK_SPEAKERS, QUICK_CLIPS = 2, 70
+"""Of each corpus with anger."""
+
+
+def few(folder: Corpora) -> Corpora:
+    """Return a little of everything."""
+    speakers = {clip.group: {} for clip in folder.clips}
+    for clip in folder.clips:
+        speakers[clip.group][clip.speaker] = None
+    first = {speaker for each in speakers.values() for speaker in list(each)[:QUICK_SPEAKERS]}
+    clips = chosen([clip for clip in folder.clips if clip.speaker in first], QUICK_CLIPS, seed=0)
+    return folder._replace(clips=clips, noises=folder.noises[::10])
 
 
 def main() -> int:
@@ -29,12 +44,14 @@ def main() -> int:
     parser.add_argument("corpora", nargs="?", default=os.environ.get("EMOTION_TRIAGE_CORPORA"), type=Path)
     parser.add_argument("--only", default=",".join(PROTOCOLS), help="protocols, with commas between")
     parser.add_argument("--policy", help="a TOML policy; the balanced one by default")
+    parser.add_argument("--passes", type=int, default=Size().passes, help="lines that each speaker is trained over")
+    parser.add_argument("--calls", type=int, default=Size().calls, help="calls of each kind a speaker")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--cache", type=Path, help="keep windows here between runs of the same code")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plots", type=Path, help="folder for plots (matplotlib)")
-    parser.add_argument("--quick", action="store_true", help="three corpora, one pass: shows that it runs, no more")
+    parser.add_argument("--quick", action="store_true", help="a little of everything: shows that it runs, no more")
     options = parser.parse_args()
     if options.corpora is None:
         print("skipped: give a corpora folder, or set EMOTION_TRIAGE_CORPORA")
@@ -43,12 +60,11 @@ def main() -> int:
         parser.error(f"--only: got {', '.join(sorted(unknown))}, expected some of {', '.join(PROTOCOLS)}")
     folder = Corpora.read(Path(options.corpora))
     if options.quick:
-        few = [clip for clip in folder.clips if clip.corpus in QUICK_CORPORA]
-        folder = folder._replace(clips=few, noises=folder.noises[::10])
+        folder = few(folder)
     study = Study(
         folder,
         Policy.load(options.policy),
-        QUICK if options.quick else Size(),
+        QUICK if options.quick else Size(passes=options.passes, calls=options.calls),
         seed=options.seed,
         workers=options.workers,
         cache=options.cache,
@@ -63,6 +79,10 @@ def main() -> int:
     if options.json:
         figures = {name: [table.as_json() for table in tables] for name, tables in results.items()}
         options.json.write_text(json.dumps(figures, indent=2))
+    if options.plots:
+        from benchmarks.detection.plots import draw
+
+        draw(results, options.plots)
     return 0
 
 

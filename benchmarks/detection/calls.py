@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.detection.composed import ComposedCall, changes, reached
-from benchmarks.detection.measures import fraction, hourly
+from benchmarks.detection.measures import fraction, rate
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Cell, Table
 from emotion_triage.caller import Event
 from emotion_triage.escalation import Level
-from emotion_triage.training.figures import bootstrap
 
 __all__ = ["FOUND_WITHIN_S", "calm_spans", "delays", "run"]
 
@@ -106,7 +105,7 @@ def false_alarms(calls: Heard) -> list[tuple[Cell, ...]]:
     for kind in ("calm", "calm and joy"):
         alarms, moves, hours, who = calm_spans(calls, kind)
         counts = len(alarms), round(float(hours.sum()), 2)
-        rows.append((kind, *counts, hourly(alarms, hours, who), hourly(moves, hours * 60.0, who)))
+        rows.append((kind, *counts, rate(alarms, hours, who), rate(moves, hours * 60.0, who)))
     return rows
 
 
@@ -134,8 +133,7 @@ def flapping(calls: Heard, kind: str) -> tuple[Cell, ...]:
     these = of_kind(calls, kind)
     counts = np.array([len(changes(said)) for _, said in these], float)
     minutes = np.array([call.duration_s for call, _ in these]) / 60.0
-    rate = bootstrap(lambda rows: float(counts[rows].sum() / minutes[rows].sum()), speakers(these))
-    return kind, len(these), rate, int(counts.max())
+    return kind, len(these), rate(counts, minutes, speakers(these)), int(counts.max(initial=0))
 
 
 def histogram(calls: Heard) -> list[tuple[Cell, ...]]:

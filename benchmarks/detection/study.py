@@ -1,4 +1,4 @@
-"""What all protocols share, each part made when it is first asked for: windows, held-out models, calls, single clips."""
+"""What all protocols share, each part made when it is first asked for: windows, models held out, calls, clips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import joblib
 import numpy as np
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from benchmarks.detection.clips import Clips, chosen, hear
 from benchmarks.detection.composed import ComposedCall, compose, events
 from emotion_triage.caller import Event
+from emotion_triage.classifier import LABELS
 from emotion_triage.policy import Policy
 from emotion_triage.training.corpora import ANGER, Clip, Corpora
 from emotion_triage.training.dataset import NOISE, WindowSet, gather
 from emotion_triage.training.fit import Linear, calibrated, fit, held_out_scores, mixing
 
-__all__ = ["Size", "Study"]
+__all__ = ["Size", "Study", "by_speaker", "without"]
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Study:
     ) -> None:
         self.corpora, self.policy, self.size, self.seed, self.workers = corpora, policy, size, seed, workers
         self._memory = joblib.Memory(cache, verbose=0)
+        self._models: dict[str, Linear] = {}
 
     @property
     def backgrounds(self) -> list[Path]:
@@ -87,20 +89,21 @@ class Study:
         return np.where(self.windows.emotion == NOISE, self.windows.speaker, self.windows.group)
 
     @cached_property
-    def models(self) -> dict[str, Linear]:
-        """For each unit a calibrated model that never heard it."""
-        windows, scores, models = self.windows, held_out_scores(self.windows), {}
-        for unit in np.unique(self.units):
-            rest = self.units != unit
-            models[str(unit)] = calibrated(fit(windows.take(rest)), *mixing(windows.take(rest), scores[rest]))
-        return models
+    def _scores(self) -> NDArray[np.float64]:
+        return held_out_scores(self.windows)
+
+    def model_without(self, unit: str) -> Linear:
+        """Return a calibrated model that never heard a unit."""
+        if unit not in self._models:
+            self._models[unit] = without(self.windows, self._scores, self.units == unit)
+        return self._models[unit]
 
     def held_out(self, windows: WindowSet) -> NDArray[np.float64]:
         """Return calibrated log-odds of speech by models that never heard its corpus."""
-        scores = np.full((len(windows.group), len(next(iter(self.models.values())).bias)), np.nan)
+        scores = np.full((len(windows.group), len(LABELS)), np.nan)
         for group in np.unique(windows.group):
             inside = windows.group == group
-            scores[inside] = self.models[str(group)].log_odds(windows.features[inside])
+            scores[inside] = self.model_without(str(group)).log_odds(windows.features[inside])
         return scores
 
     @cached_property
@@ -110,30 +113,37 @@ class Study:
         return windows, self.held_out(windows)
 
     @cached_property
+    def drawn(self) -> list[list[Clip]]:
+        """A stratified draw of clips, speaker by speaker."""
+        return by_speaker(chosen(self.angry_clips, self.size.clips, self.seed))
+
+    @cached_property
     def clips(self) -> Clips:
-        """A stratified draw of clips, heard one by one."""
-        drawn = by_speaker(chosen(self.angry_clips, self.size.clips, self.seed))
-        heard = self.across(partial(self._memory.cache(hear), seed=self.seed, backgrounds=self.backgrounds), drawn)
-        return Clips.joined(heard)
+        """The drawn clips, heard one by one."""
+        return Clips.joined(self.across(hear, self.drawn, seed=self.seed, backgrounds=self.backgrounds))
 
     @cached_property
     def calls(self) -> list[tuple[ComposedCall, list[Event]]]:
         """Composed calls of every speaker with enough speech, and what was said of them by held-out models."""
+        speakers = by_speaker(self.angry_clips)
         composed = [
             call
             for turn in range(self.size.calls)
-            for calls in self.across(
-                partial(self._memory.cache(compose), backgrounds=self.backgrounds, seed=self.seed + turn),
-                by_speaker(self.angry_clips),
-            )
+            for calls in self.across(compose, speakers, backgrounds=self.backgrounds, seed=self.seed + turn)
             for call in calls
         ]
-        return [(call, events(call.steps, self.models[call.group], self.policy)) for call in composed]
+        return [(call, events(call.steps, self.model_without(call.group), self.policy)) for call in composed]
 
-    def across(self, function: Callable[[list[Clip]], T], speakers: Iterable[list[Clip]]) -> list[T]:
-        """Apply a function to every speaker's clips, in processes."""
+    def across(self, function: Callable[..., T], speakers: list[list[Clip]], **same: Any) -> list[T]:
+        """Apply a function to every speaker's clips, in processes; kept where there is a cache."""
         with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
-            return list(pool.map(function, speakers, chunksize=2))
+            return list(pool.map(partial(self._memory.cache(function), **same), speakers, chunksize=2))
+
+
+def without(windows: WindowSet, scores: NDArray[np.float64], out: NDArray[np.bool_]) -> Linear:
+    """Return a model fitted and calibrated without some windows; `scores` are held out and not calibrated."""
+    rest = windows.take(~out)
+    return calibrated(fit(rest), *mixing(rest, scores[~out]))
 
 
 def by_speaker(clips: Iterable[Clip]) -> list[list[Clip]]:
