@@ -20,7 +20,7 @@ import pytest
 import soundfile
 
 import emotion_triage
-from emotion_triage.classifier import METADATA_KEY
+from emotion_triage.classifier import LABELS, METADATA_KEY
 from emotion_triage.lld import LLD_NAMES
 from emotion_triage.policy import policy_text
 
@@ -544,7 +544,7 @@ def test_policy_explain() -> None:
 def test_model_show(model: Path) -> None:
     """`model show` tells the contract, the digest, the size and what the model was trained on."""
     shown = run("model", "show", "--model", model).stdout
-    for told in ("by hand", f"size: {model.stat().st_size} bytes", "anger, distress, arousal, speech", "corpora"):
+    for told in ("by hand", f"size: {model.stat().st_size} bytes", ", ".join(LABELS), "corpora"):
         assert told in shown
     assert re.search(r"digest: [0-9a-f]{64}", shown)
 

@@ -115,9 +115,7 @@ def test_an_integer_is_as_good_as_a_float() -> None:
 def test_the_digest_ignores_how_a_policy_is_written(chance: random.Random) -> None:
     """Key order, comments, and a default spelled out or left out give one digest."""
     settings = shuffled(tomllib.loads(policy_text()), chance)
-    settings["escalation"] = {
-        key: each for key, each in settings["escalation"].items() if chance.random() < 0.5
-    }
+    settings["escalation"] = {key: each for key, each in settings["escalation"].items() if chance.random() < 0.5}
     text = "\n".join(f"{key} = {as_toml(each)}  # why" for key, each in settings.items())
     assert Policy.parse(text).digest == Policy.load().digest
 
@@ -208,8 +206,7 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
         ),
         (
             RULE + 'when = { standing = ["blocked"] }\n' + ROUTE,
-            "rules['all'].when.standing[0] is 'blocked'; "
-            "expected 'clear' or 'watch' or 'protected' or 'restricted'",
+            "rules['all'].when.standing[0] is 'blocked'; expected 'clear' or 'watch' or 'protected' or 'restricted'",
         ),
         (
             RULE + "when = { standing = [] }\n" + ROUTE,
@@ -229,13 +226,11 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
         ("a = 1\nb = = 2", "not TOML: Invalid value (at line 2, column 5)"),
         (
             "[escalation]\ntense_offset = 0.33\ntense_onset = 0.33",
-            "escalation.tense_offset is 0.33 and escalation.tense_onset is 0.33; "
-            "expected tense_offset < tense_onset",
+            "escalation.tense_offset is 0.33 and escalation.tense_onset is 0.33; expected tense_offset < tense_onset",
         ),
         (
             RULE + ROUTE + RULE.replace("all", "more") + ROUTE,
-            "rules: 'more' can never match: its cases are all taken by 'all'; "
-            "move a shadowed rule up, or remove it",
+            "rules: 'more' can never match: its cases are all taken by 'all'; move a shadowed rule up, or remove it",
         ),
     ],
 )

@@ -207,9 +207,7 @@ def test_an_objection_does_not_lift_a_restriction() -> None:
         everyone(),
     )
     standing = Standing(state=StandingState.RESTRICTED, abusive_contacts=4, since=None, expires_at=None)
-    route = sound.route(
-        call_id="c", time_s=0.0, level=None, standing=standing, model_digest="m", policy_digest="p"
-    )
+    route = sound.route(call_id="c", time_s=0.0, level=None, standing=standing, model_digest="m", policy_digest="p")
     assert (route.rule, route.queue, route.level) == ("restricted", "restricted", None)
 
 
@@ -224,8 +222,7 @@ def test_an_unknown_caller_is_clear() -> None:
     [
         (
             (everyone("a"), everyone("b")),
-            "rules: 'b' can never match: its cases are all taken by 'a'; "
-            "move a shadowed rule up, or remove it",
+            "rules: 'b' can never match: its cases are all taken by 'a'; move a shadowed rule up, or remove it",
         ),
         (
             (
