@@ -11,7 +11,7 @@ from benchmarks.detection.table import Cell, Table
 from emotion_triage.caller import Event
 from emotion_triage.escalation import Level
 
-__all__ = ["FOUND_WITHIN_S", "calm_spans", "delays", "run"]
+__all__ = ["FOUND_WITHIN_S", "delays", "run"]
 
 FOUND_WITHIN_S = {"calm then angry": 10.0, "angry": 8.0}
 """Seconds from the onset within which an escalation counts as found."""
@@ -70,7 +70,7 @@ def delays(calls: Heard, within_s: float) -> np.ndarray:
     )
 
 
-def calm_spans(calls: Heard, kind: str = "calm") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def calm_spans(calls: Heard, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return false escalations, changes of level, hours and speaker of each span of calm speech of a kind."""
     ends = [(*each, each[0].duration_s) for each in of_kind(calls, kind)]
     if kind == "calm":

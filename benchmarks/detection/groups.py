@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detection.calls import FOUND_WITHIN_S, delays, reached
+from benchmarks.detection.calls import FOUND_WITHIN_S, delays
+from benchmarks.detection.composed import ComposedCall, reached
 from benchmarks.detection.measures import ALONE, KNOWN, interval, rate
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Cell, Table
@@ -90,7 +91,7 @@ def false_escalations(study: Study) -> Items:
     return Items(alarms, hours, *labels([call for call, _ in these]))
 
 
-def labels(calls: list) -> tuple[NDArray[np.str_], ...]:
+def labels(calls: list[ComposedCall]) -> tuple[NDArray[np.str_], ...]:
     """Whose calls they are."""
     return tuple(
         np.array([getattr(call, name) for call in calls]) for name in ("speaker", "group", "gender", "language")

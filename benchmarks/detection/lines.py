@@ -13,6 +13,7 @@ from benchmarks.detection.impairments import CLEAN, LINES, amr_available
 from benchmarks.detection.measures import ALONE, KNOWN, interval, mean_auc
 from benchmarks.detection.study import Study, by_speaker
 from benchmarks.detection.table import Cell, Table
+from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.training.corpora import ANGER, Clip
 from emotion_triage.training.dataset import WindowSet, calm_references, measure, read
 from emotion_triage.training.fit import known
@@ -61,7 +62,8 @@ def over_lines(clips: list[Clip], *, names: list[str], seed: int, backgrounds: l
         said = strung([sounds[clip.path] for clip in clips if clip.emotion == emotion], np.inf, rng)
         said = said / max(level, 1e-6) + rng.standard_normal(len(said)) * 10 ** (-FLOOR_DB / 20)
         streams[emotion] = np.clip(said * 10 ** (LEVEL_DBFS / 20), -1, 1).astype(np.float32)
-    noise = np.concatenate([read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=4)])
+    noises = [read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=4)] if backgrounds else []
+    noise = np.concatenate(noises) if noises else rng.standard_normal(SAMPLE_RATE_HZ)
     first, sets = clips[0], {}
     for name in names:
         drawn = np.random.default_rng(entropy)

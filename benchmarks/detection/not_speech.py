@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -68,22 +69,27 @@ def calls(study: Study) -> list[tuple[str, str, Samples]]:
     for clips in by_speaker(clip for clip in study.corpora.clips if clip.corpus.startswith("prompts_")):
         sounds = [read(clip.path) for clip in clips]
         found += [(clips[0].corpus, clips[0].group, samples) for samples in in_calls(sounds, rng)]
-    made = {
-        "DTMF": lambda seed: dtmf("".join(map(str, np.random.default_rng(seed).integers(10, size=round(CALL_S * 5))))),
-        "silence": lambda seed: np.zeros(round(CALL_S * SAMPLE_RATE_HZ), np.float32),
-        "comfort noise": partial(made_by, comfort_noise),
-        "synthetic music": partial(made_by, hold_music),
-        "synthetic drums": partial(made_by, drums),
+    made: dict[str, Callable[..., Samples]] = {
+        "DTMF": digits,
+        "silence": silence,
+        "comfort noise": partial(comfort_noise, CALL_S),
+        "synthetic music": partial(hold_music, CALL_S),
+        "synthetic drums": partial(drums, CALL_S),
     }
     for name, make in made.items():
         seeds = rng.integers(1 << 30, size=max(1, round(study.size.music_s / CALL_S)))
-        found += [(name, "noise_synthetic", make(int(seed))) for seed in seeds]
+        found += [(name, "noise_synthetic", make(seed=int(seed))) for seed in seeds]
     return found
 
 
-def made_by(make: object, seed: int) -> Samples:
-    """A minute of what a generator of `emotion_triage.sounds` makes."""
-    return make(CALL_S, seed=seed)  # type: ignore[operator]
+def digits(*, seed: int) -> Samples:
+    """Digits dialled for a call's length."""
+    return dtmf("".join(map(str, np.random.default_rng(seed).integers(10, size=round(CALL_S * 5)))))
+
+
+def silence(*, seed: int) -> Samples:
+    """Digital silence for a call's length; every seed gives the same."""
+    return np.zeros(round(CALL_S * SAMPLE_RATE_HZ), np.float32)
 
 
 def in_calls(sounds: list[Samples], rng: np.random.Generator) -> list[Samples]:

@@ -9,6 +9,7 @@ served eGeMAPS better than a model of differences.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +34,7 @@ __all__ = ["OURS", "run"]
 PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03)
 OURS, OURS_TRAINED = "ours, these clips", "ours, all clips and lines"
 Array = NDArray[np.float64]
+Figured = Callable[[NDArray[np.intp]], float]
 Model = Callable[[Array, NDArray[np.bool_], Array], Callable[[Array], Array]]
 
 
@@ -136,18 +138,22 @@ def same_clips(clips: Clips) -> Array:
 
 
 def table(title: str, clips: Clips, scores: dict[str, Array], among: NDArray[np.bool_], note: str) -> Table:
-    """One row a corpus; ours on the same clips less the best peer of that row, with speakers drawn alike."""
+    """One row a corpus; ours on the same clips less the peer that is best on average, with speakers drawn alike."""
     angry = np.isin(clips.column("emotion"), sorted(ANGER))
     group, speaker = clips.column("group"), clips.column("speaker")
-    peers = [name for name in scores if name not in (OURS, OURS_TRAINED)]
     usable = among & np.all([np.isfinite(each) for each in scores.values()], axis=0)
+    average = {name: mean_auc(angry[usable], each[usable], group[usable]) for name, each in scores.items()}
+    best = max((name for name in scores if name not in (OURS, OURS_TRAINED)), key=average.__getitem__)
     rows: list[tuple[Cell, ...]] = []
     for name in (*np.unique(group), None):
         at = np.flatnonzero(usable & (group == name if name else True))
-        auc_of = {each: lambda r, s=s, at=at: mean_auc(angry, s, group, at[r]) for each, s in scores.items()}
-        whole = np.arange(len(at))
-        best = max(peers, key=lambda peer: auc_of[peer](whole))
-        figures = [interval(figure, speaker[at]) for figure in auc_of.values()]
-        gain = interval(lambda r, o=auc_of[OURS], p=auc_of[best]: o(r) - p(r), speaker[at])
-        rows.append((str(name) if name else "mean of corpora", *figures, best, gain))
-    return Table(title, ("corpus", *scores, "best peer", "ours, these clips, less best peer"), rows, note)
+        auc_of = {each: partial(mean_auc, angry[at], s[at], group[at]) for each, s in scores.items()}
+        gain = partial(difference, auc_of[OURS], auc_of[best])
+        figures = (interval(figure, speaker[at]) for figure in (*auc_of.values(), gain))
+        rows.append((str(name) if name else "mean of corpora", *figures))
+    return Table(title, ("corpus", *scores, f"{OURS}, less {best}"), rows, note)
+
+
+def difference(ours: Figured, theirs: Figured, rows: NDArray[np.intp]) -> float:
+    """Ours less theirs of the same speakers."""
+    return ours(rows) - theirs(rows)
