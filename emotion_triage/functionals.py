@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.frames import HOP_S
 from emotion_triage.lld import LLD_NAMES
-from emotion_triage.vad import SpeechFrames, quantiles, speech_frames
+from emotion_triage.vad import SpeechFrames, quantiles, speech_frames, steady_ratio
 
 __all__ = [
     "CHANGE_NAMES",
@@ -32,6 +32,8 @@ __all__ = [
 _COLUMN = {name: i for i, name in enumerate(LLD_NAMES)}
 F0_REFERENCE_HZ = 27.5
 """0 semitones, as in GeMAPS."""
+JUMP_ST = 3.0
+"""Steps of more semitones in 20 ms are tracking errors or new phrases, not intonation."""
 
 _VOICED: tuple[str, ...] = (
     "voicing",
@@ -64,6 +66,8 @@ STATISTIC_NAMES: tuple[str, ...] = (
     "f0_range_semitone",
     "f0_rise_semitone_per_s",
     "f0_fall_semitone_per_s",
+    "f0_steady_ratio",
+    "f0_jump_ratio",
     *(f"{name}_{statistic}" for name in _VOICED for statistic in ("mean", "std")),
     *(f"{name}_{statistic}" for name in _SPEECH for statistic in ("mean", "std")),
     "syllable_rate_hz",
@@ -94,7 +98,7 @@ def _group(*prefixes: str) -> NDArray[np.intp]:
 DRIVER_GROUPS: dict[str, NDArray[np.intp]] = {
     "loudness": _group("level_"),
     "f0": _group("f0_mean", "f0_p20", "f0_p50", "f0_p80"),
-    "intonation": _group("f0_std", "f0_range", "f0_rise", "f0_fall"),
+    "intonation": _group("f0_std", "f0_range", "f0_rise", "f0_fall", "f0_steady", "f0_jump"),
     "rate": _group("syllable_rate", "voiced_runs", "spectral_flux"),
     "pauses": _group("pause_ratio", "voiced_ratio"),
     "effort": _group("slope_", "band_balance", "peak_balance", "centroid", "mfcc_", "zero_crossing"),
@@ -195,11 +199,15 @@ def _f0(frames: SpeechFrames) -> NDArray[np.float64]:
     mean, std = _moments(semitones, frames.voiced)
     p20, p50, p80 = np.split(quantiles(semitones, frames.voiced, (0.2, 0.5, 0.8)), 3, axis=-1)
     slope = np.diff(semitones, axis=-1) / np.float32(HOP_S)
-    # steps of more than 3 semitones in 20 ms are tracking errors or new phrases, not intonation
-    together = frames.voiced[:, 1:] & frames.voiced[:, :-1] & (np.abs(slope) * HOP_S < 3.0)
-    rise, _ = _moments(slope, together & (slope > 0))
-    fall, _ = _moments(slope, together & (slope < 0))
-    return np.stack((mean, std, p20[:, 0], p50[:, 0], p80[:, 0], p80[:, 0] - p20[:, 0], rise, fall), axis=-1)
+    together = frames.voiced[:, 1:] & frames.voiced[:, :-1]
+    glides = together & (np.abs(slope) * HOP_S < JUMP_ST)
+    rise, _ = _moments(slope, glides & (slope > 0))
+    fall, _ = _moments(slope, glides & (slope < 0))
+    jumps = (together & ~glides).sum(axis=-1) / np.maximum(together.sum(axis=-1), 1)
+    steady = steady_ratio(semitones, frames.voiced)
+    return np.stack(
+        (mean, std, p20[:, 0], p50[:, 0], p80[:, 0], p80[:, 0] - p20[:, 0], rise, fall, steady, jumps), axis=-1
+    )
 
 
 def _rhythm(frames: SpeechFrames) -> NDArray[np.float64]:

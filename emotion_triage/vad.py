@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from emotion_triage.lld import LLD_NAMES
 
-__all__ = ["STEP_FRAMES", "WINDOW_FRAMES", "SpeechFrames", "quantiles", "repair_octaves", "speech_frames"]
+__all__ = [
+    "STEP_FRAMES",
+    "WINDOW_FRAMES",
+    "SpeechFrames",
+    "quantiles",
+    "repair_octaves",
+    "speech_frames",
+    "steady_ratio",
+]
 
 WINDOW_FRAMES = 150
 """Rows in a window: 3 s, the shortest span over which prosodic statistics settle (Schuller & Batliner 2013)."""
@@ -35,6 +43,10 @@ MIN_VOICED_RUN_FRAMES = 3
 """A voiced stretch of speech lasts at least 60 ms (3 frames)."""
 MIN_F0_SPREAD_ST = 0.25
 """A voice is never steadier over a second than this standard deviation in semitones; DTMF and hum are."""
+STEADY_ST = 0.1
+"""F0 that moves by less from one frame to the next, in semitones, is held."""
+MAX_STEADY_RATIO = 0.55
+"""Above this share of held F0 it is music: singers and instruments hold their notes, speakers glide (99 % below)."""
 OCTAVE_JUMP = 0.6
 """Octaves from the window's median F0 beyond which a candidate is suspected of an octave error."""
 NUCLEUS_REACH_FRAMES = 3
@@ -120,6 +132,30 @@ def repair_octaves(f0_hz: NDArray[np.float32], second_hz: NDArray[np.float32]) -
     return np.where(voiced & (first > OCTAVE_JUMP) & (second < first), second_hz, f0_hz)
 
 
+def steady_ratio(semitones: NDArray[np.float32], voiced: Mask) -> NDArray[np.float64]:
+    """Return the share of neighbouring voiced frames between which F0 is held.
+
+    Parameters
+    ----------
+    semitones : ndarray of float32, shape (n_windows, n_frames)
+    voiced : ndarray of bool, shape (n_windows, n_frames)
+
+    Returns
+    -------
+    ndarray of float64, shape (n_windows,)
+        0 to 1; 0 where nothing is voiced.
+
+    Examples
+    --------
+    >>> glide, note = np.arange(4, dtype=np.float32), np.zeros(4, np.float32)
+    >>> steady_ratio(np.stack((glide, note)), np.ones((2, 4), np.bool_)).tolist()
+    [0.0, 1.0]
+    """
+    together = voiced[:, 1:] & voiced[:, :-1]
+    held = together & (np.abs(np.diff(semitones, axis=-1)) < STEADY_ST)
+    return np.asarray(held.sum(axis=-1) / np.maximum(together.sum(axis=-1), 1))
+
+
 def _nuclei(energy_dbfs: NDArray[np.float32], voiced: Mask) -> Mask:
     near, far = NUCLEUS_REACH_FRAMES, NUCLEUS_DIP_REACH_FRAMES
     smooth = np.pad(energy_dbfs, ((0, 0), (1, 1)), mode="edge")
@@ -167,6 +203,7 @@ def speech_frames(windows: NDArray[np.float32]) -> SpeechFrames:
     mean = semitones.sum(axis=-1) / count
     variance = np.where(voiced, (semitones - mean[:, None]) ** 2, 0.0).sum(axis=-1) / count
     moves = (total_range >= MIN_RANGE_DB) & (variance >= MIN_F0_SPREAD_ST**2)
+    moves &= steady_ratio(semitones, voiced) <= MAX_STEADY_RATIO
     speech &= moves[:, None]
     voiced &= moves[:, None]
     return SpeechFrames(
