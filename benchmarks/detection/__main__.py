@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.detection import calibration, calls, corpora, groups, lines, not_speech, peers
 from benchmarks.detection.clips import chosen
 from benchmarks.detection.study import Size, Study
+from emotion_triage.errors import TriageError
 from emotion_triage.policy import Policy
 from emotion_triage.training.corpora import Corpora
 
@@ -31,7 +32,7 @@ QUICK_SPEAKERS, QUICK_CLIPS = 2, 70
 
 def few(folder: Corpora) -> Corpora:
     """Return a little of everything."""
-    speakers = {clip.group: {} for clip in folder.clips}
+    speakers: dict[str, dict[str, None]] = {clip.group: {} for clip in folder.clips}
     for clip in folder.clips:
         speakers[clip.group][clip.speaker] = None
     first = {speaker for each in speakers.values() for speaker in list(each)[:QUICK_SPEAKERS]}
@@ -58,12 +59,16 @@ def main() -> int:
         return 0
     if unknown := set(options.only.split(",")) - set(PROTOCOLS):
         parser.error(f"--only: got {', '.join(sorted(unknown))}, expected some of {', '.join(PROTOCOLS)}")
-    folder = Corpora.read(Path(options.corpora))
+    try:
+        folder, policy = Corpora.read(options.corpora), Policy.load(options.policy)
+    except TriageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if options.quick:
         folder = few(folder)
     study = Study(
         folder,
-        Policy.load(options.policy),
+        policy,
         QUICK if options.quick else Size(passes=options.passes, calls=options.calls),
         seed=options.seed,
         workers=options.workers,

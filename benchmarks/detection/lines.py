@@ -63,7 +63,7 @@ def over_lines(clips: list[Clip], *, names: list[str], seed: int, backgrounds: l
         said = said / max(level, 1e-6) + rng.standard_normal(len(said)) * 10 ** (-FLOOR_DB / 20)
         streams[emotion] = np.clip(said * 10 ** (LEVEL_DBFS / 20), -1, 1).astype(np.float32)
     noises = [read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=4)] if backgrounds else []
-    noise = np.concatenate(noises) if noises else rng.standard_normal(SAMPLE_RATE_HZ)
+    noise = np.concatenate(noises or [rng.standard_normal(SAMPLE_RATE_HZ).astype(np.float32)])
     first, sets = clips[0], {}
     for name in names:
         drawn = np.random.default_rng(entropy)
