@@ -38,7 +38,7 @@ def run(study: Study) -> list[Table]:
             policy,
         ),
         Table(
-            "Angry, then calming down",
+            "Calm, then angry, then calming down",
             ("corpora", "calls", "escalated when calming", "came down", "median, s", "90th percentile, s"),
             [(name, *coming_down(calls)) for name, calls in groups.items()],
             policy + "; came down: below ESCALATED before the call's end",
@@ -111,7 +111,7 @@ def false_alarms(calls: Heard) -> list[tuple[Cell, ...]]:
 
 def coming_down(calls: Heard) -> tuple[Cell, ...]:
     """Of the callers who were escalated when they calmed down, how many came down, and after how long."""
-    these = of_kind(calls, "angry then calm")
+    these = of_kind(calls, "calming down")
     high, times = [], []
     for call, said in these:
         before = [change.level for change in changes(said) if change.time_s <= call.turn_s]

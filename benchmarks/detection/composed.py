@@ -59,7 +59,10 @@ def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[Compo
         "calm": lambda: (nothing, strung(calm, CALM_ONLY_S, rng)),
         "calm and joy": lambda: (nothing, strung(calm + joy, CALM_ONLY_S, rng)),
         "angry": lambda: (nothing, strung(angry, ANGRY_S, rng)),
-        "angry then calm": lambda: (strung(angry, ANGRY_S, rng), strung(calm, CALM_ONLY_S, rng)),
+        "calming down": lambda: (
+            np.concatenate((strung(calm, CALM_S, rng), strung(angry, ANGRY_S, rng))),
+            strung(calm, CALM_ONLY_S, rng),  # what he said before he says again: few have calm clips for both
+        ),
     }
     calls = []
     for kind, parts in kinds.items():
