@@ -45,7 +45,7 @@ MIN_F0_SPREAD_ST = 0.25
 """A voice is never steadier over a second than this standard deviation in semitones; DTMF and hum are."""
 STEADY_ST = 0.1
 """F0 that moves by less from one frame to the next, in semitones, is held."""
-MAX_STEADY_RATIO = 0.55
+MAX_STEADY_RATIO = 0.5
 """Above this share of held F0 it is music: singers and instruments hold their notes, speakers glide (99 % below)."""
 OCTAVE_JUMP = 0.6
 """Octaves from the window's median F0 beyond which a candidate is suspected of an octave error."""
