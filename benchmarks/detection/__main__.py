@@ -25,7 +25,7 @@ PROTOCOLS = {
     module.__name__.rpartition(".")[2]: module.run
     for module in (corpora, calibration, calls, lines, not_speech, groups, peers)
 }
-QUICK = Size(passes=1, calls=1, clips=20, line_clips=6, music_s=60.0)
+QUICK = Size(passes=1, calls=1, clips=20, line_clips=10, music_s=60.0)
 QUICK_SPEAKERS, QUICK_CLIPS = 2, 70
 """Of each corpus with anger."""
 

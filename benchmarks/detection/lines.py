@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,15 @@ __all__ = ["run"]
 LEVEL_DBFS, FLOOR_DB = -26.0, 45.0
 """Where speech lies, and how far below it the noise floor that every line has."""
 DRAWS = 60
+SPEAKERS = 6
+"""Of each corpus, those with the most clips: a few clips each of many would leave no calm speech to compare with."""
+LEAST = 10
+"""Windows of anger and of all else that a corpus needs on both sides; one window must not move a mean of corpora."""
 
 
 def run(study: Study) -> list[Table]:
     """One row a line."""
-    drawn = by_speaker(chosen(study.angry_clips, study.size.line_clips, study.seed))
+    drawn = by_speaker(chosen(talkative(study.angry_clips), study.size.line_clips, study.seed))
     names = [name for name in LINES if not name.startswith("AMR") or amr_available()]
     heard = study.across(over_lines, drawn, names=names, seed=study.seed, backgrounds=study.backgrounds)
     sets = {
@@ -49,6 +54,15 @@ def run(study: Study) -> list[Table]:
     columns = ("line", "windows against clean", "alone, AUC", "alone, fall", "known, AUC", "known, fall")
     note = f"AUC of anger against all else, mean of corpora held out; the same clips over each line; {DRAWS} draws"
     return [Table("Lines", columns, rows, note)]
+
+
+def talkative(clips: list[Clip]) -> list[Clip]:
+    """Return the clips of the speakers of each group of corpora who have the most."""
+    of_group: dict[str, Counter[str]] = defaultdict(Counter)
+    for clip in clips:
+        of_group[clip.group][clip.speaker] += 1
+    kept = {speaker for counts in of_group.values() for speaker, _ in counts.most_common(SPEAKERS)}
+    return [clip for clip in clips if clip.speaker in kept]
 
 
 def over_lines(clips: list[Clip], *, names: list[str], seed: int, backgrounds: list[Path]) -> dict[str, WindowSet]:
@@ -89,6 +103,15 @@ def auc_and_fall(
         sides.append(np.full(use.sum(), side))
     angry, scores, group, speaker = (np.concatenate(pair) for pair in zip(*columns, strict=True))
     side = np.concatenate(sides)
+    enough = [
+        name
+        for name in np.unique(group)
+        if all(((group == name) & (angry == truth) & (side == k)).sum() >= LEAST for truth in (0, 1) for k in (0, 1))
+    ]
+    rows = np.isin(group, enough)
+    if not rows.any():
+        return [None, None]
+    angry, scores, group, speaker, side = (each[rows] for each in (angry, scores, group, speaker, side))
 
     def fall(rows: np.ndarray) -> float:
         before, after = (mean_auc(angry, scores, group, rows[side[rows] == k]) for k in (0, 1))

@@ -83,7 +83,7 @@ def calibration(axes: plt.Axes, table: Table) -> None:
 
 def lines(axes: plt.Axes, table: Table) -> None:
     """How far the AUC falls over each line."""
-    measured = [row for row in table.rows if row[1] is not None]
+    measured = [row for row in table.rows if None not in row]
     for k, name in enumerate(("alone, fall", "known, fall")):
         figures = [row[table.columns.index(name)] for row in measured]
         with_intervals(axes, np.arange(len(measured)) + 0.25 * k, figures, name, upright=False)
