@@ -13,7 +13,7 @@ from emotion_triage.recordings import open_recording
 from emotion_triage.training.corpora import Clip, Corpora
 from emotion_triage.triage import Triage
 
-FOLDER = os.environ.get("EMOTION_TRIAGE_CORPORA")
+FOLDER = os.environ.get("EMOTION_TRIAGE_CORPORA") or None
 pytestmark = pytest.mark.skipif(
     FOLDER is None, reason="set EMOTION_TRIAGE_CORPORA to a corpora folder with a manifest.csv"
 )

@@ -127,14 +127,14 @@ def test_digital_zeros_are_at_the_floor(level: float) -> None:
     assert np.isnan([row[name] for name in MAY_BE_NAN]).all()
 
 
-@given(gain=st.sampled_from([0.1, 0.01, 3.0]), row=st.integers(0, len(CROWD) - 1))
+@given(gain=st.sampled_from([2.0**-3, 2.0**-7, 2.0]), row=st.integers(0, len(CROWD) - 1))
 @settings(max_examples=80, deadline=None)
 def test_only_energy_knows_the_gain(gain: float, row: int) -> None:
-    """Gain moves energy by its dB and nothing else."""
+    """Gain moves energy by its dB and nothing else: powers of two, which round nothing, leave every bit."""
     plain, changed = ROWS[row], lld(np.float32(gain) * CROWD[row : row + 1])[0]
     if plain[0] > ENERGY_FLOOR_DBFS + 41.0:
         assert changed[0] - plain[0] == pytest.approx(20 * np.log10(gain), abs=1e-3)
-    np.testing.assert_allclose(changed[1:], plain[1:], rtol=2e-3, atol=5e-3)
+    np.testing.assert_array_equal(changed[1:], plain[1:])
 
 
 def test_energy_is_that_of_a_sine() -> None:

@@ -42,7 +42,7 @@ def few(folder: Corpora) -> Corpora:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("corpora", nargs="?", default=os.environ.get("EMOTION_TRIAGE_CORPORA"), type=Path)
+    parser.add_argument("corpora", nargs="?", default=os.environ.get("EMOTION_TRIAGE_CORPORA") or None, type=Path)
     parser.add_argument("--only", default=",".join(PROTOCOLS), help="protocols, with commas between")
     parser.add_argument("--policy", help="a TOML policy; the balanced one by default")
     parser.add_argument("--passes", type=int, default=Size().passes, help="lines that each speaker is trained over")
