@@ -132,7 +132,7 @@ def test_digital_zeros_are_at_the_floor(level: float) -> None:
 def test_only_energy_knows_the_gain(gain: float, row: int) -> None:
     """Gain moves energy by its dB and nothing else: powers of two, which round nothing, leave every bit."""
     plain, changed = ROWS[row], lld(np.float32(gain) * CROWD[row : row + 1])[0]
-    if plain[0] > ENERGY_FLOOR_DBFS + 41.0:
+    if plain[0] > ENERGY_FLOOR_DBFS + 43.0:
         assert changed[0] - plain[0] == pytest.approx(20 * np.log10(gain), abs=1e-3)
     np.testing.assert_array_equal(changed[1:], plain[1:])
 
