@@ -149,6 +149,15 @@ def test_three_minutes_in_any_cut(line: tuple[str, int], triage: Triage, three_m
         assert hear(open_call(triage, line), pieces) == expected, f"pieces of {size} samples"
 
 
+def test_three_minutes_sample_by_sample(triage: Triage, three_minutes: np.ndarray) -> None:
+    """Three minutes tell the same in 1,440,000 pieces as in one."""
+    audio = carried(three_minutes, "mulaw", 8000)
+    call, one_by_one = open_call(triage, ("mulaw", 8000)), []
+    for at in range(len(audio)):
+        one_by_one += call.push(audio[at : at + 1])
+    assert one_by_one + call.flush() == hear(open_call(triage, ("mulaw", 8000)), [audio])
+
+
 def test_a_file_equals_its_stream(triage: Triage, temper: np.ndarray, tmp_path: Path) -> None:
     """A recording pushed block by block tells what its 20 ms packets told."""
     audio = carried(temper, "pcm16", 16000)
