@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from emotion_triage.affect import Affect, measure_drivers, occlusions
 from emotion_triage.classifier import LABELS, Classifier
 from emotion_triage.escalation import Escalation, Escalator, Level
-from emotion_triage.functionals import Baseline, features, population
+from emotion_triage.frames import HOP_S
+from emotion_triage.functionals import Baseline, features, functionals, population
 from emotion_triage.policy import Policy
 from emotion_triage.routing import Route, Standing
+from emotion_triage.windows import Window
 
-__all__ = ["Caller", "Event", "Reference", "Step", "typical_reference"]
+__all__ = ["MIN_NEW_SPEECH_S", "Caller", "Event", "Reference", "Step", "steps_of", "typical_reference"]
 
 Event: TypeAlias = Affect | Escalation | Route
 
@@ -31,6 +33,17 @@ class Step(NamedTuple):
     speech_s: float
     lost_s: float
     new_speech_s: float
+
+
+def steps_of(windows: list[Window]) -> list[Step]:
+    """Measure windows, of one call or of many, in one pass; return a step for each, in order."""
+    if not windows:
+        return []
+    measured = functionals(np.stack([window.rows for window in windows]))
+    return [
+        Step(window.time_s, statistics, float(speech_s), float(lost_s), float(speech[-window.n_new :].sum() * HOP_S))
+        for window, statistics, speech, speech_s, lost_s in zip(windows, *measured, strict=True)
+    ]
 
 
 class Reference(NamedTuple):

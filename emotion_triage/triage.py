@@ -10,12 +10,10 @@ from types import TracebackType
 import numpy as np
 
 from emotion_triage.audio import Chunk
-from emotion_triage.caller import Caller, Event, Step, typical_reference
+from emotion_triage.caller import Caller, Event, steps_of, typical_reference
 from emotion_triage.classifier import Classifier
 from emotion_triage.errors import PushError, StreamError, TriageError
 from emotion_triage.escalation import Level
-from emotion_triage.frames import HOP_S
-from emotion_triage.functionals import functionals
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Route, Standing
 from emotion_triage.windows import Rows, Window, WindowStream, rows_of
@@ -173,13 +171,7 @@ class Triage:
         windows = [window for _, _, each in due for window in each]
         if not windows:
             return
-        measured = functionals(np.stack([window.rows for window in windows]))
-        steps = iter(
-            Step(
-                window.time_s, statistics, float(speech_s), float(lost_s), float(speech[-window.n_new :].sum() * HOP_S)
-            )
-            for window, statistics, speech, speech_s, lost_s in zip(windows, *measured, strict=True)
-        )
+        steps = iter(steps_of(windows))
         queues = [(call._caller, i, list(islice(steps, len(each)))) for call, i, each in due]
         for turn in range(max(len(queue) for _, _, queue in queues)):
             ready = []

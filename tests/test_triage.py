@@ -179,7 +179,7 @@ def test_a_gap_of_a_day_costs_what_one_of_a_minute_does(triage: Triage, temper: 
         speech = np.resize(temper, 5 * rate_hz)
         call.push(speech)
         call.advance(30 * rate_hz)
-        with patch("emotion_triage.triage.functionals") as measure:
+        with patch("emotion_triage.caller.functionals") as measure:
             assert call.advance((30 + gap_s) * rate_hz) == []
         assert not measure.called
         told.append((len(pickle.dumps(call)), call.push(speech), gap_s))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detection.composed import steps_of
+from benchmarks.detection.composed import heard_steps
 from emotion_triage.training.corpora import CALM, Clip
 from emotion_triage.training.dataset import WindowSet, measure, read
 from emotion_triage.training.lines import Line, Samples, trim
@@ -79,7 +79,7 @@ def hear(clips: list[Clip], *, seed: int, backgrounds: list[Path]) -> Clips:
     for samples in over_a_line(clips, seed=seed, backgrounds=backgrounds):
         statistics = measure(samples)
         if not len(statistics):
-            statistics = max(steps_of(samples), key=lambda step: step.speech_s).statistics[None]
+            statistics = max(heard_steps(samples), key=lambda step: step.speech_s).statistics[None]
         found.append(statistics)
     of = np.repeat(np.arange(len(clips)), [len(each) for each in found])
     emotion, group, speaker, language, gender = (

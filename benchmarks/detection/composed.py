@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.caller import Caller, Event, Reference, Step
+from emotion_triage.caller import Caller, Event, Reference, Step, steps_of
 from emotion_triage.escalation import Escalation, Level
-from emotion_triage.frames import HOP_S
-from emotion_triage.functionals import features, functionals, population
+from emotion_triage.functionals import features, population
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR
 from emotion_triage.training.corpora import ANGER, CALM, Clip
@@ -23,7 +22,7 @@ from emotion_triage.training.fit import Linear
 from emotion_triage.training.lines import Line, Samples, trim
 from emotion_triage.windows import WindowStream, rows_of
 
-__all__ = ["ComposedCall", "changes", "compose", "events", "reached", "steps_of", "strung"]
+__all__ = ["ComposedCall", "changes", "compose", "events", "heard_steps", "reached", "strung"]
 
 JOY = frozenset({"happy", "surprise"})
 CALM_S, ANGRY_S, CALM_ONLY_S = 30.0, 20.0, 60.0
@@ -72,7 +71,7 @@ def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[Compo
         turn_s, duration_s = len(before) / SAMPLE_RATE_HZ, len(heard) / SAMPLE_RATE_HZ
         first = clips[0]
         true_of_it = (kind, first.group, first.speaker, first.language, first.gender, turn_s, duration_s)
-        calls.append(ComposedCall(*true_of_it, steps_of(heard)))
+        calls.append(ComposedCall(*true_of_it, heard_steps(heard)))
     return calls
 
 
@@ -91,17 +90,10 @@ def strung(clips: list[Samples], duration_s: float, rng: np.random.Generator) ->
     return np.concatenate(pieces)
 
 
-def steps_of(samples: NDArray[np.floating]) -> list[Step]:
+def heard_steps(samples: NDArray[np.floating]) -> list[Step]:
     """What each window of a call told, as a call sees it."""
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
-    windows = stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last()
-    if not windows:
-        return []
-    measured = functionals(np.stack([window.rows for window in windows]))
-    return [
-        Step(window.time_s, statistics, float(speech_s), float(lost_s), float(speech[-window.n_new :].sum() * HOP_S))
-        for window, statistics, speech, speech_s, lost_s in zip(windows, *measured, strict=True)
-    ]
+    return steps_of(stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last())
 
 
 def events(steps: list[Step], model: Linear, policy: Policy) -> list[Event]:

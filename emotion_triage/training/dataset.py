@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.frames import HOP_S
-from emotion_triage.functionals import STATISTIC_NAMES, features, functionals
+from emotion_triage.caller import MIN_NEW_SPEECH_S, steps_of
+from emotion_triage.functionals import STATISTIC_NAMES, features
 from emotion_triage.recordings import open_recording
 from emotion_triage.sounds import drums, dtmf, hold_music, hum, tone
 from emotion_triage.training.corpora import CALM, Clip, Corpora
@@ -32,7 +32,6 @@ PAUSE_S = (0.15, 0.9)
 NOISE_S = 6
 """Short noises are repeated up to this length."""
 MIN_SPEECH_S = 0.8
-MIN_NEW_SPEECH_S = 0.1
 REFERENCE_WINDOWS = 16
 """Windows in a row that make a reference: about what a caller's first ten seconds of speech hold."""
 
@@ -181,14 +180,9 @@ def _strung(clips: list[Samples], rng: np.random.Generator) -> Iterator[Samples]
 def measure(samples: Samples) -> NDArray[np.float32]:
     """Return the statistics of windows with new speech, as a call sees them; float32 of shape (n, n_statistics)."""
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
-    windows = stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last()
-    if not windows:
-        return np.empty((0, len(STATISTIC_NAMES)), np.float32)
-    measured = functionals(np.stack([window.rows for window in windows]))
-    new = np.array(
-        [speech[-window.n_new :].sum() * HOP_S for window, speech in zip(windows, measured.speech, strict=True)]
-    )
-    return measured.statistics[(new >= MIN_NEW_SPEECH_S) & (measured.speech_s >= MIN_SPEECH_S)]
+    steps = steps_of(stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last())
+    heard = [s.statistics for s in steps if s.new_speech_s >= MIN_NEW_SPEECH_S and s.speech_s >= MIN_SPEECH_S]
+    return np.array(heard, np.float32).reshape(-1, len(STATISTIC_NAMES))
 
 
 def read(path: Path) -> Samples:
