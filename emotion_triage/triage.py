@@ -9,14 +9,14 @@ from types import TracebackType
 
 import numpy as np
 
-from emotion_triage.audio import Chunk
+from emotion_triage.audio import Chunk, Coding
 from emotion_triage.caller import Caller, Event, steps_of, typical_reference
 from emotion_triage.classifier import Classifier
 from emotion_triage.errors import PushError, StreamError, TriageError
 from emotion_triage.escalation import Level
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Route, Standing
-from emotion_triage.windows import Rows, Window, WindowStream, rows_of
+from emotion_triage.windows import HOP_BYTES, Window, WindowStream, rows_of
 
 __all__ = ["Call", "Event", "Triage"]
 
@@ -136,34 +136,42 @@ class Triage:
         """
         events: list[list[Event]] = [[] for _ in chunks]
         errors: dict[int, TriageError] = {}
-        batch: dict[Call, tuple[int, Rows]] = {}
+        taken: dict[Call, tuple[int, bytes]] = {}
         for i, (call, chunk) in enumerate(chunks):
-            if call in batch:  # its earlier packet comes first
-                self._run(batch, events)
-                batch = {}
+            if call in taken:  # its earlier packet comes first
+                self._run(taken, events)
+                taken = {}
             try:
                 if call.triage.classifier is not self.classifier:
                     raise StreamError(
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
                         "push it to the Triage that opened it"
                     )
-                batch[call] = i, call._take(chunk)
+                if hops := call._take(chunk):
+                    taken[call] = i, hops
             except TriageError as error:
                 errors[i] = error
-        self._run(batch, events)
+        self._run(taken, events)
         if errors:
             raise PushError(events, errors)
         return events
 
-    def _run(self, batch: dict[Call, tuple[int, Rows]], events: list[list[Event]]) -> None:
-        """Frames of each call to events: one pass over all rows, one classifier run for each step that is due."""
-        longest = max((len(frames) for _, frames in batch.values()), default=0)
-        for start in range(0, longest, SLAB_FRAMES):
-            rows = rows_of([frames[start : start + SLAB_FRAMES] for _, frames in batch.values()])
-            due = [
-                (call, i, call._stream.windows(block))
-                for (call, (i, _)), block in zip(batch.items(), rows, strict=True)
-            ]
+    def _run(self, taken: dict[Call, tuple[int, bytes]], events: list[list[Event]]) -> None:
+        """Hops of each call to events: one pass over all rows, one classifier run for each step that is due."""
+        by_coding: dict[Coding, list[tuple[Call, int, bytes]]] = {}
+        for call, (i, hops) in taken.items():
+            by_coding.setdefault(call._stream.coding, []).append((call, i, hops))
+        longest = max(
+            (len(hops) // HOP_BYTES[coding] for coding, each in by_coding.items() for *_, hops in each), default=0
+        )
+        for start in range(0, longest - 1, SLAB_FRAMES):
+            due: list[tuple[Call, int, list[Window]]] = []
+            for coding, each in by_coding.items():
+                slab = slice(start * HOP_BYTES[coding], (start + SLAB_FRAMES + 1) * HOP_BYTES[coding])
+                rows = rows_of([hops[slab] for *_, hops in each], coding)
+                for (call, i, _), new in zip(each, rows, strict=True):
+                    if windows := call._stream.windows(new):
+                        due.append((call, i, windows))
             self._score(due, events)
 
     def _score(self, due: list[tuple[Call, int, list[Window]]], events: list[list[Event]]) -> None:
@@ -356,17 +364,17 @@ class Call:
         if self._flushed:
             raise StreamError("got audio after flush, expected none; reset() the call, or open another")
 
-    def _take(self, chunk: Chunk) -> Rows:
+    def _take(self, chunk: Chunk) -> bytes:
         self._open()
         return self._stream.frames(chunk) if self._scores else self._stream.ignore(chunk)
 
     def _skip(self, to: int) -> list[Event]:
         self._open()
         before_s = self.position_s
-        frames, lost = self._stream.jump(to)
+        hops, lost = self._stream.jump(to)
         self.lost_s += self.position_s - before_s
         events: list[list[Event]] = [[]]
-        self.triage._run({self: (0, frames)}, events)
+        self.triage._run({self: (0, hops)}, events)
         self.triage._score([(self, 0, self._stream.lose(lost))], events)
         return events[0] + self._caller.wait(self.position_s)
 
