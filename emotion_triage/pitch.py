@@ -63,12 +63,14 @@ WINDOW.flags.writeable = False
 
 _LAG_MIN = int(SAMPLE_RATE_HZ / F0_MAX_HZ)
 _LAG_MAX = int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ))
-_SEARCHED = slice(_LAG_MIN - 1, _LAG_MAX + 2)
 _COST = (OCTAVE_COST * np.log2(F0_MIN_HZ / SAMPLE_RATE_HZ * np.arange(_LAG_MIN, _LAG_MAX + 1))).astype(np.float32)
 _TAPS = np.arange(-7, 8)
 _WINDOW_ACF = np.fft.irfft(np.abs(np.fft.rfft(WINDOW, N_FFT)) ** 2, N_FFT)[: _LAG_MAX + len(_TAPS)]
 _CORRECTION = _WINDOW_ACF[0] / _WINDOW_ACF
-_CORRECTION_SEARCHED = _CORRECTION[_SEARCHED].astype(np.float32)
+_SEARCHED = slice(_LAG_MIN - 1, _LAG_MAX + 2)
+_CORRECTION_SEARCHED = (0.5 * _CORRECTION[_SEARCHED]).astype(np.float32)
+_NEAR = np.arange(_LAG_MIN + _TAPS[0], _LAG_MAX + _TAPS[-1] + 1)
+_CORRECTION_NEAR = _CORRECTION[_NEAR] / (4.0 * np.sin(2.0 * np.pi * _NEAR / N_FFT))
 
 
 def _half_sample_sinc() -> Array:
@@ -196,20 +198,16 @@ def pitch(power: Array) -> Pitch:
     >>> float(pitch(power_spectrum(no_fundamental)).f0_hz[0].round())
     150.0
     """
-    acf = np.fft.irfft(np.sqrt(np.sqrt(power)), N_FFT)
-    energy = acf[:, 0].astype(np.float32)
-    r = acf[:, _SEARCHED].astype(np.float32)
-    r *= _CORRECTION_SEARCHED
-    r *= (np.float32(1.0) / np.where(energy > 0.0, energy, np.float32(1.0)))[:, None]
+    r, r_true = _autocorrelations(power)
     step = r[:, 1:] - r[:, :-1]
     into, out_of = step[:, :-1], step[:, 1:]
-    height = into + out_of
-    height *= height
-    height /= np.maximum(into - out_of, np.float32(1e-9))
-    height *= np.float32(0.125)
-    height += r[:, 1:-1]
-    height -= _COST
-    score = np.where((into > 0.0) & (out_of <= 0.0), height, np.float32(-np.inf))
+    score = into + out_of
+    score *= score
+    score /= np.maximum(into - out_of, np.float32(1e-9))
+    score *= np.float32(0.125)
+    score += r[:, 1:-1]
+    score -= _COST
+    np.copyto(score, np.float32(-np.inf), where=(into <= 0.0) | (out_of > 0.0))
 
     rows = np.arange(len(r))
     first = score.argmax(axis=-1)
@@ -217,24 +215,43 @@ def pitch(power: Array) -> Pitch:
     score[rows, first] = -np.inf
     second = score.argmax(axis=-1)
     exists = np.stack((score_first, score[rows, second])) > -np.inf
-    f0_hz, strength = _refine(power, np.stack((first, second)) + _LAG_MIN)
+    f0_hz, strength = _refine(r_true, np.stack((first, second)) + _LAG_MIN)
     f0_hz[~exists] = np.nan
     strength[~exists] = 0.0
     f0_hz[0, strength[0] < VOICING_THRESHOLD] = np.nan
     return Pitch(f0_hz[0], f0_hz[1], strength[0], strength[1])
 
 
-def _refine(power: Array, lags: NDArray[np.intp]) -> tuple[Array, Array]:
+def _autocorrelations(power: Array) -> tuple[NDArray[np.float32], Array]:
+    """Return the corrected autocorrelations of the compressed and of the true spectrum, at `_SEARCHED` and at `_NEAR`.
+
+    One transform gives both: the compressed spectrum is its real part and comes out even in the lag; the difference of
+    the true spectrum's neighbours is its imaginary part and comes out odd, as the true autocorrelation times a sine.
+    """
+    spectrum = np.empty(power.shape, np.complex128)
+    np.sqrt(np.sqrt(power.astype(np.float32)), out=spectrum.real, casting="same_kind")
+    imaginary = spectrum.imag
+    np.subtract(power[:, :-2], power[:, 2:], out=imaginary[:, 1:-1])
+    imaginary[:, ::N_FFT // 2] = 0.0
+    both = np.fft.irfft(spectrum, N_FFT)
+    energy = both[:, 0]
+    r = (both[:, _SEARCHED] + both[:, -_SEARCHED.start : -_SEARCHED.stop : -1]).astype(np.float32)
+    r *= _CORRECTION_SEARCHED
+    r *= (1.0 / np.where(energy > 0.0, energy, 1.0)).astype(np.float32)[:, None]
+    energy = (2.0 * np.add.reduce(power, axis=-1) - power[:, 0] - power[:, -1]) / N_FFT
+    r_true = both[:, -_NEAR[0] : -_NEAR[-1] - 1 : -1] - both[:, _NEAR[0] : _NEAR[-1] + 1]
+    r_true *= _CORRECTION_NEAR
+    r_true *= (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
+    return r, r_true
+
+
+def _refine(r: Array, lags: NDArray[np.intp]) -> tuple[Array, Array]:
     """Return F0 in Hz and strength of the true autocorrelation's peaks nearest to `lags`, all of shape (2, n_frames).
 
     A sinc gives values between the samples (Boersma 1993, section 5), a parabola the rest.
     """
-    acf = np.fft.irfft(power, N_FFT)
-    energy = acf[:, 0]
-    near = lags[..., None] + _TAPS
-    r = acf[np.arange(len(acf))[:, None], near] * _CORRECTION[near]
-    r *= (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
-    fine = np.einsum("cnt,tp->cnp", r, _INTERPOLATION).reshape(-1, 7)
+    near = r[np.arange(len(r))[:, None], lags[..., None] + (_TAPS - _NEAR[0])]
+    fine = np.einsum("cnt,tp->cnp", near, _INTERPOLATION).reshape(-1, 7)
     each = np.arange(len(fine))
     best = fine[:, 1:-1].argmax(axis=-1) + 1
     left, centre, right = fine[each, best - 1], fine[each, best], fine[each, best + 1]
