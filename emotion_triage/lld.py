@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
-from emotion_triage.pitch import N_FFT, WINDOW, normalise, pitch, power_spectrum
+from emotion_triage.pitch import N_FFT, WINDOW, normalise, pitch, power_spectrum, squared_magnitudes
 from emotion_triage.voice import voice
 
 __all__ = ["ENERGY_FLOOR_DBFS", "LLD_NAMES", "LLD_UNITS", "MEL_MAX_HZ", "MEL_MIN_HZ", "N_MELS", "lld", "mel_spectrum"]
@@ -160,8 +160,7 @@ def mel_spectrum(power: Array) -> Array:
 
 def _flux(samples: Array) -> Array:
     """Return the distance between the unit-norm magnitude spectra of the first and the second half of each frame."""
-    halves = np.fft.rfft(samples.reshape(-1, 2, HOP_LENGTH) * _HALF_WINDOW)
-    power = halves.real**2 + halves.imag**2
+    power = squared_magnitudes(np.fft.rfft(samples.reshape(-1, 2, HOP_LENGTH) * _HALF_WINDOW))
     energy = np.add.reduce(power, axis=-1)
     both = energy[:, 0] * energy[:, 1]
     shared = np.add.reduce(np.sqrt(power[:, 0] * power[:, 1]), axis=-1)
@@ -198,10 +197,11 @@ def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     f0 = pitch(power)
 
     negative = samples < 0.0
-    crossings = np.add.reduce(negative[:, 1:] != negative[:, :-1], axis=-1, dtype=np.intp)
+    changes = (negative[:, 1:] != negative[:, :-1]).view(np.uint8)
+    crossings = np.add.reduce(changes, axis=-1, dtype=np.uint16)
     total = np.add.reduce(power, axis=-1)
-    floored = np.maximum(power, _POWER_FLOOR)
-    spectrum_db = np.log(floored.astype(np.float32))
+    floored = np.maximum(power.astype(np.float32), np.float32(_POWER_FLOOR))
+    spectrum_db = np.log(floored)
     spectrum_db *= np.float32(10.0 / np.log(10.0))
     low, high = np.add.reduce(floored[:, _LOW], axis=-1), np.add.reduce(floored[:, _HIGH], axis=-1)
     telephone_db = spectrum_db[:, _TELEPHONE]

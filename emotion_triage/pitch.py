@@ -36,6 +36,7 @@ __all__ = [
     "normalise",
     "pitch",
     "power_spectrum",
+    "squared_magnitudes",
 ]
 
 Array = NDArray[np.float64]
@@ -56,6 +57,7 @@ SILENCE_POWER = 1e-20
 """Mean square (-200 dBFS) up to which a frame is digital zero: far below the last bit of any codec."""
 
 _STRENGTH_MAX = 1.0 - 1e-6
+_NO_PEAK = np.float32(1e30)
 
 WINDOW: Array = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH)
 """Periodic Hann window, shape (320,)."""
@@ -169,9 +171,20 @@ def power_spectrum(samples: Array) -> Array:
     >>> int(power_spectrum(tone).argmax()) * 15.625
     1000.0
     """
-    spectrum = np.fft.rfft(samples * WINDOW, N_FFT)
-    real, imag = spectrum.real, spectrum.imag
-    return np.asarray(real * real + imag * imag)
+    return squared_magnitudes(np.fft.rfft(samples * WINDOW, N_FFT))
+
+
+def squared_magnitudes(spectrum: NDArray[np.complex128]) -> Array:
+    """Return the squared magnitudes of contiguous spectra, which are overwritten.
+
+    Examples
+    --------
+    >>> squared_magnitudes(np.array([3.0 + 4.0j])).tolist()
+    [25.0]
+    """
+    parts = spectrum.view(np.float64)
+    parts *= parts
+    return np.asarray(parts[..., ::2] + parts[..., 1::2])
 
 
 def pitch(power: Array) -> Pitch:
@@ -207,14 +220,14 @@ def pitch(power: Array) -> Pitch:
     score *= np.float32(0.125)
     score += r[:, 1:-1]
     score -= _COST
-    np.copyto(score, np.float32(-np.inf), where=(into <= 0.0) | (out_of > 0.0))
+    score -= np.multiply((into <= 0.0) | (out_of > 0.0), _NO_PEAK)
 
     rows = np.arange(len(r))
     first = score.argmax(axis=-1)
     score_first = score[rows, first]
     score[rows, first] = -np.inf
     second = score.argmax(axis=-1)
-    exists = np.stack((score_first, score[rows, second])) > -np.inf
+    exists = np.stack((score_first, score[rows, second])) > -0.5 * _NO_PEAK
     f0_hz, strength = _refine(r_true, np.stack((first, second)) + _LAG_MIN)
     f0_hz[~exists] = np.nan
     strength[~exists] = 0.0

@@ -22,7 +22,7 @@ __all__ = ["HOP_BYTES", "ROW_BYTES", "Window", "WindowStream", "rows_of"]
 Rows = NDArray[np.float32]
 ROW_BYTES = 4 * len(LLD_NAMES)
 """A row as float32."""
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 512
 """What a pass over rows needs of them stays in the processor's cache; measured by benchmarks/throughput.py."""
 
 _STEP_BYTES = STEP_FRAMES * ROW_BYTES
