@@ -14,6 +14,7 @@ from emotion_triage.frames import HOP_S
 from emotion_triage.functionals import Baseline, features, functionals, population
 from emotion_triage.policy import Policy
 from emotion_triage.routing import Route, Standing
+from emotion_triage.vad import count
 from emotion_triage.windows import Window
 
 __all__ = ["MIN_NEW_SPEECH_S", "Caller", "Event", "Reference", "Step", "steps_of", "typical_reference"]
@@ -39,10 +40,14 @@ def steps_of(windows: list[Window]) -> list[Step]:
     """Measure windows, of one call or of many, in one pass; return a step for each, in order."""
     if not windows:
         return []
-    measured = functionals(np.stack([window.rows for window in windows]))
+    statistics, speech, speech_s, lost_s = functionals(np.stack([window.rows for window in windows]))
+    n_new = np.array([window.n_new for window in windows])
+    is_new = np.arange(speech.shape[-1]) >= speech.shape[-1] - n_new[:, None]
+    new_speech_s = count(speech & is_new) * HOP_S
+    told = (np.array([window.time_s for window in windows]), speech_s, lost_s, new_speech_s)
     return [
-        Step(window.time_s, statistics, float(speech_s), float(lost_s), float(speech[-window.n_new :].sum() * HOP_S))
-        for window, statistics, speech, speech_s, lost_s in zip(windows, *measured, strict=True)
+        Step(time_s, each, *seconds)
+        for each, time_s, *seconds in zip(statistics, *(column.tolist() for column in told), strict=True)
     ]
 
 

@@ -245,7 +245,7 @@ def _autocorrelations(power: Array) -> tuple[NDArray[np.float32], Array]:
     np.sqrt(np.sqrt(power.astype(np.float32)), out=spectrum.real, casting="same_kind")
     imaginary = spectrum.imag
     np.subtract(power[:, :-2], power[:, 2:], out=imaginary[:, 1:-1])
-    imaginary[:, ::N_FFT // 2] = 0.0
+    imaginary[:, :: N_FFT // 2] = 0.0
     both = np.fft.irfft(spectrum, N_FFT)
     energy = both[:, 0]
     r = (both[:, _SEARCHED] + both[:, -_SEARCHED.start : -_SEARCHED.stop : -1]).astype(np.float32)

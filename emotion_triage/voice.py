@@ -203,7 +203,7 @@ def _levels(squares: Array, periods: _Periods, pulse: Array) -> Array:
     smooth = 0.5 * squares
     smooth[:, 1:-1] += 0.25 * squares[:, :-2]
     smooth[:, 1:-1] += 0.25 * squares[:, 2:]
-    smooth[:, ::FRAME_LENGTH - 1] *= 2.0
+    smooth[:, :: FRAME_LENGTH - 1] *= 2.0
     time = np.where(inside, pulse, _MIDDLE)[:, None] + reach[:, None] * _AROUND
     whole = time.astype(np.intp)
     fraction = time - whole
