@@ -49,10 +49,11 @@ class Framer:
     [0, 2, 0, 2, 3]
     """
 
-    __slots__ = ("_skip", "_tail", "frame_index", "position", "sample_bytes")
+    __slots__ = ("_hop_bytes", "_sample_bytes", "_skip", "_tail", "frame_index", "position")
 
     def __init__(self, sample_bytes: int) -> None:
-        self.sample_bytes = sample_bytes
+        self._sample_bytes = sample_bytes
+        self._hop_bytes = sample_bytes * HOP_LENGTH
         self.position = 0
         self.frame_index = 0
         self._tail = b""
@@ -72,20 +73,20 @@ class Framer:
             ``n_frames + 1`` hops of 160 samples, the last of which is the first of the next push; empty where no
             frame is complete. Frame ``i`` of them has the index ``frame_index - n_frames + i`` afterwards.
         """
-        width = self.sample_bytes
+        width, hop = self._sample_bytes, self._hop_bytes
         self.position += len(samples) // width
         stream = self._tail + samples
         if self._skip:
             dropped = min(self._skip, len(stream) // width)
             self._skip -= dropped
             stream = stream[dropped * width :]
-        n_frames = len(stream) // (HOP_LENGTH * width) - 1
+        n_frames = len(stream) // hop - 1
         if n_frames < 1:
             self._tail = stream
             return b""
-        self._tail = stream[n_frames * HOP_LENGTH * width :]
+        self._tail = stream[n_frames * hop :]
         self.frame_index += n_frames
-        return stream[: (n_frames + 1) * HOP_LENGTH * width]
+        return stream[: (n_frames + 1) * hop]
 
     def jump(self, position: int) -> int:
         """Move to `position`, dropping the frame under way; nothing is filled in.
@@ -125,7 +126,6 @@ def frames_of(samples: NDArray[np.float32], hops_each: NDArray[np.intp]) -> NDAr
     Returns
     -------
     ndarray of float32, shape (n_frames, 320)
-        New memory.
 
     Examples
     --------
@@ -135,6 +135,8 @@ def frames_of(samples: NDArray[np.float32], hops_each: NDArray[np.intp]) -> NDAr
     n_hops = len(samples) // HOP_LENGTH
     if not n_hops:
         return np.empty((0, FRAME_LENGTH), np.float32)
+    if n_hops == 2 * len(hops_each) and (hops_each == 2).all():  # a tick of one packet each
+        return samples.reshape(-1, FRAME_LENGTH)
     anywhere = sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH]
     whole = np.ones(n_hops, np.bool_)
     whole[np.cumsum(hops_each[hops_each > 0]) - 1] = False  # a frame from one push into the next is nobody's

@@ -143,7 +143,7 @@ def normalise(frames: NDArray[np.float32]) -> Normalised:
     mean = np.add.reduce(samples, axis=-1, keepdims=True) / FRAME_LENGTH
     samples -= mean
     mean = mean[:, 0]
-    power = np.add.reduce(samples * samples, axis=-1) / FRAME_LENGTH
+    power = np.einsum("nt,nt->n", samples, samples) / FRAME_LENGTH
     audible = power > SILENCE_POWER * (1.0 + mean * mean)
     power = np.where(audible, power, 0.0)
     scale = np.where(audible, 1.0 / np.sqrt(np.where(audible, power, 1.0)), 0.0)

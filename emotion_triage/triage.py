@@ -149,7 +149,7 @@ class Triage:
                 self._run(taken, events)
                 taken = {}
             try:
-                if call.triage.classifier is not self.classifier:
+                if call.triage is not self and call.triage.classifier is not self.classifier:
                     raise StreamError(
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
                         "push it to the Triage that opened it"

@@ -22,9 +22,6 @@ __all__ = ["HOP_BYTES", "ROW_BYTES", "Window", "WindowStream", "rows_of"]
 Rows = NDArray[np.float32]
 ROW_BYTES = 4 * len(LLD_NAMES)
 """A row as float32."""
-ROWS_AT_ONCE = 512
-"""What a pass over rows needs of them stays in the processor's cache; measured by benchmarks/throughput.py."""
-
 _STEP_BYTES = STEP_FRAMES * ROW_BYTES
 _WINDOW_BYTES = WINDOW_FRAMES * ROW_BYTES
 _SAMPLE_BYTES: dict[Coding, int] = {"mulaw": 1, "alaw": 1, "float32": 4}
@@ -79,7 +76,7 @@ def rows_of(hops: Sequence[bytes], coding: Coding = "float32") -> list[bytes]:
     """
     hops_each = np.fromiter(map(len, hops), np.intp, len(hops)) // HOP_BYTES[coding]
     frames = frames_of(decode(b"".join(hops), coding), hops_each)
-    rows = b"".join([lld(frames[at : at + ROWS_AT_ONCE]).tobytes() for at in range(0, len(frames), ROWS_AT_ONCE)])
+    rows = lld(frames).tobytes()
     ends = (np.cumsum(np.maximum(hops_each - 1, 0)) * ROW_BYTES).tolist()
     return [rows[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -181,9 +178,9 @@ class WindowStream:
     def windows(self, rows: bytes) -> list[Window]:
         """Take rows; return the windows that they make due, in order; a step that heard nothing makes none."""
         self._new += rows
-        n_steps = len(self._new) // _STEP_BYTES
-        if not n_steps:
+        if len(self._new) < _STEP_BYTES:
             return []
+        n_steps = len(self._new) // _STEP_BYTES
         every = self._shown + self._new
         ends = range(_STEP_BYTES, n_steps * _STEP_BYTES + 1, _STEP_BYTES)
         due = [
