@@ -169,7 +169,8 @@ class Triage:
         for call, (i, hops) in taken.items():
             by_coding.setdefault(call._stream.coding, []).append((call, i, hops))
         longest = max(
-            (len(hops) // HOP_BYTES[coding] for coding, each in by_coding.items() for *_, hops in each), default=0
+            (max([len(hops) for *_, hops in each]) // HOP_BYTES[coding] for coding, each in by_coding.items()),
+            default=0,
         )
         for start in range(0, longest - 1, SLAB_FRAMES):
             due: list[tuple[Call, int, list[Window]]] = []

@@ -108,7 +108,7 @@ class WindowStream:
     [(1.0, 24)]
     """
 
-    __slots__ = ("_audio", "_framer", "_n_shown", "_new", "_shown", "_source_start", "coding")
+    __slots__ = ("_audio", "_framer", "_n_new", "_n_shown", "_new", "_shown", "_source_start", "coding")
 
     def __init__(self, encoding: str, sample_rate_hz: int) -> None:
         self._audio = AudioStream(encoding, sample_rate_hz)
@@ -116,7 +116,8 @@ class WindowStream:
         self._framer = Framer(_SAMPLE_BYTES[self.coding])
         self._source_start = 0
         self._shown = _BEFORE
-        self._new = b""
+        self._new: list[bytes] = []
+        self._n_new = 0
         self._n_shown = 0
 
     @property
@@ -177,16 +178,18 @@ class WindowStream:
 
     def windows(self, rows: bytes) -> list[Window]:
         """Take rows; return the windows that they make due, in order; a step that heard nothing makes none."""
-        self._new += rows
-        if len(self._new) < _STEP_BYTES:
+        self._new.append(rows)
+        self._n_new += len(rows) // ROW_BYTES
+        if self._n_new < STEP_FRAMES:
             return []
-        n_steps = len(self._new) // _STEP_BYTES
-        every = self._shown + self._new
+        n_steps, self._n_new = divmod(self._n_new, STEP_FRAMES)
+        every = b"".join((self._shown, *self._new))
         ends = range(_STEP_BYTES, n_steps * _STEP_BYTES + 1, _STEP_BYTES)
         due = [
             self._due(every[end : end + _WINDOW_BYTES], STEP_FRAMES, self._n_shown + end // ROW_BYTES) for end in ends
         ]
-        self._shown, self._new = every[ends[-1] : ends[-1] + _WINDOW_BYTES], every[ends[-1] + _WINDOW_BYTES :]
+        self._shown = every[ends[-1] : ends[-1] + _WINDOW_BYTES]
+        self._new = [every[ends[-1] + _WINDOW_BYTES :]] if self._n_new else []
         self._n_shown += n_steps * STEP_FRAMES
         return [window for window in due if window is not None]
 
@@ -200,8 +203,8 @@ class WindowStream:
 
     def last(self) -> list[Window]:
         """Return the window that ends with the last row, if it brings rows that no window has shown."""
-        n_new = len(self._new) // ROW_BYTES
-        window = self._due((self._shown + self._new)[-_WINDOW_BYTES:], n_new, self._n_shown + n_new)
+        every = b"".join((self._shown, *self._new))
+        window = self._due(every[-_WINDOW_BYTES:], self._n_new, self._n_shown + self._n_new)
         return [] if window is None else [window]
 
     def _due(self, rows: bytes, n_new: int, n_rows: int) -> Window | None:
