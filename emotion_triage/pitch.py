@@ -241,21 +241,27 @@ def _autocorrelations(power: Array) -> tuple[NDArray[np.float32], Array]:
     One transform gives both: the compressed spectrum is its real part and comes out even in the lag; the difference of
     the true spectrum's neighbours is its imaginary part and comes out odd, as the true autocorrelation times a sine.
     """
-    spectrum = np.empty(power.shape, np.complex128)
-    np.sqrt(np.sqrt(power.astype(np.float32)), out=spectrum.real, casting="same_kind")
+    true = power.astype(np.float32)
+    true *= _per_energy(true)
+    compressed = np.sqrt(np.sqrt(true))
+    compressed *= _per_energy(compressed)
+    spectrum = np.empty(power.shape, np.complex64)
+    spectrum.real = compressed
     imaginary = spectrum.imag
-    np.subtract(power[:, :-2], power[:, 2:], out=imaginary[:, 1:-1])
+    np.subtract(true[:, :-2], true[:, 2:], out=imaginary[:, 1:-1])
     imaginary[:, :: N_FFT // 2] = 0.0
     both = np.fft.irfft(spectrum, N_FFT)
-    energy = both[:, 0]
-    r = (both[:, _SEARCHED] + both[:, -_SEARCHED.start : -_SEARCHED.stop : -1]).astype(np.float32)
+    r = both[:, _SEARCHED] + both[:, -_SEARCHED.start : -_SEARCHED.stop : -1]
     r *= _CORRECTION_SEARCHED
-    r *= (1.0 / np.where(energy > 0.0, energy, 1.0)).astype(np.float32)[:, None]
-    energy = (2.0 * np.add.reduce(power, axis=-1) - power[:, 0] - power[:, -1]) / N_FFT
     r_true = both[:, -_NEAR[0] : -_NEAR[-1] - 1 : -1] - both[:, _NEAR[0] : _NEAR[-1] + 1]
     r_true *= _CORRECTION_NEAR
-    r_true *= (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
     return r, r_true
+
+
+def _per_energy(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what makes the autocorrelation of each symmetric spectrum 1 at lag 0; shape (n_frames, 1)."""
+    total = np.add.reduce(spectra, axis=-1) * np.float32(2.0) - spectra[:, 0] - spectra[:, -1]
+    return (np.float32(N_FFT) / np.where(total > 0.0, total, np.float32(1.0)))[:, None]
 
 
 def _refine(r: Array, lags: NDArray[np.intp]) -> tuple[Array, Array]:
