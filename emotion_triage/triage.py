@@ -246,6 +246,7 @@ class Call:
         self._caller = self._new_caller(objection=self._objection)
         self.notice_played_s: float | None = None
         self.lost_s = 0.0
+        self._scores = self._may_score()
 
     @property
     def route(self) -> Route:
@@ -341,6 +342,7 @@ class Call:
         """Record that the caller was told; with a policy that requires it, scoring begins with the next audio."""
         if self.notice_played_s is None:
             self.notice_played_s = self.position_s
+            self._scores = self._may_score()
 
     def object(self) -> list[Event]:
         """Record the caller's objection: nothing more is scored, what was learnt is forgotten, the route is neutral.
@@ -352,6 +354,7 @@ class Call:
         """
         before = self.route
         self._caller = self._new_caller(objection=True, time_s=self.position_s)
+        self._scores = False
         return [self.route] if self.route.rule != before.rule else []
 
     def __enter__(self) -> Call:
@@ -362,8 +365,7 @@ class Call:
     ) -> None:
         self.flush()
 
-    @property
-    def _scores(self) -> bool:
+    def _may_score(self) -> bool:
         """Whether the law lets this call be scored now."""
         told = self.triage.policy.notice.mode == "assumed" or self.notice_played_s is not None
         return told and not self.objection
