@@ -81,7 +81,9 @@ def _spoken(folder: Path, n: int, n_samples: int, draw: np.random.Generator) -> 
     for speaker in draw.permutation(speakers)[np.arange(n) % len(speakers)]:
         pieces: list[NDArray[np.float32]] = []
         while sum(map(len, pieces)) < n_samples:
-            clip, _ = soundfile.read(folder / by_speaker[speaker][draw.integers(len(by_speaker[speaker]))], dtype="float32")
+            clip, _ = soundfile.read(
+                folder / by_speaker[speaker][draw.integers(len(by_speaker[speaker]))], dtype="float32"
+            )
             pieces += [clip, np.zeros(round(len(clip) * draw.uniform(*PAUSE)), np.float32)]
         streams.append(np.concatenate(pieces)[:n_samples])
     return streams

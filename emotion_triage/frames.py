@@ -40,13 +40,15 @@ class Framer:
     position : int
         Stream index of the next sample expected.
     frame_index : int
-        Index of the next frame to come out.
+        Index of the next frame to be cut.
 
     Examples
     --------
     >>> framer = Framer(1)
-    >>> [len(framer.push(bytes(n))) // HOP_LENGTH for n in (319, 1, 159, 1, 320)]
-    [0, 2, 0, 2, 3]
+    >>> [framer.push(bytes(n)) for n in (319, 1, 159, 1, 320)]
+    [0, 1, 1, 2, 4]
+    >>> len(framer.cut()) // HOP_LENGTH
+    5
     """
 
     __slots__ = ("_hop_bytes", "_sample_bytes", "_skip", "_tail", "frame_index", "position")
@@ -59,37 +61,43 @@ class Framer:
         self._tail = b""
         self._skip = 0
 
-    def push(self, samples: bytes) -> bytes:
-        """Return the hops of the frames that `samples` complete.
+    def push(self, samples: bytes) -> int:
+        """Take samples; return how many whole frames wait to be cut.
 
         Parameters
         ----------
         samples : bytes
             The next samples of the stream at 8 kHz; any length, 0 included.
-
-        Returns
-        -------
-        bytes
-            ``n_frames + 1`` hops of 160 samples, the last of which is the first of the next push; empty where no
-            frame is complete. Frame ``i`` of them has the index ``frame_index - n_frames + i`` afterwards.
         """
-        width, hop = self._sample_bytes, self._hop_bytes
+        width = self._sample_bytes
         self.position += len(samples) // width
         stream = self._tail + samples
         if self._skip:
             dropped = min(self._skip, len(stream) // width)
             self._skip -= dropped
             stream = stream[dropped * width :]
+        self._tail = stream
+        return max(0, len(stream) // self._hop_bytes - 1)
+
+    def cut(self) -> bytes:
+        """Return the hops of all whole frames that wait.
+
+        Returns
+        -------
+        bytes
+            ``n_frames + 1`` hops of 160 samples, the last of which is the first of the next cut; empty where no
+            frame is whole. Frame ``i`` of them has the index ``frame_index - n_frames + i`` afterwards.
+        """
+        stream, hop = self._tail, self._hop_bytes
         n_frames = len(stream) // hop - 1
         if n_frames < 1:
-            self._tail = stream
             return b""
         self._tail = stream[n_frames * hop :]
         self.frame_index += n_frames
         return stream[: (n_frames + 1) * hop]
 
     def jump(self, position: int) -> int:
-        """Move to `position`, dropping the frame under way; nothing is filled in.
+        """Move to `position`, dropping the frame under way and all that were not cut; nothing is filled in.
 
         Parameters
         ----------
@@ -99,7 +107,7 @@ class Framer:
         Returns
         -------
         int
-            How many frames of the grid are lost: those that hold a missing sample.
+            How many frames of the grid are lost: those that were not cut or hold a missing sample.
         """
         if position == self.position:
             return 0
@@ -114,14 +122,14 @@ class Framer:
 
 
 def frames_of(samples: NDArray[np.float32], hops_each: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return the frames of many pushes, one after another.
+    """Return the frames of many cuts, one after another.
 
     Parameters
     ----------
     samples : ndarray of float32, shape (n_hops * 160,)
-        What `Framer.push` returned for each, joined and decoded; contiguous.
-    hops_each : ndarray of int, shape (n_pushes,)
-        How many hops each push returned: 0, or its frames and one more.
+        What `Framer.cut` returned for each, joined and decoded; contiguous.
+    hops_each : ndarray of int, shape (n_cuts,)
+        How many hops each cut returned: 0, or its frames and one more.
 
     Returns
     -------
@@ -135,9 +143,7 @@ def frames_of(samples: NDArray[np.float32], hops_each: NDArray[np.intp]) -> NDAr
     n_hops = len(samples) // HOP_LENGTH
     if not n_hops:
         return np.empty((0, FRAME_LENGTH), np.float32)
-    if n_hops == 2 * len(hops_each) and (hops_each == 2).all():  # a tick of one packet each
-        return samples.reshape(-1, FRAME_LENGTH)
     anywhere = sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH]
     whole = np.ones(n_hops, np.bool_)
-    whole[np.cumsum(hops_each[hops_each > 0]) - 1] = False  # a frame from one push into the next is nobody's
+    whole[np.cumsum(hops_each[hops_each > 0]) - 1] = False  # a frame from one cut into the next is nobody's
     return anywhere[whole[:-1]]

@@ -60,7 +60,7 @@ MEL_MIN_HZ = 100.0
 MEL_MAX_HZ = 3800.0
 """Upper edge of the highest mel band, in Hz."""
 N_MFCC = 12
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 320
 """What a pass over rows needs of them stays in the processor's cache; measured by benchmarks/throughput.py."""
 BLOCKS_AT_ONCE = 4
 """Of some hundred rows a few tens are voiced: those of several blocks are one pass."""
@@ -204,10 +204,8 @@ def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _describe(frames: NDArray[np.float32], rows: NDArray[np.float32]) -> None:
     """Fill in the rows of a few blocks: spectra block by block, then the voice of what is voiced in all of them."""
-    blocks = [
-        _spectral(frames[at : at + ROWS_AT_ONCE], rows[at : at + ROWS_AT_ONCE])
-        for at in range(0, len(frames), ROWS_AT_ONCE)
-    ]
+    each = -(-len(frames) // -(-len(frames) // ROWS_AT_ONCE))  # a small last block would cost what a whole one does
+    blocks = [_spectral(frames[at : at + each], rows[at : at + each]) for at in range(0, len(frames), each)]
     samples, f0_hz, strength = (np.concatenate(each) for each in zip(*blocks, strict=True))
     if len(samples):
         voiced = np.flatnonzero(~np.isnan(rows[: len(frames), 2]))

@@ -24,6 +24,8 @@ SLAB_FRAMES = 500
 """Frames of one call taken at once (10 s): bounds the memory of a push of any length."""
 
 
+FRAMES_ALONE, MANY_FRAMES = 25, 5
+"""Frames of a call that wait to be described together, pushed alone and in a tick; a step that is due never waits."""
 KEPT_BYTES = 1 << 25
 """Freed memory that a process keeps for the next tick: a third of its time would go into asking for it again."""
 
@@ -154,7 +156,7 @@ class Triage:
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
                         "push it to the Triage that opened it"
                     )
-                if hops := call._take(chunk):
+                if hops := call._take(chunk, every=MANY_FRAMES, turn=i):
                     taken[call] = i, hops
             except TriageError as error:
                 errors[i] = error
@@ -299,7 +301,8 @@ class Call:
         if at is not None and at > self._stream.source_position:
             self._stream.check(chunk)  # bad audio must not move the call
         events = [[] if at is None else self._skip(at)]
-        self.triage._run({self: (0, self._take(chunk))}, events)
+        if hops := self._take(chunk, every=FRAMES_ALONE, turn=0):
+            self.triage._run({self: (0, hops)}, events)
         return events[0]
 
     def advance(self, to: int) -> list[Event]:
@@ -374,9 +377,9 @@ class Call:
         if self._flushed:
             raise StreamError("got audio after flush, expected none; reset() the call, or open another")
 
-    def _take(self, chunk: Chunk) -> bytes:
+    def _take(self, chunk: Chunk, *, every: int, turn: int) -> bytes:
         self._open()
-        return self._stream.frames(chunk) if self._scores else self._stream.ignore(chunk)
+        return self._stream.frames(chunk, every=every, turn=turn) if self._scores else self._stream.ignore(chunk)
 
     def _skip(self, to: int) -> list[Event]:
         self._open()

@@ -130,9 +130,22 @@ class WindowStream:
         """Stream time up to which audio was taken or declared lost, in seconds."""
         return self.source_position / self._audio.sample_rate_hz
 
-    def frames(self, chunk: Chunk) -> bytes:
-        """Take audio of any length; return the hops of the frames it completes, as `Framer.push` does."""
-        return self._framer.push(self._audio.take(chunk))
+    def frames(self, chunk: Chunk, *, every: int = 1, turn: int = 0) -> bytes:
+        """Take audio of any length; return the hops of the frames that are now to be described, as `Framer.cut` does.
+
+        Parameters
+        ----------
+        chunk : bytes or ndarray
+        every : int
+            How many frames may wait, since rows of one pass cost less the more they are; a step that is due never waits.
+        turn : int
+            Which of `every` hops is this stream's turn, so that of many streams as many come at each.
+        """
+        framer = self._framer
+        waiting = framer.push(self._audio.take(chunk))
+        if waiting + self._n_new >= STEP_FRAMES or waiting > (framer.position // HOP_LENGTH + turn) % every:
+            return framer.cut()
+        return b""
 
     def check(self, chunk: Chunk) -> None:
         """Raise AudioError where a chunk could not be taken after a gap."""
@@ -146,7 +159,8 @@ class WindowStream:
 
     def flush(self) -> bytes:
         """End the audio; return the hops of the frames that the resampler still held."""
-        return self._framer.push(self._audio.flush().tobytes())
+        self._framer.push(self._audio.flush().tobytes())
+        return self._framer.cut()
 
     def jump(self, source_position: int) -> tuple[bytes, int]:
         """Skip to a later sample.

@@ -13,7 +13,8 @@ RAMP = np.arange(6000, dtype=np.float32)
 
 
 def frames(framer: Framer, samples: np.ndarray) -> np.ndarray:
-    hops = np.frombuffer(framer.push(samples.tobytes()), np.float32)
+    framer.push(samples.tobytes())
+    hops = np.frombuffer(framer.cut(), np.float32)
     return frames_of(hops, np.array([len(hops) // HOP_LENGTH]))
 
 
