@@ -1,8 +1,8 @@
 """How many calls one core serves: packets of 20 ms of mu-law to events, many calls a tick and one call at a time.
 
-Real speech with pauses where EMOTION_TRIAGE_CORPORA names corpora, the synthetic caller elsewhere. Steps of the calls are
-spread evenly over the ticks, as calls begin at any time. Time is processor time; ``calls`` is how many of them fit into
-a core in real time; ``/ FFT`` is the cost of a packet over that of one 512-point real FFT in the same run.
+Real speech with pauses where EMOTION_TRIAGE_CORPORA names corpora, the synthetic caller elsewhere. Steps of the calls
+are spread evenly over the ticks, as calls begin at any time. Time is processor time; ``calls`` is how many of them fit
+into a core in real time; ``/ FFT`` is the cost of a packet over that of one 512-point real FFT in the same run.
 
     python -m benchmarks.throughput [--quick] [--json FILE]
 """

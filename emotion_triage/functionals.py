@@ -181,8 +181,8 @@ def functionals(windows: NDArray[np.float32]) -> Windows:
     return Windows(
         statistics=np.concatenate(columns, axis=-1).astype(np.float32),
         speech=frames.speech,
-        speech_s=count(frames.speech) * HOP_S,
-        lost_s=count(frames.lost) * HOP_S,
+        speech_s=HOP_S * count(frames.speech).astype(np.float64),
+        lost_s=HOP_S * count(frames.lost).astype(np.float64),
     )
 
 

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+Real = NDArray[np.floating]
 
 F0_MIN_HZ = 60.0
 """Lowest F0 looked for, in Hz: a frame of 40 ms holds 2.4 of its periods."""
@@ -235,7 +236,7 @@ def pitch(power: Array) -> Pitch:
     return Pitch(f0_hz[0], f0_hz[1], strength[0], strength[1])
 
 
-def _autocorrelations(power: Array) -> tuple[NDArray[np.float32], Array]:
+def _autocorrelations(power: Array) -> tuple[Real, Real]:
     """Return the corrected autocorrelations of the compressed and of the true spectrum, at `_SEARCHED` and at `_NEAR`.
 
     One transform gives both: the compressed spectrum is its real part and comes out even in the lag; the difference of
@@ -258,13 +259,13 @@ def _autocorrelations(power: Array) -> tuple[NDArray[np.float32], Array]:
     return r, r_true
 
 
-def _per_energy(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+def _per_energy(spectra: NDArray[np.float32]) -> Real:
     """Return what makes the autocorrelation of each symmetric spectrum 1 at lag 0; shape (n_frames, 1)."""
     total = np.add.reduce(spectra, axis=-1) * np.float32(2.0) - spectra[:, 0] - spectra[:, -1]
     return (np.float32(N_FFT) / np.where(total > 0.0, total, np.float32(1.0)))[:, None]
 
 
-def _refine(r: Array, lags: NDArray[np.intp]) -> tuple[Array, Array]:
+def _refine(r: Real, lags: NDArray[np.intp]) -> tuple[Array, Array]:
     """Return F0 in Hz and strength of the true autocorrelation's peaks nearest to `lags`, all of shape (2, n_frames).
 
     A sinc gives values between the samples (Boersma 1993, section 5), a parabola the rest.

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from itertools import islice
 from os import PathLike
 from types import TracebackType
 
 import numpy as np
 
-from emotion_triage.audio import Chunk, Coding
-from emotion_triage.caller import Caller, Event, steps_of, typical_reference
+from emotion_triage.audio import Chunk
+from emotion_triage.caller import MIN_NEW_SPEECH_S, Caller, Event, typical_reference
 from emotion_triage.classifier import Classifier
 from emotion_triage.errors import PushError, StreamError, TriageError
 from emotion_triage.escalation import Level
+from emotion_triage.frames import FRAME_S, HOP_S
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Route, Standing
-from emotion_triage.windows import HOP_BYTES, Window, WindowStream, rows_of
+from emotion_triage.ticks import Due, Heard, judge, serve
+from emotion_triage.vad import STEP_FRAMES
+from emotion_triage.windows import WindowStream
 
 __all__ = ["Call", "Event", "Triage"]
-
-SLAB_FRAMES = 500
-"""Frames of one call taken at once (10 s): bounds the memory of a push of any length."""
 
 
 FRAMES_ALONE, MANY_FRAMES = 25, 5
@@ -76,6 +76,18 @@ class Triage:
             If one of them cannot be used; the message says why and what to do.
         """
         return cls(Classifier.load(model), policy if isinstance(policy, Policy) else Policy.load(policy))
+
+    @property
+    def affect_latency_s(self) -> float:
+        """Longest time, in seconds of audio, from a sound of speech to the `Affect` that has heard it."""
+        # just too little of it for one step, it waits for the next; the frame that ends there began 20 ms before
+        return STEP_FRAMES * HOP_S + MIN_NEW_SPEECH_S + FRAME_S - HOP_S
+
+    @property
+    def latency_s(self) -> float:
+        """Longest time, in seconds of audio, from speech past an onset to its `Escalation`, by this policy."""
+        step_s = STEP_FRAMES * HOP_S
+        return self.affect_latency_s + math.ceil(self.policy.escalation.min_duration_on_s / step_s) * step_s
 
     def __reduce__(self) -> tuple[type[Triage], tuple[Classifier, Policy]]:
         return type(self), (self.classifier, self.policy)
@@ -145,10 +157,10 @@ class Triage:
         """
         events: list[list[Event]] = [[] for _ in chunks]
         errors: dict[int, TriageError] = {}
-        taken: dict[Call, tuple[int, bytes]] = {}
+        taken: dict[Call, Heard] = {}
         for i, (call, chunk) in enumerate(chunks):
             if call in taken:  # its earlier packet comes first
-                self._run(taken, events)
+                serve(list(taken.values()), self.classifier)
                 taken = {}
             try:
                 if call.triage is not self and call.triage.classifier is not self.classifier:
@@ -157,51 +169,13 @@ class Triage:
                         "push it to the Triage that opened it"
                     )
                 if hops := call._take(chunk, every=MANY_FRAMES, turn=i):
-                    taken[call] = i, hops
+                    taken[call] = Heard(call._stream, call._caller, events[i], hops)
             except TriageError as error:
                 errors[i] = error
-        self._run(taken, events)
+        serve(list(taken.values()), self.classifier)
         if errors:
             raise PushError(events, errors)
         return events
-
-    def _run(self, taken: dict[Call, tuple[int, bytes]], events: list[list[Event]]) -> None:
-        """Hops of each call to events: one pass over all rows, one classifier run for each step that is due."""
-        by_coding: dict[Coding, list[tuple[Call, int, bytes]]] = {}
-        for call, (i, hops) in taken.items():
-            by_coding.setdefault(call._stream.coding, []).append((call, i, hops))
-        longest = max(
-            (max([len(hops) for *_, hops in each]) // HOP_BYTES[coding] for coding, each in by_coding.items()),
-            default=0,
-        )
-        for start in range(0, longest - 1, SLAB_FRAMES):
-            due: list[tuple[Call, int, list[Window]]] = []
-            for coding, each in by_coding.items():
-                slab = slice(start * HOP_BYTES[coding], (start + SLAB_FRAMES + 1) * HOP_BYTES[coding])
-                rows = rows_of([hops[slab] for *_, hops in each], coding)
-                for (call, i, _), new in zip(each, rows, strict=True):
-                    if windows := call._stream.windows(new):
-                        due.append((call, i, windows))
-            self._score(due, events)
-
-    def _score(self, due: list[tuple[Call, int, list[Window]]], events: list[list[Event]]) -> None:
-        """Windows of each call to events, a step at a time: a caller's baseline rests on his steps before."""
-        windows = [window for _, _, each in due for window in each]
-        if not windows:
-            return
-        steps = iter(steps_of(windows))
-        queues = [(call._caller, i, list(islice(steps, len(each)))) for call, i, each in due]
-        for turn in range(max(len(queue) for _, _, queue in queues)):
-            ready = []
-            for caller, i, queue in queues:
-                if turn < len(queue):
-                    events[i] += caller.wait(queue[turn].time_s)
-                    if (inputs := caller.inputs(queue[turn])) is not None:
-                        ready.append((caller, i, queue[turn], inputs))
-            if ready:
-                scores = self.classifier.score(np.concatenate([inputs for *_, inputs in ready]))
-                for (caller, i, step, _), score in zip(ready, np.split(scores, len(ready)), strict=True):
-                    events[i] += caller.hear(step, score)
 
 
 class Call:
@@ -300,10 +274,9 @@ class Call:
         """
         if at is not None and at > self._stream.source_position:
             self._stream.check(chunk)  # bad audio must not move the call
-        events = [[] if at is None else self._skip(at)]
-        if hops := self._take(chunk, every=FRAMES_ALONE, turn=0):
-            self.triage._run({self: (0, hops)}, events)
-        return events[0]
+        events = [] if at is None else self._skip(at)
+        self._serve(self._take(chunk, every=FRAMES_ALONE, turn=0), events)
+        return events
 
     def advance(self, to: int) -> list[Event]:
         """Move stream time while no audio comes (hold, mute): lost audio, after which a level holds for `hold_s`.
@@ -334,12 +307,12 @@ class Call:
         """
         if self._flushed:
             return []
-        events: list[list[Event]] = [[]]
+        events: list[Event] = []
         if self._scores:
-            self.triage._run({self: (0, self._stream.flush())}, events)
-            self.triage._score([(self, 0, self._stream.last())], events)
+            self._serve(self._stream.flush(), events)
+            judge([Due(self._caller, events, self._stream.last())], self.triage.classifier)
         self._flushed = True
-        return events[0]
+        return events
 
     def notice_played(self) -> None:
         """Record that the caller was told; with a policy that requires it, scoring begins with the next audio."""
@@ -386,10 +359,14 @@ class Call:
         before_s = self.position_s
         hops, lost = self._stream.jump(to)
         self.lost_s += self.position_s - before_s
-        events: list[list[Event]] = [[]]
-        self.triage._run({self: (0, hops)}, events)
-        self.triage._score([(self, 0, self._stream.lose(lost))], events)
-        return events[0] + self._caller.wait(self.position_s)
+        events: list[Event] = []
+        self._serve(hops, events)
+        judge([Due(self._caller, events, self._stream.lose(lost))], self.triage.classifier)
+        return events + self._caller.wait(self.position_s)
+
+    def _serve(self, hops: bytes, events: list[Event]) -> None:
+        if hops:
+            serve([Heard(self._stream, self._caller, events, hops)], self.triage.classifier)
 
     def _new_caller(self, *, objection: bool, time_s: float = 0.0) -> Caller:
         return Caller(

@@ -101,7 +101,7 @@ def count(mask: Mask) -> NDArray[np.intp]:
     >>> int(count(np.array([True, False, True])))
     2
     """
-    return np.add.reduce(mask.view(np.uint8), axis=-1, dtype=np.uint16).astype(np.intp)
+    return np.asarray(np.add.reduce(mask.view(np.uint8), axis=-1, dtype=np.uint16), np.intp)
 
 
 def _running(combine: np.ufunc, values: NDArray[Any], length: int) -> NDArray[Any]:

@@ -139,7 +139,7 @@ def _mean(values: Array, chosen: NDArray[np.bool_], at_least: int) -> Array:
 
 def _cut(squares: Array, period: Array) -> _Periods:
     """Cut frames into periods centred on pulses, the first pulse being the strongest sample of the middle period."""
-    pulse = (squares[:, _CENTRE] * (_AWAY <= 0.5 * period[:, None])).argmax(axis=-1) + _CENTRE.start
+    pulse = (squares[:, _CENTRE] * (0.5 * period[:, None] >= _AWAY)).argmax(axis=-1) + _CENTRE.start
     before = np.floor(pulse / period - 0.5).astype(np.intp)
     first = pulse - (before + 0.5) * period
     count = ((FRAME_LENGTH - first) / period).astype(np.intp)

@@ -137,7 +137,7 @@ class WindowStream:
         ----------
         chunk : bytes or ndarray
         every : int
-            How many frames may wait, since rows of one pass cost less the more they are; a step that is due never waits.
+            How many frames may wait, since rows of one pass cost less the more they are; a step that is due does not.
         turn : int
             Which of `every` hops is this stream's turn, so that of many streams as many come at each.
         """
