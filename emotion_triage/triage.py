@@ -19,13 +19,13 @@ from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Route, Standing
 from emotion_triage.ticks import Due, Heard, judge, serve
 from emotion_triage.vad import STEP_FRAMES
-from emotion_triage.windows import WindowStream
+from emotion_triage.windows import PATIENCE, WindowStream
 
 __all__ = ["Call", "Event", "Triage"]
 
 
-FRAMES_ALONE, MANY_FRAMES = 25, 5
-"""Frames of a call that wait to be described together, pushed alone and in a tick; a step that is due never waits."""
+PATIENCE_IN_A_TICK = 5
+"""Frames of a call pushed with others that wait to be described together."""
 KEPT_BYTES = 1 << 25
 """Freed memory that a process keeps for the next tick: a third of its time would go into asking for it again."""
 
@@ -168,7 +168,7 @@ class Triage:
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
                         "push it to the Triage that opened it"
                     )
-                if hops := call._take(chunk, every=MANY_FRAMES, turn=i):
+                if hops := call._take(chunk, every=PATIENCE_IN_A_TICK, turn=i):
                     taken[call] = Heard(call._stream, call._caller, events[i], hops)
             except TriageError as error:
                 errors[i] = error
@@ -275,7 +275,7 @@ class Call:
         if at is not None and at > self._stream.source_position:
             self._stream.check(chunk)  # bad audio must not move the call
         events = [] if at is None else self._skip(at)
-        self._serve(self._take(chunk, every=FRAMES_ALONE, turn=0), events)
+        self._serve(self._take(chunk, every=PATIENCE[self._stream.coding], turn=0), events)
         return events
 
     def advance(self, to: int) -> list[Event]:

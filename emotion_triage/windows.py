@@ -17,7 +17,7 @@ from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of
 from emotion_triage.lld import ENERGY_FLOOR_DBFS, LLD_NAMES, lld
 from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
 
-__all__ = ["HOP_BYTES", "ROW_BYTES", "Window", "WindowStream", "rows_of"]
+__all__ = ["HOP_BYTES", "PATIENCE", "ROW_BYTES", "Window", "WindowStream", "rows_of"]
 
 Rows = NDArray[np.float32]
 ROW_BYTES = 4 * len(LLD_NAMES)
@@ -27,6 +27,8 @@ _WINDOW_BYTES = WINDOW_FRAMES * ROW_BYTES
 _SAMPLE_BYTES: dict[Coding, int] = {"mulaw": 1, "alaw": 1, "float32": 4}
 HOP_BYTES = {coding: HOP_LENGTH * width for coding, width in _SAMPLE_BYTES.items()}
 """A hop of each coding."""
+PATIENCE: dict[Coding, int] = {"mulaw": STEP_FRAMES, "alaw": STEP_FRAMES, "float32": (STEP_FRAMES + 1) // 2}
+"""Frames of a call pushed alone that wait to be described together: a step of G.711, half of one decoded, within 32 KiB."""
 
 
 def _row(energy_dbfs: float) -> bytes:
@@ -139,11 +141,12 @@ class WindowStream:
         every : int
             How many frames may wait, since rows of one pass cost less the more they are; a step that is due does not.
         turn : int
-            Which of `every` hops is this stream's turn, so that of many streams as many come at each.
+            Which of `every` frames is this stream's turn, so that of many streams as many come at each.
         """
         framer = self._framer
         waiting = framer.push(self._audio.take(chunk))
-        if waiting + self._n_new >= STEP_FRAMES or waiting > (framer.position // HOP_LENGTH + turn) % every:
+        new = waiting + self._n_new
+        if new >= STEP_FRAMES or waiting > (new + turn) % every:
             return framer.cut()
         return b""
 
