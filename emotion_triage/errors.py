@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "AudioError",
+    "LedgerError",
     "MissingExtraError",
     "ModelError",
     "PolicyError",
@@ -33,6 +34,10 @@ class ModelError(TriageError, RuntimeError):
 
 class PolicyError(TriageError, ValueError):
     """A policy with an unknown key, a value out of range or a rule that cannot match."""
+
+
+class LedgerError(TriageError, RuntimeError):
+    """A ledger that cannot be used: its database, its schema or its key; or an entry that it cannot take."""
 
 
 class MissingExtraError(TriageError, ImportError):
