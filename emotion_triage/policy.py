@@ -20,6 +20,7 @@ from msgspec.inspect import EnumType, FrozenSetType, LiteralType, StructType, Ty
 from emotion_triage.affect import Language
 from emotion_triage.errors import PolicyError
 from emotion_triage.escalation import EscalationPolicy, Level
+from emotion_triage.protection import ProtectionPolicy
 from emotion_triage.routing import Destination, Router, Rule, StandingState, Verdict
 
 __all__ = ["Notice", "NoticeText", "Policy", "explain", "policy_text"]
@@ -67,6 +68,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         How the caller is told.
     escalation : EscalationPolicy
         When evidence makes a level.
+    protection : ProtectionPolicy
+        When contacts make a standing or a shield.
     rules : tuple of Rule
         Level and standing to a destination; the first that matches wins.
     neutral : Destination
@@ -90,11 +93,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     name: Annotated[str, Meta(min_length=1)]
     notice: Notice
     escalation: EscalationPolicy
+    protection: ProtectionPolicy
     rules: tuple[Rule, ...]
     neutral: Destination
 
     def __post_init__(self) -> None:
         _refuse_crossed_thresholds(self.escalation)
+        _refuse_crossed_counts(self.protection)
         Router(rules=self.rules, neutral=self.neutral)
 
     @classmethod
@@ -188,6 +193,14 @@ def _refuse_crossed_thresholds(escalation: EscalationPolicy) -> None:
     ]
     if crossed:
         raise PolicyError("; ".join(crossed))
+
+
+def _refuse_crossed_counts(protection: ProtectionPolicy) -> None:
+    if protection.watch_after > protection.protected_after:
+        raise PolicyError(
+            f"protection.watch_after is {protection.watch_after} and protection.protected_after is "
+            f"{protection.protected_after}; expected watch_after <= protected_after"
+        )
 
 
 def _merged(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from emotion_triage.affect import Language
+from emotion_triage.contacts import Restriction
 from emotion_triage.errors import PolicyError
 from emotion_triage.escalation import Level
 
@@ -56,6 +57,16 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         When the state began and when it ends, with a time zone; None where nothing is held.
     avoid_agents : tuple of str
         Agents he abused: no route may lead him to them.
+    restriction : Restriction or None
+        What a named person decided, where the state is restricted.
+    objection : bool
+        He objected to being scored: no score may be computed.
+    usual_agents : tuple of str
+        Agents who know him, from the one he spoke with most; none of those he abused.
+    known : bool
+        False where the ledger could not be asked: then nothing is held, and `problem` says what to mend.
+    problem : str or None
+        Why it could not be asked, and the fix.
     """
 
     state: StandingState
@@ -63,6 +74,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     since: Annotated[datetime, Meta(tz=True)] | None
     expires_at: Annotated[datetime, Meta(tz=True)] | None
     avoid_agents: tuple[str, ...] = ()
+    restriction: Restriction | None = None
+    objection: bool = False
+    usual_agents: tuple[str, ...] = ()
+    known: bool = True
+    problem: str | None = None
 
 
 CLEAR = Standing(state=StandingState.CLEAR, abusive_contacts=0, since=None, expires_at=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, text
 
 __all__ = ["decisions", "entries", "heads", "meta", "metadata", "subjects"]
 
@@ -38,9 +38,11 @@ entries = Table(
     Column("at_us", BigInteger, nullable=False),
     Column("recorded_at_us", BigInteger, nullable=False),
     Column("expires_at_us", BigInteger),
+    Column("marked", Boolean, nullable=False),
     Column("body", Text, nullable=False),
     Index("entries_of_subject", "subject_id", "at_us"),
     Index("entries_of_agent", "agent_id", "at_us"),
+    Index("marks_of_agent", "agent_id", "at_us", sqlite_where=text("marked"), postgresql_where=text("marked")),
     Index("entries_of_contact", "contact_id"),
     Index("entries_of_kind", "kind", "at_us"),
     Index("entries_expiring", "expires_at_us"),
@@ -52,7 +54,11 @@ entries = Table(
         postgresql_where=text("kind = 'contact'"),
     ),
 )
-"""What happened and what people decided, appended and never changed; times in microseconds since 1970 UTC."""
+"""What happened and what people decided, appended; times in microseconds since 1970 UTC.
+
+A body never changes. What is said of a contact before the contact arrives is linked to its caller and agent then.
+`marked` are the entries that a person's judgement made: few, so that an agent's are found at once.
+"""
 
 decisions = Table(
     "decisions",

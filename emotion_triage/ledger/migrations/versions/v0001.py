@@ -32,10 +32,13 @@ def upgrade() -> None:
         sa.Column("at_us", sa.BigInteger, nullable=False),
         sa.Column("recorded_at_us", sa.BigInteger, nullable=False),
         sa.Column("expires_at_us", sa.BigInteger),
+        sa.Column("marked", sa.Boolean, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_index("entries_of_subject", "entries", ["subject_id", "at_us"])
     op.create_index("entries_of_agent", "entries", ["agent_id", "at_us"])
+    marked = sa.text("marked")
+    op.create_index("marks_of_agent", "entries", ["agent_id", "at_us"], sqlite_where=marked, postgresql_where=marked)
     op.create_index("entries_of_contact", "entries", ["contact_id"])
     op.create_index("entries_of_kind", "entries", ["kind", "at_us"])
     op.create_index("entries_expiring", "entries", ["expires_at_us"])
@@ -63,11 +66,15 @@ def upgrade() -> None:
     op.create_index("decisions_of_subject", "decisions", ["subject_id"])
     op.create_index("decisions_by_time", "decisions", ["at_us"])
     op.create_index("decisions_of_call", "decisions", ["call_id"])
-    op.create_table(
+    heads = op.create_table(
         "heads",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("seq", sa.BigInteger, nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("first_seq", sa.BigInteger, nullable=False),
         sa.Column("first_digest", sa.String(64), nullable=False),
+    )
+    before_the_first = "0" * 64
+    op.bulk_insert(
+        heads, [{"id": 1, "seq": 0, "digest": before_the_first, "first_seq": 1, "first_digest": before_the_first}]
     )
