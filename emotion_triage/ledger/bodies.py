@@ -38,8 +38,8 @@ __all__ = [
 
 Name = Annotated[str, Meta(min_length=1)]
 Moment = Annotated[datetime, Meta(tz=True)]
-NUMBER = re.compile(r"\+?\d(?:[\s().\-/]{0,3}\d){6,}")
-"""Seven digits or more, however they are spaced: the shortest national numbers that a person might note down."""
+NUMBER = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d\b)[+(]?\d(?:[\s().\-/]{0,3}\d){6,}")
+"""Seven digits or more that are no date, however they are spaced: the shortest numbers that people note down."""
 
 
 def without_numbers(text: str) -> str:

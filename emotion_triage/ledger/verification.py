@@ -184,17 +184,20 @@ def _read(connection: Connection) -> Iterator[Any]:
     """Give the head, then each entry, all of one moment: one statement sees one snapshot of the database."""
     named = [column.label(f"head_{column.name}") for column in heads.c]
     log = select(*named, *decisions.c).outerjoin_from(heads, decisions, true()).order_by(decisions.c.seq)
-    rows: Iterator[RowMapping] = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(log).mappings()
-    first = next(rows, None)
-    if first is None:  # nothing was ever logged, or the head was removed and whatever there is lies beyond it
-        yield Head(seq=0, digest=GENESIS, first_seq=1, first_digest=GENESIS)
-        rows = connection.execute(select(*decisions.c).order_by(decisions.c.seq)).mappings()
-    else:
-        yield Head(**{name: first[f"head_{name}"] for name in Head.__struct_fields__})
-        rows = chain((first,), rows)
-    for row in rows:
-        if row["seq"] is not None:
-            yield Entry(**{name: row[name] for name in Entry.__struct_fields__})
+    with connection.execution_options(yield_per=ROWS_AT_ONCE).execute(log) as result:
+        rows: Iterator[RowMapping] = result.mappings()
+        first = next(rows, None)
+        if first is not None:
+            yield Head(**{name: first[f"head_{name}"] for name in Head.__struct_fields__})
+            yield from (_entry(row) for row in chain((first,), rows) if row["seq"] is not None)
+            return
+    # Nothing was ever logged; or the head was removed, and whatever there is lies beyond it.
+    yield Head(seq=0, digest=GENESIS, first_seq=1, first_digest=GENESIS)
+    yield from map(_entry, connection.execute(select(*decisions.c).order_by(decisions.c.seq)).mappings())
+
+
+def _entry(row: RowMapping) -> Entry:
+    return Entry(**{name: row[name] for name in Entry.__struct_fields__})
 
 
 def _decoded(file: Iterable[bytes]) -> Iterator[Entry | str]:
@@ -252,10 +255,10 @@ class _Chain:
             self._blame(entry.seq, "does not follow from the line before it: one of the two was altered or replaced")
         self._seq, self._digest = entry.seq, entry.digest
         self._anchored = self._anchored or entry.digest == self._anchor
-        if entry.erased:
+        if entry.erased and entry.kind not in EXCUSES:
             self.empty.add(entry.seq)
         elif entry.salt is None or entry.body is None:
-            self._blame(entry.seq, "is emptied in part, which no forgetting does")
+            self._blame(entry.seq, f"is a {entry.kind} emptied in a way that no forgetting does")
         elif committed(entry.salt, entry.call_id, entry.subject_id, entry.body) != entry.commitment:
             self._blame(entry.seq, "says something else than it did: body, call, caller or salt was altered")
         else:
@@ -274,7 +277,8 @@ class _Chain:
         if (head.first_seq, head.first_digest) != begins:
             self._blame(begins[0], f"should begin the log, which begins at {head.first_seq}: nothing says why")
         excused = {seq for first, last in self._excused for seq in range(max(first, head.first_seq), last + 1)}
-        if left := self.empty - excused:
+        # In a chain that is not whole, the entry that excuses an empty line may be what is missing.
+        if self.fault is None and (left := self.empty - excused):
             self._blame(min(left), "is emptied, and no entry says that its caller was forgotten")
         if left := excused - self.empty:
             self._blame(min(left), "was to be emptied when its caller was forgotten, and is not")
