@@ -7,13 +7,13 @@ people write is cleared of whatever looks like a number.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from emotion_triage.affect import Driver
+from emotion_triage.contacts import Restriction
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.routing import Route, StandingState
 
@@ -25,6 +25,7 @@ __all__ = [
     "Forgotten",
     "Judged",
     "Lifted",
+    "Objected",
     "Overridden",
     "Pruned",
     "Purged",
@@ -37,7 +38,6 @@ __all__ = [
 ]
 
 Name = Annotated[str, Meta(min_length=1)]
-Moment = Annotated[datetime, Meta(tz=True)]
 NUMBER = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d\b)[+(]?\d(?:[\s().\-/]{0,3}\d){6,}")
 """Seven digits or more that are no date, however they are spaced: the shortest numbers that people note down."""
 
@@ -95,29 +95,29 @@ class Escalated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
 
 
 class Warned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="warning"):
-    """The machine asks for a person's verdict; it decides nothing.
+    """The machine asks for a person's verdict on a contact; it decides nothing.
 
     Attributes
     ----------
-    contact_id : str or None
-        The contact, where one is recorded already.
+    contact_id : str
+        The contact.
     reason : str
-        Why.
+        What asks for it.
     peak : Level
         The highest level of the call.
     escalated_s : float
         Time at ESCALATED, in seconds.
-    drivers : tuple of Driver
-        What moved the score.
+    drivers : tuple of str
+        Names of what moved the score most, strongest first.
     policy_digest : str
         What decided.
     """
 
-    contact_id: str | None
+    contact_id: str
     reason: str
     peak: Level
     escalated_s: float
-    drivers: tuple[Driver, ...]
+    drivers: tuple[str, ...]
     policy_digest: str
 
 
@@ -139,18 +139,10 @@ class Overridden(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="verdict"):
-    """A supervisor's verdict on a contact.
-
-    Attributes
-    ----------
-    contact_id, verdict, by : str
-        The contact, what it was found to be, and by whom.
-    reason : str
-        Why; may be empty.
-    """
+    """A supervisor's verdict on a contact: whether it was abusive, who says so, and why."""
 
     contact_id: str
-    verdict: str
+    abusive: bool
     by: Name
     reason: str
 
@@ -185,26 +177,9 @@ class Voided(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="v
 
 
 class Restricted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="restrict"):
-    """A named person restricted a caller.
+    """A named person restricted a caller."""
 
-    Attributes
-    ----------
-    restriction_id : str
-        The restriction.
-    restriction : str
-        ``supervisor_line``, ``callback_only``, ``writing_only``, ``cool_off`` or ``block``.
-    decided_by, reason : str
-        Who, and why.
-    until, review_at : datetime
-        When it ends, and when it must be looked at again.
-    """
-
-    restriction_id: str
-    restriction: str
-    decided_by: Name
-    reason: Name
-    until: Moment
-    review_at: Moment
+    restriction: Restriction
 
 
 class Lifted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="lift"):
@@ -221,6 +196,12 @@ class Appealed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     restriction_id: str
     by: Name
     text: Name
+
+
+class Objected(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="objection"):
+    """A caller objected to being scored, or does so no longer."""
+
+    objects: bool
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="forget"):
@@ -272,6 +253,7 @@ Body: TypeAlias = (
     | Restricted
     | Lifted
     | Appealed
+    | Objected
     | Forgotten
     | Pruned
     | Purged
