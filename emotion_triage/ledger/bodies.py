@@ -7,13 +7,14 @@ people write is cleared of whatever looks like a number.
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeAlias
+from datetime import datetime
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from emotion_triage.affect import Driver
-from emotion_triage.contacts import Restriction
+from emotion_triage.contacts import RestrictionKind
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.routing import Route, StandingState
 
@@ -34,12 +35,16 @@ __all__ = [
     "Routed",
     "Voided",
     "Warned",
+    "told",
     "without_numbers",
 ]
 
 Name = Annotated[str, Meta(min_length=1)]
+Moment = Annotated[datetime, Meta(tz=True)]
 NUMBER = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d\b)[+(]?\d(?:[\s().\-/]{0,3}\d){6,}")
 """Seven digits or more that are no date, however they are spaced: the shortest numbers that people note down."""
+
+WRITTEN_BY_PEOPLE = frozenset({"by", "decided_by", "reason", "text"})
 
 
 def without_numbers(text: str) -> str:
@@ -139,10 +144,18 @@ class Overridden(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="verdict"):
-    """A supervisor's verdict on a contact: whether it was abusive, who says so, and why."""
+    """A person's verdict on a contact.
+
+    Attributes
+    ----------
+    contact_id, verdict, by : str
+        The contact, what it was found to be, and by whom.
+    reason : str
+        Why.
+    """
 
     contact_id: str
-    abusive: bool
+    verdict: str
     by: Name
     reason: str
 
@@ -177,9 +190,14 @@ class Voided(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="v
 
 
 class Restricted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="restrict"):
-    """A named person restricted a caller."""
+    """A named person restricted a caller; fields as in `emotion_triage.contacts.Restriction`, its kind apart."""
 
-    restriction: Restriction
+    restriction_id: str
+    restriction: RestrictionKind
+    decided_by: Name
+    reason: Name
+    until: Moment
+    review_at: Moment
 
 
 class Lifted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="lift"):
@@ -260,3 +278,25 @@ Body: TypeAlias = (
     | Rotated
 )
 """Whatever an entry can tell; the tag is the entry's kind."""
+
+
+def told(body: Body) -> str:
+    """Return a body as JSON, with no number left in what people wrote.
+
+    Examples
+    --------
+    >>> told(Lifted(restriction_id="r-1", by="m.durand", reason="heard on 0612345678"))
+    '{"kind":"lift","restriction_id":"r-1","by":"m.durand","reason":"heard on [number]"}'
+    """
+    return msgspec.json.encode(_cleared(msgspec.to_builtins(body))).decode()
+
+
+def _cleared(value: dict[str, Any]) -> dict[str, Any]:
+    cleared = {}
+    for name, each in value.items():
+        if isinstance(each, dict):
+            each = _cleared(each)
+        elif isinstance(each, str) and name in WRITTEN_BY_PEOPLE:
+            each = without_numbers(each)
+        cleared[name] = each
+    return cleared

@@ -21,7 +21,7 @@ import msgspec
 from sqlalchemy import delete, insert, or_, select, text, update
 
 from emotion_triage.errors import LedgerError
-from emotion_triage.ledger.bodies import Body, Forgotten, Pruned
+from emotion_triage.ledger.bodies import Body, Forgotten, Pruned, told
 from emotion_triage.ledger.schema import decisions, heads
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def append(
     head = _lock(connection)
     kind = body.__struct_config__.tag
     assert isinstance(kind, str)
-    salt, content = os.urandom(SALT_BYTES).hex(), msgspec.json.encode(body).decode()
+    salt, content = os.urandom(SALT_BYTES).hex(), told(body)
     commitment = committed(salt, call_id, subject_id, content)
     seq = head.seq + 1
     digest = chained(head.digest, seq, at_us, kind, commitment)
