@@ -20,6 +20,7 @@ from emotion_triage.escalation import Level
 __all__ = [
     "CASES",
     "CLEAR",
+    "UNKNOWN",
     "Case",
     "Destination",
     "Route",
@@ -83,6 +84,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 CLEAR = Standing(state=StandingState.CLEAR, abusive_contacts=0, since=None, expires_at=None)
 """The standing of a caller of whom nothing is known."""
+
+UNKNOWN = msgspec.structs.replace(CLEAR, known=False)
+"""The standing where the ledger could not be asked: the call goes on."""
 
 LevelName = Literal["calm", "tense", "escalated"]
 Case = tuple[Level, StandingState]

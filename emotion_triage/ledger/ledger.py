@@ -1,0 +1,392 @@
+"""The ledger: contacts over time, never voices and never numbers; what people decide, and what follows for routing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+
+import msgspec
+from sqlalchemy import Connection
+
+from emotion_triage.contacts import Candidates, Contact, Exposure, Restriction, Review
+from emotion_triage.errors import LedgerError
+from emotion_triage.escalation import Level
+from emotion_triage.ledger import acts, rows
+from emotion_triage.ledger.accounts import Entry, accounts, micros
+from emotion_triage.ledger.exposures import exposure, ranked
+from emotion_triage.ledger.identity import Identity
+from emotion_triage.ledger.reviews import Copy, copied, reviews
+from emotion_triage.ledger.standings import standing
+from emotion_triage.ledger.store import Store
+from emotion_triage.policy import Policy
+from emotion_triage.routing import CLEAR, UNKNOWN, Standing
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Contacts over time, in one database that many processes may share; safe to use from many threads.
+
+    Made by `Ledger.open`. Each method takes the clock as `at`, with a time zone; left out, it is now. Every method
+    raises `LedgerError` where the ledger cannot be used, a person or reason is empty, or a caller who must be told
+    apart withheld his number; save for what a call waits for: `standing` and `eligible` go on without the ledger.
+
+    Attributes
+    ----------
+    policy : Policy
+        What counts, for how long, and what is kept.
+    store : Store
+        The database, for the decision log and audits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from datetime import datetime, timezone
+    >>> from emotion_triage.contacts import Disposition
+    >>> from emotion_triage.policy import Policy
+    >>> at = datetime(2026, 3, 2, 10, tzinfo=timezone.utc)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with Ledger.open(f"sqlite:///{folder.name}/ledger.db", policy=Policy.load(), key=b"0" * 32) as ledger:
+    ...     ledger.record(
+    ...         Contact(
+    ...             contact_id="c-1",
+    ...             caller="+33 1 23 45 67 89",
+    ...             agent_id="a-17",
+    ...             started_at=at,
+    ...             duration_s=300.0,
+    ...             disposition=Disposition.ABUSE,
+    ...         )
+    ...     )
+    ...     standing = ledger.standing("01 23 45 67 89", at=at.replace(hour=11))
+    >>> standing.state.value, standing.avoid_agents
+    ('watch', ('a-17',))
+    >>> folder.cleanup()
+    """
+
+    def __init__(self, store: Store, policy: Policy, identity: Identity) -> None:
+        self.store = store
+        self.policy = policy
+        self._identity = identity
+
+    @classmethod
+    def open(cls, url: str, *, policy: Policy, key: bytes, previous_keys: Sequence[bytes] = ()) -> Ledger:
+        """Open a ledger, made where there is none, and upgraded where an older release made it.
+
+        Parameters
+        ----------
+        url : str
+            ``sqlite:///FILE`` or ``postgresql+psycopg://USER@HOST/NAME``.
+        policy : Policy
+            Its section ``protection`` decides.
+        key : bytes
+            32 bytes or more, kept apart from the database: who has both can try every number.
+        previous_keys : sequence of bytes
+            The keys before it, the oldest first, since `rotate_key` wraps and does not replace.
+
+        Raises
+        ------
+        LedgerError
+            The database cannot be used, was made by a newer release, or has other keys.
+        MissingExtraError
+            The database's driver is not installed.
+        """
+        identity = Identity((*previous_keys, key), policy.protection.region)
+        ledger = cls(Store(url), policy, identity)
+        with ledger.store.read() as connection:
+            made = rows.fingerprint(connection, waiting=False) is not None
+        if not made:
+            with ledger.store.write() as connection:
+                if rows.fingerprint(connection, waiting=True) is None:
+                    rows.set_fingerprint(connection, identity.fingerprint)
+        with ledger.store.read() as connection:
+            ledger._refuse_other_keys(rows.fingerprint(connection, waiting=False))
+        return ledger
+
+    def close(self) -> None:
+        """Close the database; idempotent."""
+        self.store.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Ledger({self.store.name!r})"
+
+    # What a call asks; no trouble of the ledger stops it.
+
+    def standing(self, caller: str | None, *, queue: str | None = None, at: datetime | None = None) -> Standing:
+        """Return a caller's standing, before the first word.
+
+        Parameters
+        ----------
+        caller : str or None
+            Number, ``tel:`` or SIP URI, ``crm:ID``; None or what carriers send for a withheld number: always clear.
+        queue : str, optional
+            Where he wants to go: in the policy's exempt queues nobody is restricted.
+        at : datetime, optional
+            The moment.
+
+        Returns
+        -------
+        Standing
+            Where the ledger cannot be asked: clear, with `known` False and the fix in `problem`.
+        """
+        now_us = _us(at)
+        try:
+            with self.store.read() as connection:
+                return self._standing(connection, caller, queue, now_us)
+        except LedgerError as error:
+            return msgspec.structs.replace(UNKNOWN, problem=str(error))
+
+    def eligible(
+        self,
+        agents: Sequence[str],
+        *,
+        caller: str | None,
+        level: Level = Level.CALM,
+        queue: str | None = None,
+        at: datetime | None = None,
+    ) -> Candidates:
+        """Return who of the free and qualified agents may take a call, best first.
+
+        Parameters
+        ----------
+        agents : sequence of str
+            Who is free and qualified.
+        caller : str or None
+            As in `standing`.
+        level : Level
+            The caller's level now.
+        queue : str, optional
+            Where he wants to go.
+        at : datetime, optional
+            The moment.
+
+        Returns
+        -------
+        Candidates
+            Never neither an agent nor a fallback. Where the ledger cannot be asked: the agents as they were given.
+        """
+        now_us = _us(at)
+        try:
+            with self.store.read() as connection:
+                his = self._standing(connection, caller, queue, now_us)
+                exposures = self._exposures(connection, agents, now_us)
+        except LedgerError as error:
+            given = tuple(dict.fromkeys(agents))
+            fallbacks = () if given else self.policy.protection.fallbacks
+            return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {error}")
+        return ranked(agents, exposures, his, level, self.policy.protection)
+
+    # What supervisors and the law ask.
+
+    def exposure(self, agent_id: str, *, at: datetime | None = None) -> Exposure:
+        """Return what an agent has been through, counted from contacts alone."""
+        with self.store.read() as connection:
+            return self._exposures(connection, [agent_id], _us(at))[agent_id]
+
+    def reviews(self, *, at: datetime | None = None) -> tuple[Review, ...]:
+        """Return what waits for a person, the oldest first.
+
+        These are contacts whose evidence asks for a verdict or contradicts the agent's disposition, as long as
+        their scores are kept, and restrictions in force whose review is due.
+        """
+        now_us = _us(at)
+        since_us = now_us - acts.days_us(self.policy.protection.retention.scores_days)
+        with self.store.read() as connection:
+            asking = rows.entries_that_ask(connection, since_us)
+        return reviews(asking, self.policy.protection, now_us)
+
+    def export(self, caller: str, *, at: datetime | None = None) -> Copy:
+        """Return everything that is kept of a caller, for him to read."""
+        pseudonym = self._required(caller)
+        with self.store.read() as connection:
+            self._refuse_other_keys(rows.fingerprint(connection, waiting=False))
+            subject_id = rows.subject_of(connection, pseudonym)
+            if subject_id is None:
+                return copied([], [], CLEAR)
+            his, decided = rows.entries_about(connection, subject_id), rows.decisions_about(connection, subject_id)
+        now = standing([entry for entry, _, _ in his], self.policy.protection, _us(at))
+        return copied(his, decided, now)
+
+    # What changes the ledger.
+
+    def record(self, contact: Contact, *, at: datetime | None = None) -> None:
+        """Keep a contact; the same contact again changes nothing, and contacts may arrive in any order.
+
+        Of a caller whose number is withheld only the agent's side is kept.
+
+        Raises
+        ------
+        LedgerError
+            If another contact has this `contact_id`, or the ledger cannot be written.
+        """
+        pseudonym = self._identity.pseudonym(contact.caller)
+        with self._write() as connection:
+            acts.record(connection, contact, pseudonym, self.policy, _us(at))
+
+    def void(self, contact_id: str, *, by: str, reason: str, at: datetime | None = None) -> None:
+        """Declare that a contact counts no more: it was recorded by mistake. Nothing undoes this."""
+        with self._write() as connection:
+            acts.void(connection, contact_id, by, reason, self.policy, _us(at))
+
+    def verdict(self, contact_id: str, *, by: str, abusive: bool, reason: str, at: datetime | None = None) -> None:
+        """Say whether a contact was abusive: this outweighs the agent's disposition, and the latest verdict holds."""
+        with self._write() as connection:
+            acts.verdict(connection, contact_id, by, abusive, reason, self.policy, _us(at))
+
+    def outcome(
+        self,
+        contact_id: str,
+        *,
+        survey: float | None = None,
+        false_alarm: bool | None = None,
+        by: str | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Attach to a contact what became known afterwards.
+
+        Parameters
+        ----------
+        contact_id : str
+            The contact.
+        survey : float, optional
+            What the caller answered after the call, on the centre's own scale.
+        false_alarm : bool, optional
+            Whether a person found that the voice was not escalated; the contact then weighs on nobody.
+        by : str, optional
+            The person; needed with `false_alarm`.
+        at : datetime, optional
+            The moment.
+
+        Raises
+        ------
+        LedgerError
+            If nothing or an unsigned `false_alarm` is attached, or the ledger cannot be written.
+        """
+        with self._write() as connection:
+            acts.outcome(connection, contact_id, survey, false_alarm, by, self.policy, _us(at))
+
+    def restrict(self, caller: str, restriction: Restriction, *, at: datetime | None = None) -> None:
+        """Restrict a caller, by a named person's decision; it ends by itself. The same one again changes nothing.
+
+        Raises
+        ------
+        LedgerError
+            If it names no person or reason, ends too late or never begins, is reviewed after its end, if the caller's
+            number is withheld, or the ledger cannot be written.
+        """
+        pseudonym = self._required(caller)
+        with self._write() as connection:
+            acts.restrict(connection, pseudonym, restriction, self.policy, _us(at))
+
+    def lift(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
+        """End every restriction of a caller that is in force."""
+        pseudonym = self._required(caller)
+        with self._write() as connection:
+            acts.lift(connection, pseudonym, by, reason, _us(at))
+
+    def appeal(self, caller: str, *, by: str, text: str, at: datetime | None = None) -> None:
+        """Note a caller's appeal against his restriction; `by` is who noted it down."""
+        pseudonym = self._required(caller)
+        with self._write() as connection:
+            acts.appeal(connection, pseudonym, by, text, _us(at))
+
+    def object_to_scoring(self, caller: str, *, at: datetime | None = None) -> None:
+        """Remember that a caller objects to being scored, until he is forgotten or withdraws it."""
+        pseudonym = self._required(caller)
+        with self._write() as connection:
+            acts.object_to_scoring(connection, pseudonym, True, _us(at))
+
+    def withdraw_objection(self, caller: str, *, at: datetime | None = None) -> None:
+        """Remember that a caller no longer objects to being scored."""
+        pseudonym = self._required(caller)
+        with self._write() as connection:
+            acts.object_to_scoring(connection, pseudonym, False, _us(at))
+
+    def forget(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
+        """Erase a caller: his pseudonym, contacts, restrictions, objection, and what the decision log says of him.
+
+        The contacts leave his agents' exposure too. Of a SQLite database no trace stays in its files; PostgreSQL
+        keeps deleted rows in its files until it vacuums.
+        """
+        pseudonym = self._required(caller)
+        with self._write() as connection:
+            acts.forget(connection, pseudonym, by, reason, _us(at))
+        self.store.compact()
+
+    def purge(self, *, at: datetime | None = None) -> None:
+        """Remove what the policy keeps no longer. No standing and no exposure changes by it."""
+        with self._write() as connection:
+            acts.purge(connection, self.policy, _us(at))
+        self.store.compact()
+
+    def rotate_key(self, key: bytes, *, by: str, at: datetime | None = None) -> None:
+        """Wrap every pseudonym with a new key; from now on open with it as `key` and those before as `previous_keys`.
+
+        Other processes that have the ledger open raise `LedgerError` (and `standing` is unknown) until they do so.
+
+        Raises
+        ------
+        LedgerError
+            If the key is too short or was used before, `by` is empty, or the ledger cannot be written.
+        """
+        following = self._identity.followed_by(key)
+        with self._write() as connection:
+            acts.rotate(connection, self._identity, following, key, by, _us(at))
+        self._identity = following
+        self.store.compact()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self.store.write() as connection:
+            self._refuse_other_keys(rows.fingerprint(connection, waiting=True))
+            yield connection
+
+    def _standing(self, connection: Connection, caller: str | None, queue: str | None, now_us: int) -> Standing:
+        pseudonym = self._identity.pseudonym(caller)
+        if pseudonym is None:
+            return CLEAR
+        fingerprint, his = rows.known(connection, pseudonym)
+        self._refuse_other_keys(fingerprint)
+        return standing(his, self.policy.protection, now_us, queue) if his else CLEAR
+
+    def _exposures(self, connection: Connection, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
+        since_us = now_us - micros(self.policy.protection.shift)
+        by_agent: dict[str, list[Entry]] = {agent: [] for agent in agents}
+        for entry in rows.entries_of_agents(connection, list(by_agent), since_us):
+            by_agent[entry.agent_id or ""].append(entry)
+        return {
+            agent: exposure(agent, accounts(his, now_us), self.policy.protection, now_us)
+            for agent, his in by_agent.items()
+        }
+
+    def _required(self, caller: str) -> str:
+        pseudonym = self._identity.pseudonym(caller)
+        if pseudonym is None:
+            raise LedgerError(
+                "caller: got a withheld number, expected one that tells him apart; nothing is kept of him"
+            )
+        return pseudonym
+
+    def _refuse_other_keys(self, fingerprint: str | None) -> None:
+        if fingerprint != self._identity.fingerprint:
+            raise LedgerError(
+                f"ledger {self.store.name}: got a key that is not the one in use here; open it with the newest key as "
+                "`key` and all before it, the oldest first, as `previous_keys`"
+            )
+
+
+def _us(at: datetime | None) -> int:
+    if at is None:
+        return micros(datetime.now(UTC))
+    if at.tzinfo is None:
+        raise LedgerError(f"at: got {at.isoformat()} without a time zone, expected one; use datetime.now(timezone.utc)")
+    return micros(at)
