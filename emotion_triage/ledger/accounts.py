@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from emotion_triage.contacts import Contact, Disposition, Restriction
+from emotion_triage.errors import LedgerError
 from emotion_triage.escalation import Level
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Outcome",
     "Void",
     "accounts",
+    "days_us",
+    "instant",
     "micros",
     "moment",
 ]
@@ -36,6 +39,24 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def micros(moment: datetime | timedelta) -> int:
     """Return microseconds since 1970 (UTC) of a moment with a time zone, or of a length of time."""
     return (moment if isinstance(moment, timedelta) else moment - EPOCH) // timedelta(microseconds=1)
+
+
+def instant(name: str, at: datetime) -> int:
+    """Return microseconds since 1970 of a moment that someone gave under a name.
+
+    Raises
+    ------
+    LedgerError
+        If it has no time zone.
+    """
+    if at.tzinfo is None:
+        raise LedgerError(f"{name}: got {at.isoformat()} without a time zone, expected one; datetime.now(timezone.utc)")
+    return micros(at)
+
+
+def days_us(days: float) -> int:
+    """Return days in microseconds."""
+    return micros(timedelta(days=days))
 
 
 def moment(at_us: int) -> datetime:

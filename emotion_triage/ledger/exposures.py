@@ -7,11 +7,11 @@ from itertools import takewhile
 
 from emotion_triage.contacts import Candidates, Exposure
 from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import Account, micros, moment
+from emotion_triage.ledger.accounts import Account, Entry, accounts, micros, moment
 from emotion_triage.protection import ProtectionPolicy
 from emotion_triage.routing import Standing, StandingState
 
-__all__ = ["exposure", "ranked"]
+__all__ = ["exposure", "exposures", "ranked"]
 
 US_PER_S = 1_000_000
 
@@ -28,14 +28,14 @@ def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, n
     agent_id : str
         The agent.
     told : iterable of Account
-        His contacts in the window, in order of their ends, up to the moment; those of others are passed over.
+        His contacts in the window, in order of their ends, up to the moment.
     policy : ProtectionPolicy
         The limits.
     now_us : int
         The moment, in microseconds since 1970 (UTC).
     """
     shift_us, window_us = micros(policy.shift), micros(policy.window)
-    his = [each for each in told if each.agent_id == agent_id and not each.void]
+    his = [each for each in told if not each.void]
     abusive = [each for each in his if each.abusive and now_us < each.at_us + window_us]
     shift = [each for each in his if now_us < each.at_us + shift_us]
     hard = [each for each in shift if each.hard]
@@ -59,9 +59,19 @@ def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, n
     )
 
 
+def exposures(
+    agents: Sequence[str], entries: Iterable[Entry], policy: ProtectionPolicy, now_us: int
+) -> dict[str, Exposure]:
+    """Return what each of some agents has been through, from their entries in any order."""
+    by_agent: dict[str, list[Entry]] = {agent: [] for agent in agents}
+    for entry in entries:
+        by_agent[entry.agent_id or ""].append(entry)
+    return {agent: exposure(agent, accounts(his, now_us), policy, now_us) for agent, his in by_agent.items()}
+
+
 def ranked(
     agents: Sequence[str],
-    exposures: Mapping[str, Exposure],
+    had: Mapping[str, Exposure],
     standing: Standing,
     level: Level,
     policy: ProtectionPolicy,
@@ -77,7 +87,7 @@ def ranked(
     ----------
     agents : sequence of str
         Who is free and qualified; their order settles ties.
-    exposures : mapping of str to Exposure
+    had : mapping of str to Exposure
         What each has been through.
     standing : Standing
         The caller's.
@@ -89,14 +99,14 @@ def ranked(
     hard = level is Level.ESCALATED or standing.state is not StandingState.CLEAR
     usual = {agent: rank for rank, agent in enumerate(standing.usual_agents)}
     avoided = [agent for agent in agents if agent in standing.avoid_agents]
-    resting = [agent for agent in agents if exposures[agent].after_call_work_s > 0]
-    shielded = [agent for agent in agents if hard and exposures[agent].shielded_until is not None]
+    resting = [agent for agent in agents if had[agent].after_call_work_s > 0]
+    shielded = [agent for agent in agents if hard and had[agent].shielded_until is not None]
     barred = {*avoided, *resting, *shielded}
 
     def order(agent: str) -> tuple[float, ...]:
-        had = exposures[agent]
-        burden = (had.hard_in_a_row, had.hard_in_shift, had.abusive_contacts) if hard else ()
-        return (*burden, usual.get(agent, len(usual)), had.last_at.timestamp() if had.last_at else 0.0)
+        his = had[agent]
+        burden = (his.hard_in_a_row, his.hard_in_shift, his.abusive_contacts) if hard else ()
+        return (*burden, usual.get(agent, len(usual)), his.last_at.timestamp() if his.last_at else 0.0)
 
     free = tuple(sorted((agent for agent in dict.fromkeys(agents) if agent not in barred), key=order))
     counts = ", ".join(

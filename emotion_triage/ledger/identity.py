@@ -7,14 +7,9 @@ import hmac
 import re
 from collections.abc import Sequence
 
-from emotion_triage.errors import LedgerError, MissingExtraError
+import phonenumbers
 
-try:
-    import phonenumbers
-except ModuleNotFoundError:
-    raise MissingExtraError(
-        "the ledger needs phonenumbers, which is not installed; pip install 'emotion-triage[ledger]'"
-    ) from None
+from emotion_triage.errors import LedgerError
 
 __all__ = ["MIN_KEY_BYTES", "Identity", "spelled"]
 

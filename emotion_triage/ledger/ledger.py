@@ -6,22 +6,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Connection
 
 from emotion_triage.contacts import Candidates, Contact, Exposure, Restriction, Review
-from emotion_triage.errors import LedgerError
+from emotion_triage.errors import LedgerError, MissingExtraError
 from emotion_triage.escalation import Level
-from emotion_triage.ledger import acts, rows
-from emotion_triage.ledger.accounts import Entry, accounts, micros
-from emotion_triage.ledger.exposures import exposure, ranked
-from emotion_triage.ledger.identity import Identity
+from emotion_triage.ledger.accounts import days_us, instant, micros
+from emotion_triage.ledger.exposures import exposures, ranked
 from emotion_triage.ledger.reviews import Copy, copied, reviews
 from emotion_triage.ledger.standings import standing
-from emotion_triage.ledger.store import Store
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, UNKNOWN, Standing
+
+# The database library is heavy: it is loaded when a ledger is opened.
+if TYPE_CHECKING:
+    from emotion_triage.ledger.acts import Acts
+    from emotion_triage.ledger.identity import Identity
+    from emotion_triage.ledger.rows import Rows
+    from emotion_triage.ledger.store import Store
 
 __all__ = ["Ledger"]
 
@@ -92,20 +96,25 @@ class Ledger:
         MissingExtraError
             The database's driver is not installed.
         """
+        try:
+            from emotion_triage.ledger.identity import Identity
+            from emotion_triage.ledger.store import Store
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f"the ledger needs {error.name}, which is not installed; pip install 'emotion-triage[ledger]'"
+            ) from None
         identity = Identity((*previous_keys, key), policy.protection.region)
         ledger = cls(Store(url), policy, identity)
-        with ledger.store.read() as connection:
-            made = rows.fingerprint(connection, waiting=False) is not None
-        if not made:
-            with ledger.store.write() as connection:
-                if rows.fingerprint(connection, waiting=True) is None:
-                    rows.set_fingerprint(connection, identity.fingerprint)
-        with ledger.store.read() as connection:
-            ledger._refuse_other_keys(rows.fingerprint(connection, waiting=False))
+        with ledger._read() as rows:
+            fingerprint = rows.fingerprint()
+        if not fingerprint:
+            with ledger._transaction() as rows:
+                fingerprint = rows.fingerprint() or rows.set_fingerprint(identity.fingerprint)
+        ledger._refuse_other_keys(fingerprint)
         return ledger
 
     def close(self) -> None:
-        """Close the database; idempotent."""
+        """Close the database."""
         self.store.close()
 
     def __enter__(self) -> Ledger:
@@ -119,8 +128,6 @@ class Ledger:
     def __repr__(self) -> str:
         return f"Ledger({self.store.name!r})"
 
-    # What a call asks; no trouble of the ledger stops it.
-
     def standing(self, caller: str | None, *, queue: str | None = None, at: datetime | None = None) -> Standing:
         """Return a caller's standing, before the first word.
 
@@ -130,8 +137,6 @@ class Ledger:
             Number, ``tel:`` or SIP URI, ``crm:ID``; None or what carriers send for a withheld number: always clear.
         queue : str, optional
             Where he wants to go: in the policy's exempt queues nobody is restricted.
-        at : datetime, optional
-            The moment.
 
         Returns
         -------
@@ -140,8 +145,8 @@ class Ledger:
         """
         now_us = _us(at)
         try:
-            with self.store.read() as connection:
-                return self._standing(connection, caller, queue, now_us)
+            with self._read() as rows:
+                return self._standing(rows, caller, queue, now_us)
         except LedgerError as error:
             return msgspec.structs.replace(UNKNOWN, problem=str(error))
 
@@ -166,8 +171,6 @@ class Ledger:
             The caller's level now.
         queue : str, optional
             Where he wants to go.
-        at : datetime, optional
-            The moment.
 
         Returns
         -------
@@ -176,21 +179,19 @@ class Ledger:
         """
         now_us = _us(at)
         try:
-            with self.store.read() as connection:
-                his = self._standing(connection, caller, queue, now_us)
-                exposures = self._exposures(connection, agents, now_us)
+            with self._read() as rows:
+                his = self._standing(rows, caller, queue, now_us)
+                had = self._exposures(rows, agents, now_us)
         except LedgerError as error:
             given = tuple(dict.fromkeys(agents))
             fallbacks = () if given else self.policy.protection.fallbacks
             return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {error}")
-        return ranked(agents, exposures, his, level, self.policy.protection)
-
-    # What supervisors and the law ask.
+        return ranked(agents, had, his, level, self.policy.protection)
 
     def exposure(self, agent_id: str, *, at: datetime | None = None) -> Exposure:
         """Return what an agent has been through, counted from contacts alone."""
-        with self.store.read() as connection:
-            return self._exposures(connection, [agent_id], _us(at))[agent_id]
+        with self._read() as rows:
+            return self._exposures(rows, [agent_id], _us(at))[agent_id]
 
     def reviews(self, *, at: datetime | None = None) -> tuple[Review, ...]:
         """Return what waits for a person, the oldest first.
@@ -198,25 +199,21 @@ class Ledger:
         These are contacts whose evidence asks for a verdict or contradicts the agent's disposition, as long as
         their scores are kept, and restrictions in force whose review is due.
         """
-        now_us = _us(at)
-        since_us = now_us - acts.days_us(self.policy.protection.retention.scores_days)
-        with self.store.read() as connection:
-            asking = rows.entries_that_ask(connection, since_us)
-        return reviews(asking, self.policy.protection, now_us)
+        now_us, kept_us = _us(at), days_us(self.policy.protection.retention.scores_days)
+        with self._read() as rows:
+            return reviews(rows.entries_that_ask(now_us - kept_us), self.policy.protection, now_us)
 
     def export(self, caller: str, *, at: datetime | None = None) -> Copy:
         """Return everything that is kept of a caller, for him to read."""
         pseudonym = self._required(caller)
-        with self.store.read() as connection:
-            self._refuse_other_keys(rows.fingerprint(connection, waiting=False))
-            subject_id = rows.subject_of(connection, pseudonym)
+        with self._read() as rows:
+            self._refuse_other_keys(rows.fingerprint())
+            subject_id = rows.subject_of(pseudonym)
             if subject_id is None:
                 return copied([], [], CLEAR)
-            his, decided = rows.entries_about(connection, subject_id), rows.decisions_about(connection, subject_id)
+            his, decided = rows.entries_about(subject_id), rows.decisions_about(subject_id)
         now = standing([entry for entry, _, _ in his], self.policy.protection, _us(at))
         return copied(his, decided, now)
-
-    # What changes the ledger.
 
     def record(self, contact: Contact, *, at: datetime | None = None) -> None:
         """Keep a contact; the same contact again changes nothing, and contacts may arrive in any order.
@@ -226,21 +223,21 @@ class Ledger:
         Raises
         ------
         LedgerError
-            If another contact has this `contact_id`, or the ledger cannot be written.
+            If another contact has this `contact_id`, or the caller cannot be read.
         """
         pseudonym = self._identity.pseudonym(contact.caller)
-        with self._write() as connection:
-            acts.record(connection, contact, pseudonym, self.policy, _us(at))
+        with self._write(at) as acts:
+            acts.record(contact, pseudonym)
 
     def void(self, contact_id: str, *, by: str, reason: str, at: datetime | None = None) -> None:
         """Declare that a contact counts no more: it was recorded by mistake. Nothing undoes this."""
-        with self._write() as connection:
-            acts.void(connection, contact_id, by, reason, self.policy, _us(at))
+        with self._write(at) as acts:
+            acts.void(contact_id, by, reason)
 
     def verdict(self, contact_id: str, *, by: str, abusive: bool, reason: str, at: datetime | None = None) -> None:
         """Say whether a contact was abusive: this outweighs the agent's disposition, and the latest verdict holds."""
-        with self._write() as connection:
-            acts.verdict(connection, contact_id, by, abusive, reason, self.policy, _us(at))
+        with self._write(at) as acts:
+            acts.verdict(contact_id, by, abusive, reason)
 
     def outcome(
         self,
@@ -263,16 +260,14 @@ class Ledger:
             Whether a person found that the voice was not escalated; the contact then weighs on nobody.
         by : str, optional
             The person; needed with `false_alarm`.
-        at : datetime, optional
-            The moment.
 
         Raises
         ------
         LedgerError
-            If nothing or an unsigned `false_alarm` is attached, or the ledger cannot be written.
+            If nothing is attached, or a `false_alarm` that nobody answers for.
         """
-        with self._write() as connection:
-            acts.outcome(connection, contact_id, survey, false_alarm, by, self.policy, _us(at))
+        with self._write(at) as acts:
+            acts.outcome(contact_id, survey, false_alarm, by)
 
     def restrict(self, caller: str, restriction: Restriction, *, at: datetime | None = None) -> None:
         """Restrict a caller, by a named person's decision; it ends by itself. The same one again changes nothing.
@@ -280,36 +275,35 @@ class Ledger:
         Raises
         ------
         LedgerError
-            If it names no person or reason, ends too late or never begins, is reviewed after its end, if the caller's
-            number is withheld, or the ledger cannot be written.
+            If it names no person or reason, lasts longer than the policy lets it, or is reviewed after its end.
         """
         pseudonym = self._required(caller)
-        with self._write() as connection:
-            acts.restrict(connection, pseudonym, restriction, self.policy, _us(at))
+        with self._write(at) as acts:
+            acts.restrict(pseudonym, restriction)
 
     def lift(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
         """End every restriction of a caller that is in force."""
         pseudonym = self._required(caller)
-        with self._write() as connection:
-            acts.lift(connection, pseudonym, by, reason, _us(at))
+        with self._write(at) as acts:
+            acts.lift(pseudonym, by, reason)
 
     def appeal(self, caller: str, *, by: str, text: str, at: datetime | None = None) -> None:
         """Note a caller's appeal against his restriction; `by` is who noted it down."""
         pseudonym = self._required(caller)
-        with self._write() as connection:
-            acts.appeal(connection, pseudonym, by, text, _us(at))
+        with self._write(at) as acts:
+            acts.appeal(pseudonym, by, text)
 
     def object_to_scoring(self, caller: str, *, at: datetime | None = None) -> None:
         """Remember that a caller objects to being scored, until he is forgotten or withdraws it."""
         pseudonym = self._required(caller)
-        with self._write() as connection:
-            acts.object_to_scoring(connection, pseudonym, True, _us(at))
+        with self._write(at) as acts:
+            acts.object_to_scoring(pseudonym, True)
 
     def withdraw_objection(self, caller: str, *, at: datetime | None = None) -> None:
         """Remember that a caller no longer objects to being scored."""
         pseudonym = self._required(caller)
-        with self._write() as connection:
-            acts.object_to_scoring(connection, pseudonym, False, _us(at))
+        with self._write(at) as acts:
+            acts.object_to_scoring(pseudonym, False)
 
     def forget(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
         """Erase a caller: his pseudonym, contacts, restrictions, objection, and what the decision log says of him.
@@ -318,14 +312,14 @@ class Ledger:
         keeps deleted rows in its files until it vacuums.
         """
         pseudonym = self._required(caller)
-        with self._write() as connection:
-            acts.forget(connection, pseudonym, by, reason, _us(at))
+        with self._write(at) as acts:
+            acts.forget(pseudonym, by, reason)
         self.store.compact()
 
     def purge(self, *, at: datetime | None = None) -> None:
         """Remove what the policy keeps no longer. No standing and no exposure changes by it."""
-        with self._write() as connection:
-            acts.purge(connection, self.policy, _us(at))
+        with self._write(at) as acts:
+            acts.purge()
         self.store.compact()
 
     def rotate_key(self, key: bytes, *, by: str, at: datetime | None = None) -> None:
@@ -336,37 +330,50 @@ class Ledger:
         Raises
         ------
         LedgerError
-            If the key is too short or was used before, `by` is empty, or the ledger cannot be written.
+            If the key is too short or was used before.
         """
         following = self._identity.followed_by(key)
-        with self._write() as connection:
-            acts.rotate(connection, self._identity, following, key, by, _us(at))
+        with self._write(at) as acts:
+            acts.rotate(self._identity, following, key, by)
         self._identity = following
         self.store.compact()
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with self.store.write() as connection:
-            self._refuse_other_keys(rows.fingerprint(connection, waiting=True))
-            yield connection
+    def _read(self) -> Iterator[Rows]:
+        from emotion_triage.ledger.rows import Rows
 
-    def _standing(self, connection: Connection, caller: str | None, queue: str | None, now_us: int) -> Standing:
+        with self.store.read() as connection:
+            yield Rows(connection)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Rows]:
+        from emotion_triage.ledger.rows import Rows
+
+        with self.store.write() as connection:
+            rows = Rows(connection)
+            rows.wait()
+            yield rows
+
+    @contextmanager
+    def _write(self, at: datetime | None) -> Iterator[Acts]:
+        from emotion_triage.ledger.acts import Acts
+
+        now_us = _us(at)
+        with self._transaction() as rows:
+            self._refuse_other_keys(rows.fingerprint())
+            yield Acts(rows, self.policy, now_us)
+
+    def _standing(self, rows: Rows, caller: str | None, queue: str | None, now_us: int) -> Standing:
         pseudonym = self._identity.pseudonym(caller)
         if pseudonym is None:
             return CLEAR
-        fingerprint, his = rows.known(connection, pseudonym)
+        fingerprint, his = rows.known(pseudonym)
         self._refuse_other_keys(fingerprint)
         return standing(his, self.policy.protection, now_us, queue) if his else CLEAR
 
-    def _exposures(self, connection: Connection, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
-        since_us = now_us - micros(self.policy.protection.shift)
-        by_agent: dict[str, list[Entry]] = {agent: [] for agent in agents}
-        for entry in rows.entries_of_agents(connection, list(by_agent), since_us):
-            by_agent[entry.agent_id or ""].append(entry)
-        return {
-            agent: exposure(agent, accounts(his, now_us), self.policy.protection, now_us)
-            for agent, his in by_agent.items()
-        }
+    def _exposures(self, rows: Rows, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
+        had = rows.entries_of_agents(agents, now_us - micros(self.policy.protection.shift))
+        return exposures(agents, had, self.policy.protection, now_us)
 
     def _required(self, caller: str) -> str:
         pseudonym = self._identity.pseudonym(caller)
@@ -385,8 +392,4 @@ class Ledger:
 
 
 def _us(at: datetime | None) -> int:
-    if at is None:
-        return micros(datetime.now(UTC))
-    if at.tzinfo is None:
-        raise LedgerError(f"at: got {at.isoformat()} without a time zone, expected one; use datetime.now(timezone.utc)")
-    return micros(at)
+    return instant("at", datetime.now(UTC) if at is None else at)

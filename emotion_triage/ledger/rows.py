@@ -1,4 +1,4 @@
-"""Entries into the tables and out of them: every statement that the ledger makes, inside its caller's transaction."""
+"""Entries into the tables and out of them: every statement that the ledger makes."""
 
 from __future__ import annotations
 
@@ -24,26 +24,7 @@ from sqlalchemy import (
 from emotion_triage.ledger.accounts import Body, Entry, Kind
 from emotion_triage.ledger.schema import decisions, entries, meta, subjects
 
-__all__ = [
-    "Link",
-    "append",
-    "contact_of",
-    "decisions_about",
-    "entries_about",
-    "entries_of_agents",
-    "entries_that_ask",
-    "fingerprint",
-    "forget",
-    "known",
-    "link",
-    "mark",
-    "new_subject",
-    "opinions_of",
-    "remove_expired",
-    "rewrap",
-    "set_fingerprint",
-    "subject_of",
-]
+__all__ = ["KNOWN", "OF_AGENTS", "Link", "Rows"]
 
 FINGERPRINT = "fingerprint"
 SUBJECT_BYTES = 16
@@ -84,146 +65,153 @@ class Link(NamedTuple):
     expires_at_us: int | None = None
 
 
-def fingerprint(connection: Connection, *, waiting: bool) -> str | None:
-    """Return the fingerprint of the keys in use; None in a ledger that was just made.
+class Rows:
+    """Every statement of the ledger, on one connection.
 
-    Where `waiting`, first let the writers before finish, and keep the next ones out until the transaction ends.
+    Parameters
+    ----------
+    connection : Connection
+        From `Store.read` or `Store.write`.
     """
-    return connection.scalar(_KEYS.with_for_update() if waiting else _KEYS)
 
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
 
-def set_fingerprint(connection: Connection, value: str) -> None:
-    """Note the fingerprint of the keys in use."""
-    if connection.execute(update(meta).where(meta.c.key == FINGERPRINT).values(value=value)).rowcount == 0:
-        connection.execute(insert(meta).values(key=FINGERPRINT, value=value))
+    def wait(self) -> None:
+        """Let the writers before finish, and keep the next ones out until the transaction ends."""
+        self.connection.execute(_KEYS.with_for_update())
 
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the keys in use; empty in a ledger that was just made."""
+        return str(self.connection.scalars(_KEYS).one())
 
-def known(connection: Connection, pseudonym: str) -> tuple[str | None, list[Entry]]:
-    """Return the fingerprint of the keys in use, and every entry of a caller."""
-    rows = connection.execute(KNOWN, {"pseudonym": pseudonym}).all()
-    return (rows[0][0] if rows else None), [Entry(*row[1:]) for row in rows if row[1] is not None]
+    def set_fingerprint(self, value: str) -> str:
+        """Note the fingerprint of the keys in use, and return it."""
+        self.connection.execute(update(meta).where(meta.c.key == FINGERPRINT).values(value=value))
+        return value
 
+    def known(self, pseudonym: str) -> tuple[str, list[Entry]]:
+        """Return the fingerprint of the keys in use, and every entry of a caller."""
+        rows = self.connection.execute(KNOWN, {"pseudonym": pseudonym}).all()
+        return rows[0][0], [Entry(*row[1:]) for row in rows if row[1] is not None]
 
-def subject_of(connection: Connection, pseudonym: str) -> str | None:
-    """Return a caller's subject; None where nothing is known of him."""
-    return connection.scalar(select(subjects.c.subject_id).where(subjects.c.pseudonym == pseudonym))
+    def subject_of(self, pseudonym: str) -> str | None:
+        """Return a caller's subject; None where nothing is known of him."""
+        return self.connection.scalar(select(subjects.c.subject_id).where(subjects.c.pseudonym == pseudonym))
 
+    def new_subject(self, pseudonym: str) -> str:
+        """Give a caller a subject, and return it."""
+        subject_id = secrets.token_hex(SUBJECT_BYTES)
+        self.connection.execute(insert(subjects).values(subject_id=subject_id, pseudonym=pseudonym))
+        return subject_id
 
-def new_subject(connection: Connection, pseudonym: str) -> str:
-    """Give a caller a subject, and return it."""
-    subject_id = secrets.token_hex(SUBJECT_BYTES)
-    connection.execute(insert(subjects).values(subject_id=subject_id, pseudonym=pseudonym))
-    return subject_id
-
-
-def append(
-    connection: Connection,
-    kind: Kind,
-    body: Body,
-    *,
-    at_us: int,
-    now_us: int,
-    link: Link,
-    contact_id: str | None = None,
-    marked: bool = False,
-) -> None:
-    """Append an entry of a moment, recorded now."""
-    connection.execute(
-        insert(entries).values(
-            kind=kind,
-            **link._asdict(),
-            contact_id=contact_id,
-            at_us=at_us,
-            recorded_at_us=now_us,
-            marked=marked,
-            body=msgspec.json.encode(body).decode(),
+    def append(
+        self,
+        kind: Kind,
+        body: Body,
+        *,
+        at_us: int,
+        now_us: int,
+        link: Link,
+        contact_id: str | None = None,
+        marked: bool = False,
+    ) -> None:
+        """Append an entry of a moment, recorded now."""
+        self.connection.execute(
+            insert(entries).values(
+                kind=kind,
+                **link._asdict(),
+                contact_id=contact_id,
+                at_us=at_us,
+                recorded_at_us=now_us,
+                marked=marked,
+                body=msgspec.json.encode(body).decode(),
+            )
         )
-    )
 
+    def contact_of(self, contact_id: str) -> tuple[Entry, Link] | None:
+        """Return a contact and whom it is about."""
+        links = tuple(entries.c[name] for name in Link._fields)
+        its = select(*_COLUMNS, *(column.label(f"link_{column.name}") for column in links))
+        row = self.connection.execute(
+            its.where(entries.c.contact_id == contact_id, entries.c.kind == "contact")
+        ).one_or_none()
+        return None if row is None else (Entry(*row[: len(_COLUMNS)]), Link(*row[len(_COLUMNS) :]))
 
-def contact_of(connection: Connection, contact_id: str) -> tuple[Entry, Link] | None:
-    """Return a contact and whom it is about."""
-    links = tuple(entries.c[name] for name in Link._fields)
-    its = select(*_COLUMNS, *(column.label(f"link_{column.name}") for column in links))
-    row = connection.execute(its.where(entries.c.contact_id == contact_id, entries.c.kind == "contact")).one_or_none()
-    return None if row is None else (Entry(*row[: len(_COLUMNS)]), Link(*row[len(_COLUMNS) :]))
+    def link(self, contact_id: str, about: Link) -> None:
+        """Link what was said of a contact before it arrived."""
+        its = update(entries).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
+        self.connection.execute(its.values(**about._asdict()))
 
+    def mark(self, contact_id: str) -> None:
+        """Mark a contact as one that people judged."""
+        its = update(entries).where(entries.c.contact_id == contact_id, entries.c.kind == "contact")
+        self.connection.execute(its.values(marked=True))
 
-def link(connection: Connection, contact_id: str, about: Link) -> None:
-    """Link what was said of a contact before it arrived."""
-    its = update(entries).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
-    connection.execute(its.values(**about._asdict()))
+    def opinions_of(self, contact_id: str) -> list[Entry]:
+        """Return what was said of a contact."""
+        its = select(*_COLUMNS).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
+        return [Entry(*row) for row in self.connection.execute(its)]
 
+    def entries_of_agents(self, agents: Sequence[str], since_us: int) -> list[Entry]:
+        """Return what some agents had since a moment, and before it what people judged."""
+        rows = self.connection.execute(OF_AGENTS, {"agents": list(agents), "since_us": since_us})
+        return [Entry(*row) for row in rows]
 
-def mark(connection: Connection, contact_id: str) -> None:
-    """Mark a contact as one that people judged."""
-    its = update(entries).where(entries.c.contact_id == contact_id, entries.c.kind == "contact")
-    connection.execute(its.values(marked=True))
+    def entries_that_ask(self, since_us: int) -> list[Entry]:
+        """Return what asks a person: restrictions, and contacts since a moment whose evidence asks for a verdict."""
+        asking = (
+            select(entries.c.contact_id)
+            .where(entries.c.kind == "evidence", entries.c.at_us > since_us, _MARKED)
+            .scalar_subquery()
+        )
+        contacts = select(*_COLUMNS).where(entries.c.contact_id.in_(asking))
+        imposed = select(*_COLUMNS).where(entries.c.kind.in_(("restriction", "lift")))
+        return [Entry(*row) for statement in (contacts, imposed) for row in self.connection.execute(statement)]
 
+    def entries_about(self, subject_id: str) -> list[tuple[Entry, int, int | None]]:
+        """Return all entries of a caller, each with when it was recorded and when it is to be removed."""
+        his = select(*_COLUMNS, entries.c.recorded_at_us, entries.c.expires_at_us).where(
+            entries.c.subject_id == subject_id
+        )
+        rows = self.connection.execute(his.order_by(entries.c.at_us, entries.c.entry_id))
+        return [(Entry(*row[:-2]), row[-2], row[-1]) for row in rows]
 
-def opinions_of(connection: Connection, contact_id: str) -> list[Entry]:
-    """Return what was said of a contact."""
-    its = select(*_COLUMNS).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
-    return [Entry(*row) for row in connection.execute(its)]
+    def decisions_about(self, subject_id: str) -> list[tuple[int, str]]:
+        """Return when and what was decided about a caller, as the decision log has it."""
+        his = select(decisions.c.at_us, decisions.c.body).where(decisions.c.subject_id == subject_id)
+        return [
+            (at_us, body) for at_us, body in self.connection.execute(his.order_by(decisions.c.seq)) if body is not None
+        ]
 
+    def forget(self, subject_id: str) -> list[str]:
+        """Delete a caller and every entry of his; return the names of his contacts."""
+        his = entries.c.subject_id == subject_id
+        contacts = list(self.connection.scalars(select(entries.c.contact_id).where(his, entries.c.kind == "contact")))
+        self.connection.execute(delete(entries).where(his))
+        self.connection.execute(delete(subjects).where(subjects.c.subject_id == subject_id))
+        return contacts
 
-def entries_of_agents(connection: Connection, agents: Sequence[str], since_us: int) -> list[Entry]:
-    """Return what some agents had since a moment, and before it what people judged."""
-    rows = connection.execute(OF_AGENTS, {"agents": list(agents), "since_us": since_us})
-    return [Entry(*row) for row in rows]
+    def remove_expired(self, now_us: int) -> dict[str, int]:
+        """Delete what is past its time, and callers of whom nothing is left; return how many of what."""
+        expired = delete(entries).where(entries.c.expires_at_us <= now_us)
+        lonely = delete(subjects).where(~exists().where(entries.c.subject_id == subjects.c.subject_id))
+        return {
+            "entries": self.connection.execute(expired).rowcount,
+            "callers": self.connection.execute(lonely).rowcount,
+        }
 
-
-def entries_that_ask(connection: Connection, since_us: int) -> list[Entry]:
-    """Return contacts since a moment whose evidence asks a person, with all that was said of them; and restrictions."""
-    asking = (
-        select(entries.c.contact_id)
-        .where(entries.c.kind == "evidence", entries.c.at_us > since_us, _MARKED)
-        .scalar_subquery()
-    )
-    contacts = select(*_COLUMNS).where(entries.c.contact_id.in_(asking))
-    imposed = select(*_COLUMNS).where(entries.c.kind.in_(("restriction", "lift")))
-    return [Entry(*row) for statement in (contacts, imposed) for row in connection.execute(statement)]
-
-
-def entries_about(connection: Connection, subject_id: str) -> list[tuple[Entry, int, int | None]]:
-    """Return all entries of a caller, each with when it was recorded and when it is to be removed."""
-    his = select(*_COLUMNS, entries.c.recorded_at_us, entries.c.expires_at_us).where(entries.c.subject_id == subject_id)
-    rows = connection.execute(his.order_by(entries.c.at_us, entries.c.entry_id))
-    return [(Entry(*row[:-2]), row[-2], row[-1]) for row in rows]
-
-
-def decisions_about(connection: Connection, subject_id: str) -> list[tuple[int, str]]:
-    """Return when and what was decided about a caller, as the decision log has it."""
-    his = select(decisions.c.at_us, decisions.c.body).where(decisions.c.subject_id == subject_id)
-    return [(at_us, body) for at_us, body in connection.execute(his.order_by(decisions.c.seq)) if body is not None]
-
-
-def forget(connection: Connection, subject_id: str) -> list[str]:
-    """Delete a caller and every entry of his; return the names of his contacts."""
-    his = entries.c.subject_id == subject_id
-    contacts = list(connection.scalars(select(entries.c.contact_id).where(his, entries.c.kind == "contact")))
-    connection.execute(delete(entries).where(his))
-    connection.execute(delete(subjects).where(subjects.c.subject_id == subject_id))
-    return contacts
-
-
-def remove_expired(connection: Connection, now_us: int) -> dict[str, int]:
-    """Delete what is past its time, and callers of whom nothing is left; return how many of what."""
-    expired = delete(entries).where(entries.c.expires_at_us <= now_us)
-    lonely = delete(subjects).where(~exists().where(entries.c.subject_id == subjects.c.subject_id))
-    return {
-        "entries": connection.execute(expired).rowcount,
-        "callers": connection.execute(lonely).rowcount,
-    }
-
-
-def rewrap(connection: Connection, rewrapped: Callable[[str], str]) -> int:
-    """Replace every pseudonym; return how many."""
-    rows = connection.execute(select(subjects.c.subject_id, subjects.c.pseudonym)).all()
-    replace = (
-        update(subjects).where(subjects.c.subject_id == bindparam("subject")).values(pseudonym=bindparam("replacement"))
-    )
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        batch = rows[start : start + ROWS_AT_ONCE]
-        connection.execute(replace, [{"subject": subject, "replacement": rewrapped(old)} for subject, old in batch])
-    return len(rows)
+    def rewrap(self, rewrapped: Callable[[str], str]) -> int:
+        """Replace every pseudonym; return how many."""
+        rows = self.connection.execute(select(subjects.c.subject_id, subjects.c.pseudonym)).all()
+        replace = (
+            update(subjects)
+            .where(subjects.c.subject_id == bindparam("subject"))
+            .values(pseudonym=bindparam("replacement"))
+        )
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            batch = rows[start : start + ROWS_AT_ONCE]
+            self.connection.execute(
+                replace, [{"subject": subject, "replacement": rewrapped(old)} for subject, old in batch]
+            )
+        return len(rows)

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
@@ -83,7 +87,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection on which everything read is of one moment."""
+        """Give a connection to read from; what it reads in one statement is of one moment."""
         with self._translated(), self._engine.connect() as connection:
             yield connection
 
@@ -138,9 +142,6 @@ class Store:
                     time.sleep(RETRY_S)
 
     def _upgrade(self) -> None:
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
-
         with as_file(files("emotion_triage.ledger") / "migrations") as folder:
             script = ScriptDirectory(folder)
             known = {revision.revision for revision in script.walk_revisions()}
@@ -156,9 +157,6 @@ class Store:
             self._apply(folder)
 
     def _apply(self, folder: Path) -> None:
-        from alembic import command
-        from alembic.config import Config
-
         config = Config()
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         with self._writing.begin() as connection:

@@ -12,7 +12,7 @@ down_revision = None
 def upgrade() -> None:
     """Create the tables."""
     sequence = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-    op.create_table(
+    meta = op.create_table(
         "meta",
         sa.Column("key", sa.String(64), primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("first_seq", sa.BigInteger, nullable=False),
         sa.Column("first_digest", sa.String(64), nullable=False),
     )
+    op.bulk_insert(meta, [{"key": "fingerprint", "value": ""}])
     before_the_first = "0" * 64
     op.bulk_insert(
         heads, [{"id": 1, "seq": 0, "digest": before_the_first, "first_seq": 1, "first_digest": before_the_first}]
