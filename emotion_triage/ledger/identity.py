@@ -74,14 +74,14 @@ def spelled(caller: str | None, region: str) -> str | None:
 
 def _sip(rest: str, region: str) -> str | None:
     address = re.split(r"[;?]", rest, maxsplit=1)[0]
-    user, at, host = address.rpartition("@")
+    user, _, host = address.rpartition("@")
     user, host = user.partition(":")[0], re.sub(r":\d+$", "", host).lower()
     if user.lower() in WITHHELD or host == "anonymous.invalid":
         return None
     if re.fullmatch(r"\+?[\d().\-]{7,}", user):
         return _number(user, region)
-    if not at or not host:
-        raise LedgerError(f"caller: got a SIP URI without user or host, {EXPECTED}")
+    if not host:
+        raise LedgerError(f"caller: got a SIP URI without a host, {EXPECTED}")
     return f"sip:{user}@{host}"
 
 

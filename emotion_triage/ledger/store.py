@@ -23,10 +23,15 @@ __all__ = ["Store"]
 
 RETRY_S = 0.02
 """Where SQLite does not wait for its turn by itself, how often to ask again."""
-BUSY_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 0.5
+"""How long a call waits for a SQLite file that another process keeps to itself."""
+WRITE_TIMEOUT_S = 30.0
 """How long a writer waits for the writers before it: some thousand small transactions, or one compaction."""
-CONNECT_TIMEOUT_S = 3
-"""How long a server that does not answer may hold up a call."""
+SERVER_TIMEOUT_S = 2
+"""How long a server may leave a call without an answer: the shortest that libpq knows."""
+SLOW_S = 1.0
+SILENCE_S = 10.0
+"""After an attempt that took so long and failed, for how long nobody is made to wait for another."""
 MIGRATION_LOCK = 0x656D6F74
 """Any number that every process of this library agrees on: PostgreSQL's advisory locks are numbered."""
 EXPECTED = "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
@@ -71,10 +76,12 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self.name, self._engine = _engine(url)
+        self.name, self._reading = _engine(url, READ_TIMEOUT_S)
+        _, engine = _engine(url, WRITE_TIMEOUT_S)
         # A writer that begins as a reader cannot wait for its turn: SQLite would refuse it at once.
-        self._writing = self._engine.execution_options(begin="BEGIN IMMEDIATE")
-        self._bare = self._engine.execution_options(begin="")
+        self._writing = engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._bare = engine.execution_options(begin="")
+        self._silent_until_s = 0.0
         with self._translated():
             if self.sqlite:
                 self._keep_log_ahead()
@@ -83,13 +90,22 @@ class Store:
     @property
     def sqlite(self) -> bool:
         """Whether this is a file of one's own rather than a server."""
-        return self._engine.dialect.name == "sqlite"
+        return self._reading.dialect.name == "sqlite"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection to read from; what it reads in one statement is of one moment."""
-        with self._translated(), self._engine.connect() as connection:
-            yield connection
+        asked_s = time.monotonic()
+        if asked_s < self._silent_until_s:
+            raise LedgerError(f"ledger {self.name}: did not answer just now; check its server and the network to it")
+        try:
+            with self._translated(), self._reading.connect() as connection:
+                yield connection
+        except LedgerError:
+            # One call has waited long enough; those that follow at once are not to wait as well.
+            if time.monotonic() - asked_s > SLOW_S:
+                self._silent_until_s = time.monotonic() + SILENCE_S
+            raise
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -107,7 +123,7 @@ class Store:
         """
         if not self.sqlite:
             return
-        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        deadline = time.monotonic() + WRITE_TIMEOUT_S
         with self._translated(), self._bare.connect() as connection:
             # secure_delete zeroes what is deleted, but rows that moved between pages may have left copies.
             connection.exec_driver_sql("VACUUM")
@@ -124,11 +140,12 @@ class Store:
     def close(self) -> None:
         """Close every connection that is not in use."""
         with self._translated():
-            self._engine.dispose()
+            self._reading.dispose()
+            self._writing.dispose()
 
     def _keep_log_ahead(self) -> None:
         """Turn on the write-ahead log, so that who reads waits for nobody."""
-        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        deadline = time.monotonic() + WRITE_TIMEOUT_S
         with self._bare.connect() as connection:
             while connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() != "wal":
                 try:
@@ -145,7 +162,7 @@ class Store:
         with as_file(files("emotion_triage.ledger") / "migrations") as folder:
             script = ScriptDirectory(folder)
             known = {revision.revision for revision in script.walk_revisions()}
-            with self._engine.connect() as connection:
+            with self._reading.connect() as connection:
                 version = MigrationContext.configure(connection).get_current_revision()
             if version == script.get_current_head():
                 return
@@ -180,7 +197,7 @@ class Store:
             ) from None
 
 
-def _engine(url: str) -> tuple[str, Engine]:
+def _engine(url: str, timeout_s: float) -> tuple[str, Engine]:
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -191,8 +208,12 @@ def _engine(url: str) -> tuple[str, Engine]:
         raise LedgerError(f"ledger {name}: got {backend}, {EXPECTED}")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise LedgerError(f"ledger {name}: got a database in memory, which threads cannot share; {EXPECTED}")
-    timeout = {"timeout": BUSY_TIMEOUT_S} if backend == "sqlite" else {"connect_timeout": CONNECT_TIMEOUT_S}
-    arguments = {key: value for key, value in timeout.items() if key not in parsed.query}
+    timeouts = (
+        {"timeout": timeout_s}
+        if backend == "sqlite"
+        else {"connect_timeout": SERVER_TIMEOUT_S, "tcp_user_timeout": 1000 * SERVER_TIMEOUT_S}
+    )
+    arguments = {key: value for key, value in timeouts.items() if key not in parsed.query}
     try:
         engine = create_engine(
             parsed, hide_parameters=True, connect_args=arguments, pool_pre_ping=backend == "postgresql"
