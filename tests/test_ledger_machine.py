@@ -26,7 +26,7 @@ from emotion_triage.ledger import Ledger
 from emotion_triage.policy import Policy
 
 POLICY = Policy.parse(
-    "[protection]\nwindow_days = 10\nshift_s = 14400\nmax_per_window = 4\nmax_in_a_row = 2\nmax_per_shift = 3\n"
+    "[protection]\nwindow_days = 2\nshift_s = 14400\nmax_per_window = 4\nmax_in_a_row = 2\nmax_per_shift = 3\n"
     "[protection.retention]\nscores_days = 1\ncontacts_days = 1"
 )
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -57,7 +57,7 @@ class LedgerMachine(RuleBasedStateMachine):
         caller=callers | st.none(),
         spelling=st.integers(0, 1),
         agent=st.sampled_from(AGENTS),
-        ago=st.integers(0, 6 * 3600) | st.integers(0, 12 * 86_400),
+        ago=st.integers(0, 6 * 3600) | st.integers(0, 4 * 86_400),
         disposition=st.sampled_from(Disposition),
         peak=st.none() | st.sampled_from(Level),
     )
@@ -152,7 +152,7 @@ class LedgerMachine(RuleBasedStateMachine):
         act(CALLERS[caller][-1], at=self.now)
         self.model.objections.append((self.now, caller, objects))
 
-    @rule(seconds=st.integers(0, 7200) | st.integers(0, 5 * 86_400))
+    @rule(seconds=st.integers(0, 7200) | st.integers(0, 86_400))
     def wait(self, seconds: int) -> None:
         """Time passes."""
         self.now += timedelta(seconds=seconds)

@@ -8,15 +8,13 @@ from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import (
-    Boolean,
-    ColumnElement,
     Connection,
     bindparam,
     delete,
     exists,
     insert,
-    literal_column,
     select,
+    true,
     union,
     update,
 )
@@ -33,9 +31,6 @@ OPINIONS = ("void", "verdict", "outcome")
 """What is said of a contact, before it arrives or after."""
 
 _COLUMNS = tuple(entries.c[name] for name in Entry._fields)
-_MARKED: ColumnElement[bool] = literal_column(
-    "entries.marked", Boolean
-)  # in the very words of its index, or SQLite would not use it
 _KEYS = select(meta.c.value).where(meta.c.key == FINGERPRINT)
 # One row at least, so that a ledger whose key was changed elsewhere is never taken for one that knows nobody.
 KNOWN = (
@@ -51,7 +46,7 @@ KNOWN = (
 OF_AGENTS = union(
     *(
         select(*_COLUMNS).where(entries.c.agent_id.in_(bindparam("agents", expanding=True)), condition)
-        for condition in (entries.c.at_us > bindparam("since_us"), _MARKED)
+        for condition in (entries.c.at_us > bindparam("since_us"), entries.c.marked == true())
     )
 )
 """What some agents had since a moment, and before it what people judged."""
@@ -162,7 +157,7 @@ class Rows:
         """Return what asks a person: restrictions, and contacts since a moment whose evidence asks for a verdict."""
         asking = (
             select(entries.c.contact_id)
-            .where(entries.c.kind == "evidence", entries.c.at_us > since_us, _MARKED)
+            .where(entries.c.kind == "evidence", entries.c.at_us > since_us, entries.c.marked == true())
             .scalar_subquery()
         )
         contacts = select(*_COLUMNS).where(entries.c.contact_id.in_(asking))

@@ -42,7 +42,7 @@ entries = Table(
     Column("body", Text, nullable=False),
     Index("entries_of_subject", "subject_id", "at_us"),
     Index("entries_of_agent", "agent_id", "at_us"),
-    Index("marks_of_agent", "agent_id", "at_us", sqlite_where=text("marked"), postgresql_where=text("marked")),
+    Index("marks_of_agent", "agent_id", "marked", "at_us"),
     Index("entries_of_contact", "contact_id"),
     Index("entries_of_kind", "kind", "at_us"),
     Index("entries_expiring", "expires_at_us"),
