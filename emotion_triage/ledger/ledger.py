@@ -105,12 +105,16 @@ class Ledger:
             ) from None
         identity = Identity((*previous_keys, key), policy.protection.region)
         ledger = cls(Store(url), policy, identity)
-        with ledger._read() as rows:
-            fingerprint = rows.fingerprint()
-        if not fingerprint:
-            with ledger._transaction() as rows:
-                fingerprint = rows.fingerprint() or rows.set_fingerprint(identity.fingerprint)
-        ledger._refuse_other_keys(fingerprint)
+        try:
+            with ledger._read() as rows:
+                fingerprint = rows.fingerprint()
+            if not fingerprint:
+                with ledger._transaction() as rows:
+                    fingerprint = rows.fingerprint() or rows.set_fingerprint(identity.fingerprint)
+            ledger._refuse_other_keys(fingerprint)
+        except LedgerError:
+            ledger.close()
+            raise
         return ledger
 
     def close(self) -> None:

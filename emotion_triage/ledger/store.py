@@ -82,10 +82,14 @@ class Store:
         self._writing = engine.execution_options(begin="BEGIN IMMEDIATE")
         self._bare = engine.execution_options(begin="")
         self._silent_until_s = 0.0
-        with self._translated():
-            if self.sqlite:
-                self._keep_log_ahead()
-            self._upgrade()
+        try:
+            with self._translated():
+                if self.sqlite:
+                    self._keep_log_ahead()
+                self._upgrade()
+        except LedgerError:
+            self.close()
+            raise
 
     @property
     def sqlite(self) -> bool:
