@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "AudioError",
+    "DestinationError",
     "MissingExtraError",
     "ModelError",
     "PolicyError",
@@ -33,6 +34,10 @@ class ModelError(TriageError, RuntimeError):
 
 class PolicyError(TriageError, ValueError):
     """A policy with an unknown key, a value out of range or a rule that cannot match."""
+
+
+class DestinationError(TriageError, RuntimeError):
+    """A route that a routing engine did not take, or cannot be told; the caller's route stands all the same."""
 
 
 class MissingExtraError(TriageError, ImportError):

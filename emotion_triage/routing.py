@@ -26,6 +26,7 @@ __all__ = [
     "Rule",
     "Standing",
     "StandingState",
+    "Target",
     "Verdict",
     "When",
 ]
@@ -83,13 +84,28 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     standing: Annotated[frozenset[StandingState], Meta(min_length=1)] = frozenset(StandingState)
 
 
+class Target(enum.StrEnum):
+    """What stands behind a destination's name: people who answer in turn, a supervisor, a voicebot, a call back."""
+
+    QUEUE = "queue"
+    SUPERVISOR = "supervisor"
+    VOICEBOT = "voicebot"
+    CALLBACK = "callback"
+
+
+ANSWERED_BY_PEOPLE = frozenset({Target.QUEUE, Target.SUPERVISOR})
+"""The targets that bring the caller to a person during this call."""
+
+
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Where a caller waits and for whom.
 
     Attributes
     ----------
     queue : str
-        The routing engine's name of the queue.
+        The routing engine's name of the queue, or of the target.
+    target : Target
+        What that name stands for.
     skills : tuple of str
         What the agent must be able to do, most wanted first.
     priority : int
@@ -97,6 +113,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     queue: Name
+    target: Target = Target.QUEUE
     skills: tuple[Name, ...] = ()
     priority: Annotated[int, Meta(ge=0, le=100)]
 
@@ -134,7 +151,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         The call.
     time_s : float
         Stream time of the decision, in seconds from the call's first sample.
-    queue, skills, priority
+    queue, target, skills, priority
         The destination; priority is 0 to 100, larger is more urgent.
     rule : str
         The rule that chose it, or ``neutral``.
@@ -151,6 +168,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     time_s: float
     queue: str
+    target: Target = Target.QUEUE
     skills: tuple[str, ...]
     priority: int
     rule: str
@@ -183,8 +201,8 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     Raises
     ------
     PolicyError
-        Two rules share a name, a rule can never match, a case has no rule, or priority falls as the
-        level rises.
+        Two rules share a name, a rule can never match, a case has no rule, or, as the level rises, priority
+        falls or a caller who had a person gets a voicebot or a call back.
 
     Examples
     --------
@@ -250,6 +268,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             call_id=call_id,
             time_s=time_s,
             queue=destination.queue,
+            target=destination.target,
             skills=destination.skills,
             priority=destination.priority,
             rule=NEUTRAL if neutral else rule.name,
@@ -350,7 +369,8 @@ def _refuse_uncovered_cases(rules: tuple[Rule, ...]) -> None:
 
 
 def _refuse_longer_waits(table: Mapping[Case, Rule]) -> None:
-    faults = []
+    faults: list[str] = []
+    gone: list[str] = []
     for state in StandingState:
         for lower, higher in pairwise(Level):
             before, after = table[lower, state], table[higher, state]
@@ -360,6 +380,17 @@ def _refuse_longer_waits(table: Mapping[Case, Rule]) -> None:
                     f"{after.route.priority} ('{after.name}') when he goes from {lower.name.lower()} to "
                     f"{higher.name.lower()}"
                 )
+            if before.route.target in ANSWERED_BY_PEOPLE and after.route.target not in ANSWERED_BY_PEOPLE:
+                gone.append(
+                    f"a {state} caller goes from a {before.route.target} ('{before.name}') to a "
+                    f"{after.route.target} ('{after.name}') when he goes from {lower.name.lower()} to "
+                    f"{higher.name.lower()}"
+                )
+    if gone:
+        raise PolicyError(
+            f"rules: {'; '.join(gone)}; a score may find a caller a better person, never take the person away: "
+            "give the higher level a queue or a supervisor"
+        )
     if faults:
         raise PolicyError(
             f"rules: {'; '.join(faults)}; a score may speed a caller up, never make him wait longer: "

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from emotion_triage.errors import PolicyError
 from emotion_triage.escalation import EscalationPolicy, Level
 from emotion_triage.policy import Policy, explain, policy_text
-from emotion_triage.routing import CASES, StandingState
+from emotion_triage.routing import CASES, StandingState, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = '[[rules]]\nname = "all"\n'
@@ -102,6 +102,17 @@ def test_rules_replace_the_default_rules_as_a_whole() -> None:
     policy = Policy.parse(RULE + ROUTE)
     assert [rule.name for rule in policy.rules] == ["all"]
     assert policy.escalation == Policy.load().escalation
+
+
+def test_a_target_is_one_of_four() -> None:
+    """A destination may name its target; left out it is a queue, and spelling that out is the same policy."""
+    assert {rule.route.target for rule in Policy.load().rules} == {Target.QUEUE}
+    spelt_out = policy_text().replace(
+        'queue = "supervisor", priority', 'queue = "supervisor", target = "queue", priority'
+    )
+    assert Policy.parse(spelt_out).digest == Policy.load().digest
+    with pytest.raises(PolicyError, match=r"neutral.target is 'robot'; expected .*'voicebot'"):
+        Policy.parse('[neutral]\ntarget = "robot"')
 
 
 def test_an_integer_is_as_good_as_a_float() -> None:
