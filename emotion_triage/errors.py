@@ -13,6 +13,7 @@ __all__ = [
     "PushError",
     "StreamError",
     "TriageError",
+    "WireError",
 ]
 
 
@@ -42,6 +43,10 @@ class DestinationError(TriageError, RuntimeError):
 
 class MissingExtraError(TriageError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
+
+
+class WireError(TriageError, ValueError):
+    """Bytes or messages from a routing engine that break its protocol; ends that one connection."""
 
 
 class PushError(TriageError, ValueError):
