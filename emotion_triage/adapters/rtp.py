@@ -19,6 +19,7 @@ WIRE = "RTP"
 _HEADER_BYTES = 12
 _ENCODINGS = {0: "mulaw", 8: "alaw"}
 _COMFORT_NOISE = 13
+_RTCP = range(72, 77)
 _RATE_HZ = 8000
 # Packets are 20 ms: those of 100 ms wait for one that is missing, then it is lost.
 _WAITING = 5
@@ -70,15 +71,14 @@ class Rtp:
         Raises
         ------
         WireError
-            If it is no RTP packet of version 2, or its codec is not G.711.
+            If its codec is not G.711 or its clock jumps. Anyone can send to a port: what is no RTP is dropped.
         """
-        if isinstance(message, str) or not _HEADER_BYTES <= len(message) <= _MAX_DATAGRAM_BYTES:
-            raise WireError(
-                f"{WIRE}: got what is no RTP packet, expected {_HEADER_BYTES} to {_MAX_DATAGRAM_BYTES} bytes"
-            )
-        payload = _payload(message)
+        payload = None if isinstance(message, str) else _payload(message)
+        if isinstance(message, str) or payload is None:
+            yield Dropped(why="stray")
+            return
         kind, source = message[1] & 0x7F, message[8:12]
-        if self._ended or self._source not in (None, source):
+        if self._ended or self._source not in (None, source) or kind in _RTCP:
             yield Dropped(why="stray")
         elif kind == self._event_type:
             yield from self._key(message, payload)
@@ -140,28 +140,22 @@ class Rtp:
                 yield Audio(payload=payload, at=at)
 
     def _key(self, message: bytes, payload: bytes) -> Iterator[WireEvent]:
-        if len(payload) < 4:
-            raise WireError(f"{WIRE}: got a telephone event of {len(payload)} bytes, expected 4")
         stamp = int.from_bytes(message[4:8], "big")
         # the end of a key is sent three times with one stamp
-        if payload[1] & 0x80 and stamp != self._key_at and payload[0] < len(_KEYS):
+        if len(payload) >= 4 and payload[1] & 0x80 and stamp != self._key_at and payload[0] < len(_KEYS):
             self._key_at = stamp
             yield Digit(digit=_KEYS[payload[0]])
 
 
-def _payload(message: bytes) -> bytes:
-    """Return what is left of a packet without header, contributing sources, extension and padding."""
-    if message[0] >> 6 != 2:
-        raise WireError(
-            f"{WIRE}: got version {message[0] >> 6}, expected 2; is this port shared with another protocol?"
-        )
+def _payload(message: bytes) -> bytes | None:
+    """Return what is left of a packet without header, sources, extension and padding; None where it is no RTP."""
+    if not _HEADER_BYTES <= len(message) <= _MAX_DATAGRAM_BYTES or message[0] >> 6 != 2:
+        return None
     start = _HEADER_BYTES + 4 * (message[0] & 0x0F)
     if message[0] & 0x10 and len(message) >= start + 4:
         start += 4 + 4 * int.from_bytes(message[start + 2 : start + 4], "big")
     stop = len(message) - (message[-1] if message[0] & 0x20 else 0)
-    if not _HEADER_BYTES <= start <= stop <= len(message):
-        raise WireError(f"{WIRE}: got lengths that do not fit into the packet, expected header, payload and padding")
-    return message[start:stop]
+    return message[start:stop] if start <= stop else None
 
 
 def _nearest(counter: int, near: int, bits: int) -> int:
