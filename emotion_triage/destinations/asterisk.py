@@ -162,7 +162,8 @@ class Ami:
             await self._act(action)
 
     async def _act(self, action: Action) -> None:
-        if not self._manager.authenticated:
+        protocol = self._manager.protocol
+        if protocol is None or protocol.closed or not self._manager.authenticated:
             raise DestinationError(
                 "Asterisk's manager interface is not logged in; expected a connected panoramisk.Manager; "
                 "check its host, user name and secret"
