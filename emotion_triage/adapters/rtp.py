@@ -152,7 +152,7 @@ def _payload(message: bytes) -> bytes | None:
     if not _HEADER_BYTES <= len(message) <= _MAX_DATAGRAM_BYTES or message[0] >> 6 != 2:
         return None
     start = _HEADER_BYTES + 4 * (message[0] & 0x0F)
-    if message[0] & 0x10 and len(message) >= start + 4:
+    if message[0] & 0x10:
         start += 4 + 4 * int.from_bytes(message[start + 2 : start + 4], "big")
     stop = len(message) - (message[-1] if message[0] & 0x20 else 0)
     return message[start:stop] if start <= stop else None

@@ -142,6 +142,7 @@ class Session:
         self._limits = limits or Limits()
         self._ended: Ended | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._base = self._next = self._heard_to = 0
         self.call: Call | None = None
         self.dropped = 0
 

@@ -47,6 +47,8 @@ SAMPLE_BYTES = {"mulaw": 1, "alaw": 1, "pcm16": 2}
 """Bytes of one sample, by the encodings that wires carry."""
 
 _LONGEST_NAME = 256
+# Asterisk's own identifiers, 1700000000.7, are no numbers of anybody.
+_NUMBER = re.compile(r"(?!\d+\.\d+$)(sips?:|tel:)?\+?[\d ().-]{6,}(@.*)?")
 _DIGITS = "0123456789*#ABCD"
 
 T = TypeVar("T")
@@ -264,11 +266,7 @@ def call_name(name: str, wire: str) -> str:
     WireError
         If it cannot; the message does not show it.
     """
-    if (
-        not 0 < len(name) <= _LONGEST_NAME
-        or not name.isprintable()
-        or re.fullmatch(r"(sips?:|tel:)?\+?[\d ().-]{6,}(@.*)?", name)
-    ):
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or _NUMBER.fullmatch(name):
         raise WireError(
             f"{wire}: got a call's name that is empty, too long or looks like a telephone number, expected the "
             "engine's own identifier of the call; names are shown and logged, numbers never are"
