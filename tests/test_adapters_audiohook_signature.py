@@ -54,9 +54,8 @@ def signed(parameters: str, *, secret: bytes = SECRET, **headers: str) -> dict[s
 def check(
     headers: dict[str, str], *, now_s: float = CREATED + 1, nonces: Nonces | None = None, target: str = TARGET
 ) -> Upgrade:
-    return verify(
-        headers, target, keys={KEY: Hidden(SECRET)}, nonces=Nonces() if nonces is None else nonces, now_s=now_s
-    )
+    taken = Nonces() if nonces is None else nonces
+    return verify(headers, target, keys={KEY: Hidden(SECRET)}, nonces=taken, now_s=now_s)
 
 
 def test_the_example_of_the_documentation_is_verified() -> None:

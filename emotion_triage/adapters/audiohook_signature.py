@@ -136,7 +136,7 @@ def verify(
     secret = secrets.token_bytes(32) if known is None else known.reveal()
     lines = [f'"{name}": {values[name]}' for name in names]
     text = "\n".join([*lines, f'"@signature-params": {said[2]}'])
-    wanted = hmac.new(secret, text.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+    wanted = hmac.new(secret, text.encode("utf-8", "backslashreplace"), hashlib.sha256).digest()
     if not hmac.compare_digest(wanted, _unbase64(signed[2])) or known is None:
         raise WireError(_NO_MATCH)
     nonce = parameters.get("nonce", "")
