@@ -271,6 +271,17 @@ def test_line_breaks_are_refused(escalated: Route, nasty: str) -> None:
             freeswitch.commands(escalated, odd)
 
 
+@pytest.mark.parametrize("active", list(",;|$`\"'\\(){}[]=&"))
+def test_nothing_is_evaluated(escalated: Route, active: str) -> None:
+    """A name with a separator, a quote or the start of an expression is refused where a dialplan would read it."""
+    for field, value in (("queue", f"q{active}"), ("skills", (active,)), ("avoid_agents", (f"a{active}b",))):
+        route = msgspec.structs.replace(escalated, **{field: value})
+        with pytest.raises(DestinationError, match="that no dialplan reads as its own"):
+            asterisk.actions(route, "PJSIP/x-1")
+        with pytest.raises(DestinationError, match="that no dialplan reads as its own"):
+            freeswitch.commands(route, "u")
+
+
 def test_a_list_is_never_ambiguous(escalated: Route) -> None:
     """A skill or an agent with a comma is refused where lists are joined by commas."""
     with pytest.raises(DestinationError, match="an agent's id holds ',' at place 1; expected one line without a comma"):
