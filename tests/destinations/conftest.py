@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
@@ -33,7 +33,7 @@ def escalated() -> Route:
 
 
 @pytest.fixture
-def no_waits() -> AsyncIterator[None]:
+def no_waits() -> Iterator[None]:
     """Tries follow each other at once."""
     with stamina.set_testing(True, attempts=3, cap=True):
         yield

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
-import msgspec
 import pytest
 from botocore.credentials import Credentials
 from starlette.applications import Starlette
@@ -22,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
 from emotion_triage.destinations import asterisk, connect, genesys, taskrouter, webhook
-from emotion_triage.destinations.delivery import ATTEMPTS, deliver, outcome
+from emotion_triage.destinations.delivery import deliver, outcome
 from emotion_triage.destinations.delivery import Request as Asked
 from emotion_triage.destinations.fields import text_fields
 from emotion_triage.errors import DestinationError
@@ -391,11 +390,6 @@ def test_outcome_leaves_other_errors_alone() -> None:
         asyncio.run(outcome(broken()))
 
 
-def test_a_route_is_tried_five_times() -> None:
-    """The documents' five tries are the code's."""
-    assert ATTEMPTS == 5
-
-
 def test_a_priority_that_is_refused_leaves_the_attributes(escalated: Route) -> None:
     """Where Connect refuses the priority, the attributes have been sent, and the error says why."""
     asked: list[str] = []
@@ -406,8 +400,7 @@ def test_a_priority_that_is_refused_leaves_the_attributes(escalated: Route) -> N
 
     async def run() -> DestinationError | None:
         async with httpx.AsyncClient(base_url="https://c", transport=httpx.MockTransport(answer)) as client:
-            route = msgspec.structs.replace(escalated, priority=0)
-            return await outcome(connect.Connect(client, "i-1").send(route, "c-2"))
+            return await outcome(connect.Connect(client, "i-1").send(escalated, "c-2"))
 
     assert "Amazon Connect answered 404 Not Found; expected 2xx" in str(asyncio.run(run()))
     assert len(asked) == 2
