@@ -135,6 +135,12 @@ def test_an_unknown_key_and_a_wrong_secret_look_alike() -> None:
     assert messages[0] == messages[1]
 
 
+def test_an_empty_secret_verifies_nobody() -> None:
+    """A key whose secret was left empty lets nobody in."""
+    with pytest.raises(WireError, match="does not match"):
+        verify(signed(PARAMETERS, secret=b""), TARGET, keys={KEY: Hidden(b"")}, nonces=Nonces(), now_s=CREATED + 1)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "word"),
     [

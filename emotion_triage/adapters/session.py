@@ -142,6 +142,7 @@ class Session:
         self._limits = limits or Limits()
         self._ended: Ended | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._stopping = False
         self._base = self._next = self._heard_to = 0
         self.call: Call | None = None
         self.dropped = 0
@@ -177,6 +178,7 @@ class Session:
 
     async def close(self, *, reason: Literal["completed", "error"] = "completed") -> None:
         """Tell the engine that no more audio is wanted; the engine then ends the connection."""
+        self._stopping = True
         for reply in self._wire.close(reason=reason):
             await self._send(reply)
 
@@ -204,7 +206,8 @@ class Session:
         elif isinstance(event, Dropped):
             self.dropped += 1
         elif isinstance(event, Ended):
-            self._ended = self._ended or event
+            stopped = self._stopping and event.reason == "cut"
+            self._ended = self._ended or (Ended(reason="stopped") if stopped else event)
         elif isinstance(event, Started):
             self.call = await self._application.started(self, event)
             if self.call is not None:
