@@ -17,13 +17,12 @@ import msgspec
 from msgspec import Meta
 from msgspec.inspect import EnumType, FrozenSetType, LiteralType, StructType, Type, VarTupleType, type_info
 
-from emotion_triage.affect import Language
 from emotion_triage.errors import PolicyError
-from emotion_triage.escalation import EscalationPolicy, Level
+from emotion_triage.escalation import EscalationPolicy
 from emotion_triage.protection import ProtectionPolicy
-from emotion_triage.routing import Destination, Router, Rule, StandingState, Verdict
+from emotion_triage.routing import Destination, Router, Rule
 
-__all__ = ["Notice", "NoticeText", "Policy", "explain", "policy_text"]
+__all__ = ["Notice", "NoticeText", "Policy", "policy_text"]
 
 DIGEST_HEX_DIGITS = 16
 """Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""
@@ -164,18 +163,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def policy_text() -> str:
     """Return the balanced policy as TOML, with the comments that explain each key."""
     return (files("emotion_triage") / "policies" / "balanced.toml").read_text(encoding="utf-8")
-
-
-def explain(policy: Policy, level: Level, state: StandingState, language: Language) -> tuple[Verdict, ...]:
-    """Return, for each rule of a policy in order, whether it matches a level and standing, and why.
-
-    Examples
-    --------
-    >>> verdicts = explain(Policy.load(), Level.ESCALATED, StandingState.CLEAR, "en")
-    >>> [verdict.rule for verdict in verdicts if verdict.chosen]
-    ['escalated caller']
-    """
-    return policy.router.explain(level, state, language)
 
 
 def _refuse_crossed_thresholds(escalation: EscalationPolicy) -> None:

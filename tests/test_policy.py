@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from emotion_triage.contacts import Restriction, RestrictionKind
 from emotion_triage.errors import PolicyError
 from emotion_triage.escalation import EscalationPolicy, Level
-from emotion_triage.policy import Policy, explain, policy_text
+from emotion_triage.policy import Policy, policy_text
 from emotion_triage.protection import ProtectionPolicy, Retention
-from emotion_triage.routing import CASES, StandingState
+from emotion_triage.reasons import explain
+from emotion_triage.routing import CASES, StandingState, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = '[[rules]]\nname = "all"\n'
@@ -107,6 +108,17 @@ def test_rules_replace_the_default_rules_as_a_whole() -> None:
     policy = Policy.parse(RULE + ROUTE)
     assert [rule.name for rule in policy.rules] == ["all"]
     assert policy.escalation == Policy.load().escalation
+
+
+def test_a_target_is_one_of_four() -> None:
+    """A destination may name its target; left out it is a queue, and spelling that out is the same policy."""
+    assert {rule.route.target for rule in Policy.load().rules} == {Target.QUEUE}
+    spelt_out = policy_text().replace(
+        'queue = "supervisor", priority', 'queue = "supervisor", target = "queue", priority'
+    )
+    assert Policy.parse(spelt_out).digest == Policy.load().digest
+    with pytest.raises(PolicyError, match=r"neutral.target is 'robot'; expected .*'voicebot'"):
+        Policy.parse('[neutral]\ntarget = "robot"')
 
 
 def test_an_integer_is_as_good_as_a_float() -> None:
@@ -304,7 +316,7 @@ def test_an_explanation_of_a_policy_covers_its_rules() -> None:
     policy = Policy.load()
     for level, state in CASES:
         for language in ("en", "fr"):
-            verdicts = explain(policy, level, state, language)
+            verdicts = explain(policy.router, level, state, language)
             assert [verdict.rule for verdict in verdicts] == [rule.name for rule in policy.rules]
 
 
