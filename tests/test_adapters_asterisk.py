@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import socket
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -197,3 +200,46 @@ def test_the_dialplan_of_the_page(tmp_path: Path) -> None:
     shown, applications = asyncio.run(run())
     assert shown.count("[extensions.conf:") == INCOMING.count("=>")
     assert [text[:200] for text in applications if "Synopsis" not in text] == []
+
+
+def test_the_snoop_of_the_page(triage: Triage, tmp_path: Path) -> None:
+    """The page's requests to ARI bring what comes from the caller's channel, and leave him where he is."""
+    websockets = pytest.importorskip("websockets")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        ari_port = probe.getsockname()[1]
+    (tmp_path / "http.conf").write_text(f"[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport={ari_port}\n")
+    (tmp_path / "ari.conf").write_text("[general]\nenabled=yes\n[user]\ntype=user\nread_only=no\npassword=secret\n")
+    ari = f"127.0.0.1:{ari_port}/ari"
+    requests = re.findall(r'^\$ curl -X POST "\$ARI/(.*?)"', PAGE, re.MULTILINE)
+
+    def ask(method: str, path: str) -> bytes:
+        address = f"http://{ari}/{path}{'&' if '?' in path else '?'}api_key=user:secret"
+        with urllib.request.urlopen(urllib.request.Request(address, method=method)) as answer:
+            said: bytes = answer.read()
+            return said
+
+    async def run() -> tuple[Ear, list[str]]:
+        ear = Ear(triage)
+
+        async def connected(socket: object) -> None:
+            await Session(socket, ChanWebSocket(), ear, ear).run()  # type: ignore[arg-type]
+
+        async with websockets.serve(connected, "127.0.0.1", 0, subprotocols=[chan_websocket.SUBPROTOCOL]) as server:
+            port = server.sockets[0].getsockname()[1]
+            waiting = dialplan("Wait(60)", tmp_path / "never")
+            async with asterisk(tmp_path, waiting, port) as command:
+                async with websockets.connect(f"ws://{ari}/events?app=triage&api_key=user:secret"):
+                    await command(ORIGINATE)
+                    await asyncio.sleep(1)
+                    channels = json.loads(await asyncio.to_thread(ask, "GET", "channels"))
+                    (caller,) = [each["id"] for each in channels if each["dialplan"]["exten"] == "line"]
+                    for request in requests:
+                        await asyncio.to_thread(ask, "POST", request.replace("$CHANNEL", caller))
+                    await asyncio.wait_for(ear.over.wait(), 30)
+                    left = json.loads(await asyncio.to_thread(ask, "GET", "channels"))
+        return ear, [each["dialplan"]["app_name"] for each in left if each["id"] == caller]
+
+    ear, where = asyncio.run(run())
+    assert where == ["Wait"]
+    check(ear, decode_mulaw(ear.audio))
