@@ -228,16 +228,16 @@ def test_the_snoop_of_the_page(triage: Triage, tmp_path: Path) -> None:
         async with websockets.serve(connected, "127.0.0.1", 0, subprotocols=[chan_websocket.SUBPROTOCOL]) as server:
             port = server.sockets[0].getsockname()[1]
             waiting = dialplan("Wait(60)", tmp_path / "never")
-            async with asterisk(tmp_path, waiting, port) as command:
-                async with websockets.connect(f"ws://{ari}/events?app=triage&api_key=user:secret"):
-                    await command(ORIGINATE)
-                    await asyncio.sleep(1)
-                    channels = json.loads(await asyncio.to_thread(ask, "GET", "channels"))
-                    (caller,) = [each["id"] for each in channels if each["dialplan"]["exten"] == "line"]
-                    for request in requests:
-                        await asyncio.to_thread(ask, "POST", request.replace("$CHANNEL", caller))
-                    await asyncio.wait_for(ear.over.wait(), 30)
-                    left = json.loads(await asyncio.to_thread(ask, "GET", "channels"))
+            events = f"ws://{ari}/events?app=triage&api_key=user:secret"
+            async with asterisk(tmp_path, waiting, port) as command, websockets.connect(events):
+                await command(ORIGINATE)
+                await asyncio.sleep(1)
+                channels = json.loads(await asyncio.to_thread(ask, "GET", "channels"))
+                (caller,) = [each["id"] for each in channels if each["dialplan"]["exten"] == "line"]
+                for request in requests:
+                    await asyncio.to_thread(ask, "POST", request.replace("$CHANNEL", caller))
+                await asyncio.wait_for(ear.over.wait(), 30)
+                left = json.loads(await asyncio.to_thread(ask, "GET", "channels"))
         return ear, [each["dialplan"]["app_name"] for each in left if each["id"] == caller]
 
     ear, where = asyncio.run(run())
