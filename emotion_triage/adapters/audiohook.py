@@ -41,6 +41,7 @@ _RATE_HZ = 8000
 _ENCODINGS = {"PCMU": "mulaw", "L16": "pcm16"}
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 _DURATION = re.compile(r"PT(\d{1,9}(?:\.\d{1,9})?)S", re.ASCII)
+# Audio and its position are rounded; two channels outrun it by as much in a second.
 _SLACK_S = 1.0
 
 _Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]

@@ -75,6 +75,7 @@ class ChanWebSocket:
     def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._limit = max_message_bytes
         self._sample_bytes: int | None = None
+        self._json = False
         self._ended = False
 
     def receive(self, message: bytes | str) -> Iterator[WireEvent]:
@@ -106,8 +107,6 @@ class ChanWebSocket:
         """Yield the command that hangs up the WebSocket channel, not the caller's."""
         if not self._ended:
             yield Reply('{"command":"HANGUP"}' if self._json else "HANGUP")
-
-    _json = False
 
     def _text(self, message: str) -> Iterator[WireEvent]:
         self._json = message.startswith("{")
