@@ -8,11 +8,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from emotion_triage.affect import Affect, Driver
-    from emotion_triage.batch import Record, score
+    from emotion_triage.batch import score
     from emotion_triage.errors import TriageError
     from emotion_triage.escalation import Escalation, Level
     from emotion_triage.policy import Policy
     from emotion_triage.routing import Route, Standing
+    from emotion_triage.summary import Record
     from emotion_triage.triage import Call, Triage
 
 __all__ = [
@@ -37,7 +38,7 @@ _HOMES = {
     "Escalation": "escalation",
     "Level": "escalation",
     "Policy": "policy",
-    "Record": "batch",
+    "Record": "summary",
     "Route": "routing",
     "Standing": "routing",
     "Triage": "triage",
