@@ -26,6 +26,7 @@ try:
     from rich.console import Console
 
     from emotion_triage.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending, model_app, policy_app
+    from emotion_triage.report.command import report_command
     from emotion_triage.scoring import (
         INCOMPLETE,
         INTERRUPTED,
@@ -77,6 +78,7 @@ def front(
 
 
 app.command("score")(score_command)
+app.command("report")(report_command)
 
 
 @app.command()
