@@ -97,7 +97,7 @@ class Batch:
 
     def audits(self) -> list[GroupAudit]:
         """Return an audit of each group, by name, and last of all of them; empty without labels."""
-        groups: list[str | None] = sorted({group for group, *_ in self._labelled if group is not None})
+        groups = sorted({group for group, *_ in self._labelled if group is not None})
         if not self._labelled:
             return []
         return [self._audit(group, [group]) for group in groups] + [self._audit(None, [*groups, None])]
@@ -111,7 +111,6 @@ class Batch:
 
 
 def worth_a_listen(record: Record) -> tuple[int, float, float]:
-    """Return how much a call is worth a listen: by its level, then the time spent escalated, then its anger."""
-    if record.peak_level is None:
-        return -1, 0.0, 0.0
+    """Return how much a scored call is worth a listen: by its level, then the time spent escalated, then its anger."""
+    assert record.peak_level is not None
     return LEVEL_NAMES.index(record.peak_level), record.escalated_s or 0.0, record.anger_max or 0.0

@@ -21,7 +21,7 @@ from emotion_triage.timeline import Moment
 
 __all__ = ["write_report"]
 
-FIRST = 50
+FIRST = 30
 """Calls listed as worth a listen first."""
 SHOWN_ERRORS = 100
 SHOWN_CHANGES = 500
@@ -137,7 +137,7 @@ def _call_page(templates: Any, record: Record, moments: Sequence[Moment], langua
 def _batch_page(templates: Any, records: Mapping[str, Record], page_of: Mapping[str, str], language: Language) -> str:
     batch = Batch(records.values())
     first = heapq.nlargest(
-        FIRST, (record for record in records.values() if record.peak_level is not None), key=worth_a_listen
+        FIRST, (record for record in records.values() if record.peak_level in LEVEL_NAMES[1:]), key=worth_a_listen
     )
     errors = [f"{_name(record)}: {record.error}" for record in records.values() if record.status == "error"]
     days = sorted({day for day, _, _ in batch.by_hour})

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from markupsafe import Markup
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 from emotion_triage.affect import Language
 from emotion_triage.errors import MissingExtraError
+from emotion_triage.frames import HOP_S
 from emotion_triage.report.audit import LEVEL_NAMES, Batch
 from emotion_triage.report.envelope import Peak
 from emotion_triage.report.wording import WORDS, clock
 from emotion_triage.timeline import Moment
+from emotion_triage.vad import WINDOW_FRAMES
 
 __all__ = ["Picture", "course_picture", "days_picture", "hours_picture", "queues_picture"]
 
 VEGA_LITE = "5.20"
+NUMBER_FORMATS: dict[Language, Literal["en-US", "fr-FR"]] = {"en": "en-US", "fr": "fr-FR"}
 WIDTHS = {"wide": 900, "narrow": 330}
 """In CSS pixels: a page on a desk, and on a telephone."""
 MAX_POINTS = 700
-BREAK_S = 1.6
-"""Scores further apart are not joined: steps come every 0.5 s, and a window without speech has none."""
+BREAK_S = WINDOW_FRAMES * HOP_S
+"""Scores further apart are not joined: between them lay a window without enough speech."""
 TICKS = {"wide": 10, "narrow": 4}
 TICK_STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 MAX_DAYS = 62
@@ -50,17 +51,17 @@ _CONFIG: dict[str, Any] = {
 
 
 class Picture(NamedTuple):
-    """One picture for wide pages and paper, one for narrow pages."""
+    """SVG for wide pages and paper, and for narrow pages; Vega escapes the text that it was given."""
 
-    wide: Markup
-    narrow: Markup
+    wide: str
+    narrow: str
 
 
 def course_picture(
     moments: Sequence[Moment], envelope: Sequence[Peak], duration_s: float, language: Language
 ) -> Picture:
     """Draw anger and arousal over time, over the caller's outline, with bands for levels and gaps."""
-    return _both(lambda size: _course(moments, envelope, duration_s, language, size))
+    return _both(lambda size: _course(moments, envelope, duration_s, language, size), language)
 
 
 def days_picture(batch: Batch, language: Language) -> Picture:
@@ -69,13 +70,13 @@ def days_picture(batch: Batch, language: Language) -> Picture:
     for (day, _, level), count in batch.by_hour.items():
         counts[day, level] = counts.get((day, level), 0) + count
     rows = [_stacked(day, level, count, language) for (day, level), count in sorted(counts.items())]
-    return _both(lambda size: _bars(rows, language, size, horizontal=False))
+    return _both(lambda size: _bars(rows, language, size, horizontal=False), language)
 
 
 def queues_picture(batch: Batch, language: Language) -> Picture:
     """Draw how many calls of which level were recommended to which queue."""
     rows = [_stacked(queue, level, count, language) for (queue, level), count in sorted(batch.by_queue.items())]
-    return _both(lambda size: _bars(rows, language, size, horizontal=True))
+    return _both(lambda size: _bars(rows, language, size, horizontal=True), language)
 
 
 def hours_picture(batch: Batch, language: Language) -> Picture:
@@ -85,7 +86,7 @@ def hours_picture(batch: Batch, language: Language) -> Picture:
     for day, hour in sorted({(day, hour) for day, hour, _ in batch.by_hour if day in set(days)}):
         calm, *raised = (batch.by_hour[day, hour, level] for level in LEVEL_NAMES)
         rows.append({"day": day[5:], "hour": hour, "share": sum(raised) / (calm + sum(raised)), "n": sum(raised) or ""})
-    return _both(lambda size: _hours(rows, language, size))
+    return _both(lambda size: _hours(rows, language, size), language)
 
 
 def _course(
@@ -150,7 +151,6 @@ def _course(
                 "strokeDash": {
                     "field": "score",
                     "type": "nominal",
-                    "legend": None,
                     "scale": {"domain": [WORDS[name][language] for name in scores], "range": [[1, 0], [6, 3]]},
                 },
             },
@@ -208,7 +208,9 @@ def _bars(rows: list[dict[str, Any]], language: Language, size: str, *, horizont
     of: dict[str, Any] = {"field": "of", "type": "ordinal", "axis": {"title": None, "labelLimit": 160}}
     if not horizontal:
         of["axis"] |= {"labelAngle": -60, "labelOverlap": True}
-    n = {"field": "n", "type": "quantitative", "axis": {"title": WORDS["calls"][language], "tickMinStep": 1}}
+    highest = max(sum(row["n"] for row in rows if row["of"] == each) for each in {row["of"] for row in rows})
+    whole = range(0, highest + 1, -(-highest // TICKS["narrow"]))
+    n = {"field": "n", "type": "quantitative", "axis": {"title": WORDS["calls"][language], "values": list(whole)}}
     return {
         "height": 28 * many if horizontal else 200,
         "data": {"values": rows},
@@ -229,13 +231,13 @@ def _bars(rows: list[dict[str, Any]], language: Language, size: str, *, horizont
 
 
 def _hours(rows: list[dict[str, Any]], language: Language, size: str) -> dict[str, Any]:
-    axis = {"labelAngle": 0, "labelOverlap": True}
+    axis = {"labelAngle": 0, "labelOverlap": True, "titlePadding": 8}
     return {
         "height": {"step": 22},
         "data": {"values": rows},
         "encoding": {
             "x": {"field": "hour", "type": "ordinal", "axis": {**axis, "title": WORDS["hour"][language]}},
-            "y": {"field": "day", "type": "ordinal", "axis": {**axis, "title": WORDS["day"][language]}},
+            "y": {"field": "day", "type": "ordinal", "axis": {**axis, "title": None}},
         },
         "layer": [
             {
@@ -254,11 +256,11 @@ def _hours(rows: list[dict[str, Any]], language: Language, size: str) -> dict[st
     }
 
 
-def _both(spec_of: Any) -> Picture:
-    return Picture(*(_svg({**spec_of(size), "width": width}) for size, width in WIDTHS.items()))
+def _both(spec_of: Callable[[str], dict[str, Any]], language: Language) -> Picture:
+    return Picture(*(_svg({**spec_of(size), "width": width}, language) for size, width in WIDTHS.items()))
 
 
-def _svg(spec: dict[str, Any]) -> Markup:
+def _svg(spec: dict[str, Any], language: Language) -> str:
     try:
         import vl_convert
     except ImportError:
@@ -266,7 +268,10 @@ def _svg(spec: dict[str, Any]) -> Markup:
             "reports need vl-convert-python, which is not installed; pip install 'emotion-triage[report]'"
         ) from None
     whole = {"autosize": {"type": "fit-x", "contains": "padding"}, "config": _CONFIG, **spec}
-    svg = vl_convert.vegalite_to_svg(whole, vl_version=VEGA_LITE)
+    svg = vl_convert.vegalite_to_svg(whole, vl_version=VEGA_LITE, format_locale=NUMBER_FORMATS[language])
     svg = re.sub(r'(<svg[^>]*?) xmlns="[^"]*"( xmlns:xlink="[^"]*")?', r"\1", svg, count=1)
-    # Vega escapes the text it is given; the numbers of its paths need no more than a tenth of a pixel
-    return Markup(re.sub(r"(\d+\.\d)\d+", r"\1", svg))  # noqa: S704
+    return re.sub(r' d="[^"]*"', lambda path: _TENTHS.sub(r"\1", path[0]), svg)
+
+
+_TENTHS = re.compile(r"(\d+\.\d)\d+")
+"""Numbers of paths need no more than a tenth of a pixel."""

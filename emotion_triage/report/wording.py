@@ -16,6 +16,7 @@ WORDS: dict[str, dict[Language, str]] = {
     "escalated": {"en": "escalated", "fr": "escalade"},
     "no_speech": {"en": "no speech to score", "fr": "pas de parole à noter"},
     "error": {"en": "could not be read", "fr": "illisible"},
+    "peak_anger": {"en": "Highest anger", "fr": "Plus forte colère"},
     "anger": {"en": "anger", "fr": "colère"},
     "arousal": {"en": "arousal", "fr": "activation"},
     "gap": {"en": "gap", "fr": "interruption"},
@@ -26,10 +27,11 @@ WORDS: dict[str, dict[Language, str]] = {
     "back": {"en": "All calls", "fr": "Tous les appels"},
     "level": {"en": "Level", "fr": "Niveau"},
     "peak": {"en": "Highest level", "fr": "Niveau le plus haut"},
-    "for": {"en": "escalated for {}, from {}", "fr": "en escalade pendant {}, dès {}"},
+    "for": {"en": "for {}, from {}", "fr": "pendant {}, dès {}"},
     "listen": {"en": "Listen from", "fr": "Écouter à partir de"},
     "route": {"en": "Recommended queue", "fr": "File recommandée"},
     "rule": {"en": "Rule", "fr": "Règle"},
+    "by_rule": {"en": "Rule: {}", "fr": "Règle : {}"},
     "queue": {"en": "Queue", "fr": "File"},
     "why": {"en": "What moved the score", "fr": "Ce qui a fait bouger le score"},
     "no_reason": {"en": "Nothing stood out.", "fr": "Rien de saillant."},
@@ -76,9 +78,15 @@ WORDS: dict[str, dict[Language, str]] = {
     "were_escalated": {"en": "escalated", "fr": "en escalade"},
     "first": {"en": "Worth a listen first", "fr": "À écouter d’abord"},
     "first_note": {
-        "en": "Escalated calls first, by the time spent so, then by the highest anger.",
-        "fr": "Les appels en escalade d’abord, selon le temps qu’elle a duré, puis selon la plus forte colère.",
+        "en": "Escalated calls, by the time spent so, then tense ones, by their highest anger.",
+        "fr": "Les appels en escalade, selon le temps qu’elle a duré, puis les appels tendus, selon leur plus forte "
+        "colère.",
     },
+    "none_first": {
+        "en": "No call was tense or escalated.",
+        "fr": "Aucun appel tendu ou en escalade.",
+    },
+    "as_table": {"en": "The same as a table", "fr": "Les mêmes en tableau"},
     "by_day": {"en": "Levels by day", "fr": "Niveaux par jour"},
     "by_hour": {"en": "Levels by day and hour", "fr": "Niveaux par jour et heure"},
     "by_hour_note": {
