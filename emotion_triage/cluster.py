@@ -65,7 +65,7 @@ def cluster_address(engine: str) -> str:
     return f"tcp://{host}"
 
 
-def chunks_of(sources: Iterable[str], how: How, *, chunk_s: float = CHUNK_S) -> Iterator[tuple[str, ...]]:
+def chunks_of(sources: Iterable[str], how: How, *, chunk_s: float) -> Iterator[tuple[str, ...]]:
     """Group recordings, in order, into chunks of about the same duration.
 
     Parameters
@@ -128,7 +128,7 @@ def score_on_cluster(triage: Triage, how: How, sources: Iterable[str], *, engine
         # a task, not a scattered object: whichever worker loses it, it can be made again
         scorer = client.submit(_Scorer, model, msgspec.json.encode(triage.policy), how, pure=False)
         waiting: deque[tuple[tuple[str, ...], Any]] = deque()
-        left = chunks_of(sources, how)
+        left = chunks_of(sources, how, chunk_s=CHUNK_S)
         more = True
         while more or waiting:
             ahead = CHUNKS_AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))

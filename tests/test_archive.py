@@ -20,7 +20,6 @@ import pytest
 import soundfile
 
 from emotion_triage.batch import How, score_recording, score_source, score_sources
-from emotion_triage.errors import TriageError
 from emotion_triage.manifests import COLUMNS, read_manifest
 from emotion_triage.parquet import schema_of
 from emotion_triage.policy import Policy

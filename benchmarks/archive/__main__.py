@@ -110,6 +110,11 @@ class Cluster:
         worker += ["--nthreads", "1", "--no-dashboard", "--no-nanny", "--local-directory", str(folder)]
         self.processes += [subprocess.Popen(worker, **quiet) for _ in range(n_workers)]
 
+    def cpu_s(self) -> float:
+        """Processor time of the workers that live, in seconds."""
+        alive = [process for process in self.processes[1:] if process.poll() is None]
+        return sum(sum(psutil.Process(process.pid).cpu_times()[:2]) for process in alive)
+
     def __enter__(self) -> Cluster:
         from distributed import Client
 
@@ -124,12 +129,15 @@ class Cluster:
 
 
 def on_cluster(manifest: Path, folder: Path, n_workers: int, kill_after_s: float | None) -> tuple[list[bytes], Run]:
+    """Score on a cluster, a worker of which may be killed; the run's `cpu_s` is that of the workers."""
     out = folder / f"cluster-{n_workers}-{kill_after_s is not None}.jsonl"
     with Cluster(n_workers, folder) as cluster:
         run = Run(command(manifest, out, "--engine", cluster.address))
         if kill_after_s is not None and not run.watch(kill_after_s):
             cluster.processes[-1].kill()
+        before_s = cluster.cpu_s()
         run.watch()
+        run.cpu_s = cluster.cpu_s() - before_s
         run.process.communicate()
     return lines_sorted(out), run
 
@@ -189,9 +197,18 @@ def main(arguments: list[str] | None = None) -> int:
             lines, run = on_cluster(manifest, folder, workers, None)
             same &= lines == expected
             speed = 3600 * hours / run.wall_s
-            figures[f"cluster_{workers}"] = {"wall_s": run.wall_s, "times_real_time": speed, "same": lines == expected}
+            figures[f"cluster_{workers}"] = {
+                "wall_s": run.wall_s,
+                "times_real_time": speed,
+                "cpu_s_per_hour": run.cpu_s / hours,
+                "same": lines == expected,
+            }
             verdict = "the same records" if lines == expected else "OTHER RECORDS"
-            print(f"cluster of {workers}: {run.wall_s:.0f} s, {speed:.0f} x real time; {verdict}", flush=True)
+            print(
+                f"cluster of {workers}: {run.wall_s:.0f} s, {speed:.0f} x real time, {run.cpu_s / hours:.2f} s of "
+                f"processor an hour of audio; {verdict}",
+                flush=True,
+            )
         lines, run = on_cluster(manifest, folder, CLUSTER_WORKERS[-1], 0.5 * run.wall_s)
         same &= lines == expected
         verdict = "the same records" if lines == expected else "OTHER RECORDS"

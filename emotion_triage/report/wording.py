@@ -120,7 +120,6 @@ WORDS: dict[str, dict[Language, str]] = {
     "interval": {"en": "95 % interval", "fr": "Intervalle à 95 %"},
     "errors": {"en": "Could not be read", "fr": "Illisibles"},
     "more": {"en": "and {} more", "fr": "et {} de plus"},
-    "unknown": {"en": "unknown", "fr": "inconnu"},
 }
 _TELEPHONE_NUMBER = re.compile(r"\+?\d(?:[ .\-/()]{0,2}\d){8,}")
 KEPT_DIGITS = 2
