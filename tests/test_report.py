@@ -27,6 +27,8 @@ from emotion_triage.timeline import Moment
 
 pytest.importorskip("jinja2")
 pytest.importorskip("vl_convert")
+from typer.testing import CliRunner
+
 pytest.importorskip("typer")
 
 from emotion_triage.report.pages import write_report
@@ -338,16 +340,8 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command(tmp_path: Path) -> None:
     """`report` writes the pages and says where; a report that is there is not written over unasked."""
     (tmp_path / "s.jsonl").write_bytes(lines_of([record("a.wav")], ".jsonl"))
-    command = [
-        sys.executable,
-        "-m",
-        "emotion_triage",
-        "report",
-        str(tmp_path / "s.jsonl"),
-        "--out",
-        str(tmp_path / "r"),
-    ]
+    cli = pytest.importorskip("emotion_triage.cli")
+    command = ["report", str(tmp_path / "s.jsonl"), "--out", str(tmp_path / "r")]
     for arguments, code in (([], 0), ([], 2), (["--overwrite", "--language", "fr"], 0)):
-        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stderr
+        assert CliRunner().invoke(cli.app, [*command, *arguments]).exit_code == code
     assert '<html lang="fr">' in (tmp_path / "r" / "index.html").read_text()

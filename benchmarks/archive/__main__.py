@@ -9,7 +9,7 @@ some of them broken. Then, each through the command line:
 
 Beside it, openSMILE's eGeMAPS descriptors and plain decoding of some of the same files, as processor time.
 
-    python -m benchmarks.archive [CORPORA] [--recordings 200] [--json FILE] [--quick]
+    python -m benchmarks.archive [CORPORA] [--recordings 200] [--only PART] [--json FILE] [--quick]
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import psutil
 from benchmarks.archive.recordings import compose
 from benchmarks.recordings import cost
 
+PARTS = ("parquet", "killed", "cluster")
 PEER_FILES = 4
 KILLS = 5
 SAMPLE_EVERY_S = 0.25
@@ -147,80 +148,88 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpora", type=Path, nargs="?", help="labelled clips; the synthetic caller without")
     parser.add_argument("--recordings", type=int, default=200)
+    parser.add_argument("--seconds", type=float, nargs=2, default=(60.0, 600.0), help="shortest and longest")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given more than once")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="twelve recordings of seconds, a cluster of one size")
     told = parser.parse_args(arguments)
-    n = 12 if told.quick else told.recordings
-    seconds = (5.0, 15.0) if told.quick else (60.0, 600.0)
-    figures: dict[str, Any] = {"recordings": n}
+    n, seconds = (12, (5.0, 15.0)) if told.quick else (told.recordings, told.seconds)
+    parts = told.only or PARTS
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
         n_broken = max(2, n // 100)
-        manifest, hours = compose(folder, told.corpora, n_recordings=n, n_broken=n_broken, seconds=seconds)
-        figures |= {"broken": n_broken, "hours_of_audio": hours}
+        manifest, hours = compose(Path(name), told.corpora, n_recordings=n, n_broken=n_broken, seconds=seconds)
         print(f"{n} recordings, {n_broken} of them broken, {hours:.2f} h of audio; {told.workers} workers", flush=True)
-
-        run = Run(command(manifest, folder / "out.parquet", "--workers", str(told.workers), "--partition-by", "day"))
-        run.watch()
-        run.process.communicate()
-        second, last = run.flat()
-        figures["parquet"] = {
-            "wall_s": run.wall_s,
-            "cpu_s_per_hour": run.cpu_s / hours,
-            "times_real_time_per_core": 3600 * hours / run.cpu_s,
-            "worker_mib_second_quarter": second,
-            "worker_mib_last_quarter": last,
-        }
-        print(
-            f"disk to Parquet: {run.wall_s:.0f} s, {run.cpu_s / hours:.2f} s of processor an hour of audio, "
-            f"{3600 * hours / run.cpu_s:.0f} x real time per core; a worker holds {second:.0f} MiB in the second "
-            f"quarter of the run, {last:.0f} in the last",
-            flush=True,
-        )
-        ratios = peers(manifest, run.cpu_s / hours, figures)
-
-        plain = folder / "plain.jsonl"
-        undisturbed = Run(command(manifest, plain, "--workers", str(told.workers)))
-        undisturbed.watch()
-        undisturbed.process.communicate()
-        expected = lines_sorted(plain)
-        statuses = [json.loads(line)["status"] for line in expected]
-        right = len(expected) == n and statuses.count("error") == n_broken
-        print(f"records: {len(expected)}, errors: {statuses.count('error')}: {'right' if right else 'WRONG'}")
-
-        struck = killed(manifest, folder / "killed.jsonl", undisturbed.wall_s, told.workers)
-        same = lines_sorted(folder / "killed.jsonl") == expected
-        print(f"killed {struck} times and gone on with: {'the same bytes' if same else 'OTHER BYTES'}", flush=True)
-
-        for workers in CLUSTER_WORKERS[-1:] if told.quick else CLUSTER_WORKERS:
-            lines, run = on_cluster(manifest, folder, workers, None)
-            same &= lines == expected
-            speed = 3600 * hours / run.wall_s
-            figures[f"cluster_{workers}"] = {
-                "wall_s": run.wall_s,
-                "times_real_time": speed,
-                "cpu_s_per_hour": run.cpu_s / hours,
-                "same": lines == expected,
-            }
-            verdict = "the same records" if lines == expected else "OTHER RECORDS"
-            print(
-                f"cluster of {workers}: {run.wall_s:.0f} s, {speed:.0f} x real time, {run.cpu_s / hours:.2f} s of "
-                f"processor an hour of audio; {verdict}",
-                flush=True,
-            )
-        lines, run = on_cluster(manifest, folder, CLUSTER_WORKERS[-1], 0.5 * run.wall_s)
-        same &= lines == expected
-        verdict = "the same records" if lines == expected else "OTHER RECORDS"
-        print(f"cluster of {CLUSTER_WORKERS[-1]}, one killed on the way: {run.wall_s:.0f} s; {verdict}")
-        figures |= {"right": right, "kills": struck, "same": same, "peers": ratios}
-        on_paper(figures["parquet"]["cpu_s_per_hour"], folder, hours, sum(map(len, expected)))
+        figures: dict[str, Any] = {"recordings": n, "broken": n_broken, "hours_of_audio": hours}
+        right = True
+        if "parquet" in parts:
+            figures["parquet"] = to_parquet(manifest, hours, told.workers)
+        if set(parts) & {"killed", "cluster"}:
+            plain = Run(command(manifest, Path(name) / "plain.jsonl", "--workers", str(told.workers)))
+            plain.watch()
+            plain.process.communicate()
+            expected = lines_sorted(Path(name) / "plain.jsonl")
+            failed = [json.loads(line)["status"] for line in expected].count("error")
+            right = (len(expected), failed) == (n, n_broken)
+            print(f"records: {len(expected)}, errors: {failed}: {'right' if right else 'WRONG'}", flush=True)
+        if "killed" in parts:
+            struck = killed(manifest, Path(name) / "killed.jsonl", plain.wall_s, told.workers)
+            same = lines_sorted(Path(name) / "killed.jsonl") == expected
+            figures["killed"] = {"kills": struck, "same": same}
+            right &= same
+            print(f"killed {struck} times and gone on with: {'the same' if same else 'OTHER'} bytes", flush=True)
+        if "cluster" in parts:
+            sizes = CLUSTER_WORKERS[-1:] if told.quick else CLUSTER_WORKERS
+            figures["cluster"] = clusters(manifest, expected, hours, sizes)
+            right &= all(each["same"] for each in figures["cluster"])
+        if "parquet" in parts and "cluster" in parts:
+            on_paper(figures["parquet"]["cpu_s_per_hour"], Path(name), hours, sum(map(len, expected)))
     if told.json:
         told.json.write_text(json.dumps(figures, indent=1))
-    return 0 if right and same else 1
+    return 0 if right else 1
 
 
-def peers(manifest: Path, ours_s: float, figures: dict[str, Any]) -> dict[str, float]:
+def to_parquet(manifest: Path, hours: float, workers: int) -> dict[str, Any]:
+    """Score from disk to Parquet by day; what it costs, what a worker holds, and what others cost."""
+    out = manifest.parent / "out.parquet"
+    run = Run(command(manifest, out, "--workers", str(workers), "--partition-by", "day"))
+    run.watch()
+    run.process.communicate()
+    second, last = run.flat()
+    cost_s = run.cpu_s / hours
+    print(
+        f"disk to Parquet: {run.wall_s:.0f} s, {cost_s:.2f} s of processor an hour of audio, {3600 / cost_s:.0f} x "
+        f"real time per core; a worker holds {second:.0f} MiB in the second quarter of the run, {last:.0f} in the last",
+        flush=True,
+    )
+    return {
+        "wall_s": run.wall_s,
+        "cpu_s_per_hour": cost_s,
+        "times_real_time_per_core": 3600 / cost_s,
+        "worker_mib_second_quarter": second,
+        "worker_mib_last_quarter": last,
+        "ours_over": peers(manifest, cost_s),
+    }
+
+
+def clusters(manifest: Path, expected: list[bytes], hours: float, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Score on clusters of these sizes, then on the last with a worker killed half way."""
+    figures = []
+    wall_s = 0.0
+    for workers, kill in [*((size, False) for size in sizes), (sizes[-1], True)]:
+        lines, run = on_cluster(manifest, manifest.parent, workers, 0.5 * wall_s if kill else None)
+        wall_s, speed, same = run.wall_s, 3600 * hours / run.wall_s, lines == expected
+        cost = "" if kill else f", {run.cpu_s / hours:.2f} s of processor an hour of audio"
+        print(
+            f"cluster of {workers}{', one killed on the way' if kill else ''}: {wall_s:.0f} s, {speed:.0f} x real time"
+            f"{cost}; {'the same' if same else 'OTHER'} records",
+            flush=True,
+        )
+        figures.append({"workers": workers, "killed": kill, "wall_s": wall_s, "times_real_time": speed, "same": same})
+    return figures
+
+
+def peers(manifest: Path, ours_s: float) -> dict[str, float]:
     """Processor time of others on some of the same recordings, as ours divided by theirs."""
     files = [path for path in sorted(manifest.parent.glob("*.wav")) if path.stat().st_size > 50_000][:PEER_FILES]
     hours = sum(path.stat().st_size for path in files) / 8000 / 3600
