@@ -18,7 +18,7 @@ from emotion_triage.recordings import open_recording
 from emotion_triage.remote import is_remote, remote_bytes
 from emotion_triage.triage import Triage
 
-__all__ = ["chunks_of", "cluster_address", "score_on_cluster"]
+__all__ = ["check_cluster", "chunks_of", "cluster_address", "score_on_cluster"]
 
 SCHEME = "dask://"
 CHUNK_S = 3600.0
@@ -63,6 +63,20 @@ def cluster_address(engine: str) -> str:
     if not engine.startswith(SCHEME) or not host.rpartition(":")[2].isdigit():
         raise TriageError(f"--engine: got {engine!r}, expected local or dask://HOST:PORT")
     return f"tcp://{host}"
+
+
+def check_cluster(engine: str) -> None:
+    """Refuse a cluster that does not answer, before anything is begun.
+
+    Raises
+    ------
+    TriageError
+        If it cannot be reached.
+    MissingExtraError
+        If Dask's scheduler is not installed.
+    """
+    with _client(cluster_address(engine)):
+        pass
 
 
 def chunks_of(sources: Iterable[str], how: How, *, chunk_s: float) -> Iterator[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from emotion_triage.affect import Language
 from emotion_triage.batch import How, refuse_unknown_notice, score_sources
-from emotion_triage.cluster import cluster_address, score_on_cluster
+from emotion_triage.cluster import check_cluster, cluster_address, score_on_cluster
 from emotion_triage.errors import AudioError, TriageError
 from emotion_triage.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending
 from emotion_triage.manifests import find_manifest, read_manifest
@@ -101,6 +101,8 @@ def score_command(
         spans = None if spans_path is None else read_spans(spans_path)
         triage = Triage.load(model=model_path, policy=_policy(policy_path, min_speech_s))
         refuse_unknown_notice(triage.policy)
+        if engine != "local":
+            check_cluster(engine)
         records = None
         if out is not None:
             records = RecordFile(

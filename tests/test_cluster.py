@@ -155,6 +155,8 @@ def test_a_cluster_that_is_not_there(triage: Triage, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     with pytest.raises(TriageError, match="cannot be reached"):
         list(cluster.score_on_cluster(triage, HOW, [], engine="dask://127.0.0.1:9"))
+    with pytest.raises(TriageError, match="cannot be reached"):
+        cluster.check_cluster("dask://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'emotion-triage\[cluster\]'"):
         list(cluster.score_on_cluster(triage, HOW, [], engine="dask://127.0.0.1:9"))
