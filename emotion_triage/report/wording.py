@@ -31,23 +31,23 @@ WORDS: dict[str, dict[Language, str]] = {
     "listen": {"en": "Listen from", "fr": "Écouter à partir de"},
     "route": {"en": "Recommended queue", "fr": "File recommandée"},
     "rule": {"en": "Rule", "fr": "Règle"},
-    "by_rule": {"en": "Rule: {}", "fr": "Règle : {}"},
+    "by_rule": {"en": "Rule: {}", "fr": "Règle\u202f: {}"},
     "queue": {"en": "Queue", "fr": "File"},
     "why": {"en": "What moved the score", "fr": "Ce qui a fait bouger le score"},
     "no_reason": {"en": "Nothing stood out.", "fr": "Rien de saillant."},
     "course": {"en": "Course of the call", "fr": "Déroulement de l’appel"},
     "no_events": {
         "en": "No timeline: the recordings were scored without --events.",
-        "fr": "Pas de déroulement : les enregistrements ont été notés sans --events.",
+        "fr": "Pas de déroulement\u202f: les enregistrements ont été notés sans --events.",
     },
     "no_wave": {
         "en": "The recording is no longer where it was scored; its waveform is not shown.",
-        "fr": "L’enregistrement n’est plus là où il a été noté ; sa forme d’onde n’est pas montrée.",
+        "fr": "L’enregistrement n’est plus là où il a été noté\u202f; sa forme d’onde n’est pas montrée.",
     },
     "picture": {
         "en": "Anger and arousal from 0 to 1 over time, over the waveform of the caller; bands mark tense, escalated "
         "and gaps. Every change is in the table below.",
-        "fr": "Colère et activation de 0 à 1 au fil du temps, sur la forme d’onde de l’appelant ; les bandes marquent "
+        "fr": "Colère et activation de 0 à 1 au fil du temps, sur la forme d’onde de l’appelant\u202f; les bandes marquent "
         "tension, escalade et interruptions. Chaque changement est dans le tableau ci-dessous.",
     },
     "changes": {"en": "Changes, routes and gaps", "fr": "Changements, files et interruptions"},
@@ -69,7 +69,7 @@ WORDS: dict[str, dict[Language, str]] = {
         "en": "These scores say how the caller’s voice sounded, not what was said, nor why. They recommend; a person "
         "decides. The agent’s voice is never scored.",
         "fr": "Ces scores disent comment sonnait la voix de l’appelant, pas ce qui a été dit ni pourquoi. Ils "
-        "recommandent ; une personne décide. La voix de l’agent n’est jamais notée.",
+        "recommandent\u202f; une personne décide. La voix de l’agent n’est jamais notée.",
     },
     "scored": {"en": "scored", "fr": "notés"},
     "failed": {"en": "could not be read", "fr": "illisibles"},
@@ -91,11 +91,11 @@ WORDS: dict[str, dict[Language, str]] = {
     "by_hour": {"en": "Levels by day and hour", "fr": "Niveaux par jour et heure"},
     "by_hour_note": {
         "en": "Share of calls that were tense or escalated at some time; the number is how many.",
-        "fr": "Part des appels tendus ou en escalade à un moment ; le nombre dit combien.",
+        "fr": "Part des appels tendus ou en escalade à un moment\u202f; le nombre dit combien.",
     },
     "no_dates": {
         "en": "No dates: give a manifest with started_at.",
-        "fr": "Pas de dates : donnez un manifeste avec started_at.",
+        "fr": "Pas de dates\u202f: donnez un manifeste avec started_at.",
     },
     "day": {"en": "Day", "fr": "Jour"},
     "hour": {"en": "Hour", "fr": "Heure"},
@@ -104,12 +104,12 @@ WORDS: dict[str, dict[Language, str]] = {
     "audit_note": {
         "en": "Of calls labelled not angry, those that reached escalated; of angry ones, those that did. Intervals are "
         "Wilson’s, at 95 %. Groups whose intervals overlap may be alike.",
-        "fr": "Parmi les appels étiquetés sans colère, ceux arrivés en escalade ; parmi ceux en colère, de même. "
+        "fr": "Parmi les appels étiquetés sans colère, ceux arrivés en escalade\u202f; parmi ceux en colère, de même. "
         "Intervalles de Wilson à 95 %. Des groupes dont les intervalles se recouvrent peuvent être pareils.",
     },
     "no_labels": {
         "en": "No labels: give a manifest with label (angry or other), and group to compare.",
-        "fr": "Pas d’étiquettes : donnez un manifeste avec label (angry ou other), et group pour comparer.",
+        "fr": "Pas d’étiquettes\u202f: donnez un manifeste avec label (angry ou other), et group pour comparer.",
     },
     "group": {"en": "Group", "fr": "Groupe"},
     "everyone": {"en": "all", "fr": "tous"},
