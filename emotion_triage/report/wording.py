@@ -47,8 +47,8 @@ WORDS: dict[str, dict[Language, str]] = {
     "picture": {
         "en": "Anger and arousal from 0 to 1 over time, over the waveform of the caller; bands mark tense, escalated "
         "and gaps. Every change is in the table below.",
-        "fr": "Colère et activation de 0 à 1 au fil du temps, sur la forme d’onde de l’appelant\u202f; les bandes marquent "
-        "tension, escalade et interruptions. Chaque changement est dans le tableau ci-dessous.",
+        "fr": "Colère et activation de 0 à 1 au fil du temps, sur la forme d’onde de l’appelant\u202f; les bandes "
+        "marquent tension, escalade et interruptions. Chaque changement est dans le tableau ci-dessous.",
     },
     "changes": {"en": "Changes, routes and gaps", "fr": "Changements, files et interruptions"},
     "time": {"en": "Time", "fr": "Instant"},
