@@ -21,8 +21,8 @@ class Proportion(NamedTuple):
 
     Examples
     --------
-    >>> Proportion(0, 10).interval
-    (0.0, 0.2775327993...)
+    >>> Proportion(0, 10).interval  # doctest: +ELLIPSIS
+    (0.0, 0.277532803...)
     """
 
     hits: int
