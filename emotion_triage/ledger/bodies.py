@@ -27,7 +27,7 @@ __all__ = [
     "Judged",
     "Lifted",
     "Objected",
-    "Overridden",
+    "Override",
     "Pruned",
     "Purged",
     "Restricted",
@@ -126,7 +126,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="w
     policy_digest: str
 
 
-class Overridden(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="override"):
+class Override(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="override"):
     """A person set a recommendation aside.
 
     Attributes
@@ -264,7 +264,7 @@ Body: TypeAlias = (
     Routed
     | Escalated
     | Warned
-    | Overridden
+    | Override
     | Judged
     | Attached
     | Voided
