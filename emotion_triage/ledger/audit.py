@@ -15,12 +15,14 @@ import msgspec
 
 from emotion_triage.contacts import Disposition
 from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import ContactBody, Entry, Evidence, Opinion, Outcome, Void
+from emotion_triage.ledger.accounts import ContactBody, Entry, Evidence, Kind, Opinion, Outcome, Void
 
-__all__ = ["DIMENSIONS", "Dimension", "GroupAudit", "Rate", "audit", "wilson"]
+__all__ = ["AUDITED", "DIMENSIONS", "Dimension", "GroupAudit", "Rate", "audit", "wilson"]
 
 Dimension = Literal["all", "language", "line_type", "gender"]
 DIMENSIONS: tuple[Dimension, ...] = ("all", "language", "line_type", "gender")
+AUDITED: tuple[Kind, ...] = ("contact", "evidence", "void", "verdict", "outcome")
+"""Entries that an audit reads."""
 UNKNOWN = "unknown"
 Z_95 = 1.959963984540054
 """The normal quantile of a two-sided interval of 95 %."""

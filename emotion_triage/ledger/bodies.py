@@ -26,6 +26,7 @@ __all__ = [
     "Forgotten",
     "Judged",
     "Lifted",
+    "Noted",
     "Objected",
     "Override",
     "Pruned",
@@ -35,6 +36,7 @@ __all__ = [
     "Routed",
     "Voided",
     "Warned",
+    "body_of",
     "told",
     "without_numbers",
 ]
@@ -278,6 +280,21 @@ Body: TypeAlias = (
     | Rotated
 )
 """Whatever an entry can tell; the tag is the entry's kind."""
+
+
+Noted: TypeAlias = Route | Escalation | Override | Warned
+"""What an application notes of a call; all else the ledger notes by itself."""
+
+
+def body_of(noted: Noted, *, model_digest: str | None, policy_digest: str) -> Body:
+    """Return the body of what an application notes; a route brings its own digests."""
+    match noted:
+        case Route():
+            return Routed.of(noted)
+        case Escalation():
+            return Escalated.of(noted, model_digest=model_digest, policy_digest=policy_digest)
+        case _:
+            return noted
 
 
 def told(body: Body) -> str:

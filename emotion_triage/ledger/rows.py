@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import (
     Connection,
+    and_,
     bindparam,
     delete,
     exists,
@@ -37,7 +38,7 @@ KNOWN = (
     select(meta.c.value, *_COLUMNS)
     .select_from(
         meta.outerjoin(subjects, subjects.c.pseudonym == bindparam("pseudonym")).outerjoin(
-            entries, entries.c.subject_id == subjects.c.subject_id
+            entries, and_(entries.c.subject_id == subjects.c.subject_id, entries.c.kind != "windows")
         )
     )
     .where(meta.c.key == FINGERPRINT)
@@ -163,6 +164,13 @@ class Rows:
         contacts = select(*_COLUMNS).where(entries.c.contact_id.in_(asking))
         imposed = select(*_COLUMNS).where(entries.c.kind.in_(("restriction", "lift")))
         return [Entry(*row) for statement in (contacts, imposed) for row in self.connection.execute(statement)]
+
+    def entries_of_kinds(self, kinds: Sequence[Kind]) -> Iterator[Entry]:
+        """Give all entries of some kinds, contact by contact."""
+        theirs = select(*_COLUMNS).where(entries.c.kind.in_(kinds))
+        ordered = theirs.order_by(entries.c.contact_id, entries.c.entry_id).execution_options(yield_per=ROWS_AT_ONCE)
+        with self.connection.execute(ordered) as rows:
+            yield from (Entry(*row) for row in rows)
 
     def entries_about(self, subject_id: str) -> list[tuple[Entry, int, int | None]]:
         """Return all entries of a caller, each with when it was recorded and when it is to be removed."""
