@@ -33,6 +33,8 @@ try:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from emotion_triage.inspection import Lang, ModelPath, PolicyPath, ending, model_app, policy_app
+    from emotion_triage.ledger_commands import ledger_app
+    from emotion_triage.log_commands import audit_command, log_app
     from emotion_triage.terminal import event_line, record_line
 except ImportError as error:
     if error.name is None or error.name.partition(".")[0] not in {"typer", "rich"}:
@@ -71,6 +73,9 @@ app = typer.Typer(
 )
 app.add_typer(policy_app)
 app.add_typer(model_app)
+app.add_typer(ledger_app)
+app.add_typer(log_app)
+app.command("audit")(audit_command)
 
 
 def _version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -17,7 +18,7 @@ from emotion_triage.contacts import Disposition
 from emotion_triage.escalation import Level
 from emotion_triage.ledger.accounts import ContactBody, Entry, Evidence, Kind, Opinion, Outcome, Void
 
-__all__ = ["AUDITED", "DIMENSIONS", "Dimension", "GroupAudit", "Rate", "audit", "wilson"]
+__all__ = ["AUDITED", "DIMENSIONS", "Dimension", "Case", "GroupAudit", "Holding", "Rate", "audit", "cases", "wilson"]
 
 Dimension = Literal["all", "language", "line_type", "gender"]
 DIMENSIONS: tuple[Dimension, ...] = ("all", "language", "line_type", "gender")
@@ -97,6 +98,15 @@ class GroupAudit(msgspec.Struct, frozen=True, kw_only=True):
     false_alarms: Rate
     routes: dict[str, Rate]
     survey: float | None
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is kept of one kind, and from when to when; callers have no dates."""
+
+    kind: str
+    count: int
+    first_at: datetime | None = None
+    last_at: datetime | None = None
 
 
 class Case(NamedTuple):

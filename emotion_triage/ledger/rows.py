@@ -13,14 +13,17 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     insert,
+    literal,
     select,
     true,
     union,
     update,
 )
 
-from emotion_triage.ledger.accounts import Body, Entry, Kind
+from emotion_triage.ledger.accounts import Body, Entry, Kind, moment
+from emotion_triage.ledger.audit import Holding
 from emotion_triage.ledger.schema import decisions, entries, meta, subjects
 
 __all__ = ["KNOWN", "OF_AGENTS", "Link", "Rows"]
@@ -171,6 +174,18 @@ class Rows:
         ordered = theirs.order_by(entries.c.contact_id, entries.c.entry_id).execution_options(yield_per=ROWS_AT_ONCE)
         with self.connection.execute(ordered) as rows:
             yield from (Entry(*row) for row in rows)
+
+    def holdings(self) -> list[Holding]:
+        """Return how much is kept: callers, entries of each kind, lines of the decision log."""
+        callers = self.connection.execute(select(func.count()).select_from(subjects)).scalar_one()
+        kinds = select(entries.c.kind, func.count(), func.min(entries.c.at_us), func.max(entries.c.at_us))
+        logged = select(literal("decision"), func.count(), func.min(decisions.c.at_us), func.max(decisions.c.at_us))
+        rows = [*self.connection.execute(kinds.group_by(entries.c.kind).order_by(entries.c.kind))]
+        rows += [row for row in self.connection.execute(logged) if row[1]]
+        return [
+            Holding(kind="caller", count=callers),
+            *(Holding(kind=kind, count=n, first_at=moment(a), last_at=moment(z)) for kind, n, a, z in rows),
+        ]
 
     def entries_about(self, subject_id: str) -> list[tuple[Entry, int, int | None]]:
         """Return all entries of a caller, each with when it was recorded and when it is to be removed."""
