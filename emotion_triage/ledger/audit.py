@@ -67,7 +67,13 @@ def wilson(count: int, of: int) -> Rate:
     ratio, z2 = count / of, Z_95**2 / of
     centre = (ratio + z2 / 2) / (1 + z2)
     half = math.sqrt(z2 * (ratio * (1 - ratio) + z2 / 4)) / (1 + z2)
-    return Rate(count=count, of=of, value=ratio, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    return Rate(
+        count=count,
+        of=of,
+        value=ratio,
+        low=min(max(0.0, centre - half), ratio),
+        high=max(min(1.0, centre + half), ratio),
+    )
 
 
 class GroupAudit(msgspec.Struct, frozen=True, kw_only=True):
