@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.ledger.bodies import Escalated, Judged, Override, Routed, without_numbers
-from emotion_triage.ledger.decisions import append, erase, prune
+from emotion_triage.ledger.decisions import append, chained, committed, erase, prune
 from emotion_triage.ledger.store import Store
 from emotion_triage.ledger.verification import Verification, entries, lines, verify, verify_lines
 from emotion_triage.policy import Policy
@@ -102,6 +102,8 @@ ALTERATIONS = {
     "commitment": ("UPDATE decisions SET commitment = digest WHERE seq = 3", 3, "does not follow"),
     "digest": ("UPDATE decisions SET digest = commitment WHERE seq = 3", 3, "does not follow"),
     "first line": ("UPDATE decisions SET at_us = 0 WHERE seq = 1", 1, "does not follow"),
+    "salt": ("UPDATE decisions SET salt = upper(salt) WHERE seq = 3", 3, "says something else"),
+    "no salt at all": ("UPDATE decisions SET salt = 'none' WHERE seq = 3", 3, "says something else"),
     "missing": ("DELETE FROM decisions WHERE seq = 3", 3, "missing"),
     "first missing": ("DELETE FROM decisions WHERE seq = 1", 1, "missing"),
     "cut": ("DELETE FROM decisions WHERE seq > 4", 5, "cut"),
@@ -131,6 +133,20 @@ def test_one_alteration_is_found(name: str, filled: Store) -> None:
     verification = tamper(filled, statement)
     assert verification.bad_seq == seq
     assert problem in (verification.problem or "")
+
+
+def test_an_excuse_that_says_nothing_is_found(filled: Store) -> None:
+    """An entry that is called a forgetting, chained as it should be, but says something else, is found."""
+    head, content = checked(filled).head, "{}"
+    commitment = committed("salt", None, None, content)
+    forged = {"m": commitment, "d": chained(head, 7, 7000, "forget", commitment), "b": content}
+    with filled.write() as connection:
+        line = "INSERT INTO decisions VALUES (7, 7000, 'forget', NULL, NULL, 'salt', :b, :m, :d)"
+        connection.execute(text(line), forged)
+        connection.execute(text("UPDATE heads SET seq = 7, digest = :d"), {"d": forged["d"]})
+    verification = checked(filled)
+    assert verification.bad_seq == 7
+    assert "is no forget" in (verification.problem or "")
 
 
 def test_two_lines_swapped_are_found(filled: Store) -> None:
