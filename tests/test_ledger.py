@@ -84,9 +84,11 @@ def test_only_a_person_makes_a_contact_abusive(ledger: Ledger) -> None:
 def test_what_is_said_before_a_contact_arrives_holds(ledger: Ledger) -> None:
     """A verdict or void that comes before its contact counts once the contact is there, for caller and agent."""
     ledger.verdict("c-1", by="s", abusive=True, reason="heard it live", at=AT)
-    ledger.void("c-2", by="s", reason="test call", at=AT)
+    for name in ("c-2", "c-3"):
+        ledger.void(name, by="s", reason="test call", at=AT)
     ledger.record(contact("c-1", ended_at=AT + HOUR, disposition=Disposition.OK), at=AT + HOUR)
-    ledger.record(contact("c-2", ended_at=AT + HOUR), at=AT + HOUR)
+    for name in ("c-2", "c-3"):
+        ledger.record(contact(name, ended_at=AT + HOUR), at=AT + HOUR)
     for at in (AT + HOUR, AT + 2 * DAY):
         assert ledger.standing(ANN, at=at).abusive_contacts == 1
         assert ledger.exposure("a-1", at=at).abusive_contacts == 1
