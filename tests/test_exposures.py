@@ -64,6 +64,8 @@ def test_three_hard_contacts_in_a_shift_shield_until_one_has_left_it() -> None:
     )
     assert had(*told).shielded_until == NOW + timedelta(minutes=480 - 400)
     assert had(*told[1:]).shielded_until is None
+    four = (account(450, escalated=True), *told)
+    assert had(*four).shielded_until == NOW + timedelta(minutes=480 - 400)
 
 
 def test_a_false_alarm_and_a_void_weigh_on_nobody() -> None:

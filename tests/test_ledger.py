@@ -81,6 +81,19 @@ def test_only_a_person_makes_a_contact_abusive(ledger: Ledger) -> None:
     assert ledger.standing(ANN, at=AT + HOUR).state is StandingState.WATCH
 
 
+def test_what_is_said_before_a_contact_arrives_holds(ledger: Ledger) -> None:
+    """A verdict or void that comes before its contact counts once the contact is there, for caller and agent."""
+    ledger.verdict("c-1", by="s", abusive=True, reason="heard it live", at=AT)
+    for name in ("c-2", "c-3"):
+        ledger.void(name, by="s", reason="test call", at=AT)
+    ledger.record(contact("c-1", ended_at=AT + HOUR, disposition=Disposition.OK), at=AT + HOUR)
+    for name in ("c-2", "c-3"):
+        ledger.record(contact(name, ended_at=AT + HOUR), at=AT + HOUR)
+    for at in (AT + HOUR, AT + 2 * DAY):
+        assert ledger.standing(ANN, at=at).abusive_contacts == 1
+        assert ledger.exposure("a-1", at=at).abusive_contacts == 1
+
+
 def test_the_same_contact_counts_once(ledger: Ledger) -> None:
     """A contact that comes twice is one; other facts under its name are refused, and change nothing."""
     for _ in range(2):

@@ -33,8 +33,23 @@ POLICY = Policy.parse(
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 CALLERS = {"ann": ["+33123456789", "01 23 45 67 89"], "bob": ["sip:bob@example.org"], "cid": ["crm:7", "CRM: 7"]}
 AGENTS = ["a-1", "a-2"]
+# On both sides of a shift, of the window, and of what is kept.
+AGES_S = [
+    0.0,
+    200.0,
+    1500.0,
+    7_000.0,
+    14_000.0,
+    15_000.0,
+    90_000.0,
+    172_000.0,
+    173_000.0,
+    200_000.0,
+    258_000.0,
+    300_000.0,
+]
 callers = st.sampled_from(sorted(CALLERS))
-names = st.sampled_from([f"c-{i}" for i in range(8)])
+names = st.sampled_from([f"c-{i}" for i in range(12)])
 
 
 def spelt(contact: Contact, spelling: int) -> Contact:
@@ -51,7 +66,7 @@ arrivals = st.builds(
     caller=callers | callers | st.none(),
     agent_id=st.sampled_from(AGENTS),
     # how long ago it ended, in seconds, until it arrives: see `LedgerMachine.record`
-    duration_s=(st.integers(0, 6 * 3600) | st.integers(0, 4 * 86_400)).map(float),
+    duration_s=st.sampled_from(AGES_S),
     started_at=st.just(START),
     disposition=st.sampled_from([*Disposition, Disposition.ABUSE, Disposition.THREAT]),
     peak=st.none() | st.sampled_from(Level),
@@ -63,7 +78,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     url: Callable[[], str]
 
-    @initialize(arrived=st.lists(arrivals, max_size=8))
+    @initialize(arrived=st.lists(arrivals, min_size=3, max_size=8, unique_by=lambda each: each.contact_id))
     def open(self, arrived: list[Contact]) -> None:
         self.address = type(self).url()
         self.keys = [uuid4().bytes * 2]
@@ -75,6 +90,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def tick(self) -> None:
         self.now += timedelta(seconds=1)
+
+    @rule(arrived=st.lists(arrivals, min_size=2, max_size=5))
+    def record_several(self, arrived: list[Contact]) -> None:
+        """Several contacts arrive, in any order of their ends."""
+        for each in arrived:
+            self.record(each, 1)
 
     @rule(arrived=arrivals, spelling=st.integers(0, 1))
     def record(self, arrived: Contact, spelling: int) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "Opinion",
     "Outcome",
     "Void",
+    "Windows",
     "accounts",
     "days_us",
     "instant",
@@ -32,7 +33,9 @@ __all__ = [
     "moment",
 ]
 
-Kind = Literal["contact", "evidence", "void", "verdict", "outcome", "restriction", "lift", "appeal", "objection"]
+Kind = Literal[
+    "contact", "evidence", "void", "verdict", "outcome", "restriction", "lift", "appeal", "objection", "windows"
+]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -150,7 +153,14 @@ class Objection(msgspec.Struct, frozen=True, kw_only=True):
     objects: bool
 
 
-Body: TypeAlias = ContactBody | Evidence | Void | Opinion | Outcome | Restriction | Lift | Appeal | Objection
+class Windows(msgspec.Struct, frozen=True, kw_only=True):
+    """Features of a contact's windows, for retraining: float32 by rows, and a digest of what the columns are."""
+
+    columns: str
+    values: bytes
+
+
+Body: TypeAlias = ContactBody | Evidence | Void | Opinion | Outcome | Restriction | Lift | Appeal | Objection | Windows
 _BODIES: dict[str, type[Any]] = {
     "contact": ContactBody,
     "evidence": Evidence,
@@ -161,6 +171,7 @@ _BODIES: dict[str, type[Any]] = {
     "lift": Lift,
     "appeal": Appeal,
     "objection": Objection,
+    "windows": Windows,
 }
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in _BODIES.items()}
 

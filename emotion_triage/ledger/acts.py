@@ -18,6 +18,7 @@ from emotion_triage.ledger.accounts import (
     Opinion,
     Outcome,
     Void,
+    Windows,
     days_us,
     instant,
     micros,
@@ -28,12 +29,14 @@ from emotion_triage.ledger.bodies import (
     Attached,
     Judged,
     Lifted,
+    Noted,
     Objected,
     Purged,
     Restricted,
     Rotated,
     Voided,
     Warned,
+    body_of,
     without_numbers,
 )
 from emotion_triage.ledger.identity import Identity
@@ -223,6 +226,23 @@ class Acts:
             return
         contacts = self.rows.forget(subject_id)
         decisions.erase(self.rows.connection, subject_id, at_us=self.now_us, by=by, reason=reason, call_ids=contacts)
+
+    def keep_windows(self, contact_id: str, windows: Windows) -> None:
+        """Keep the windows of a contact, as long as its scores."""
+        known = self.rows.contact_of(contact_id)
+        if known is None:
+            raise LedgerError(f"contact {contact_id}: got windows of a contact that is not recorded; record it first")
+        entry, link = known
+        expires_at_us = entry.at_us + days_us(self.policy.protection.retention.scores_days)
+        link = Link(subject_id=link.subject_id, expires_at_us=expires_at_us)
+        self.rows.append("windows", windows, at_us=entry.at_us, now_us=self.now_us, link=link, contact_id=contact_id)
+
+    def log(self, noted: Noted, call_id: str, pseudonym: str | None, model_digest: str | None) -> None:
+        """Note what was recommended, or what a person did with it; nobody becomes known by it."""
+        _require(call_id=call_id)
+        body = body_of(noted, model_digest=model_digest, policy_digest=self.policy.digest)
+        subject_id = None if pseudonym is None else self.rows.subject_of(pseudonym)
+        decisions.append(self.rows.connection, body, at_us=self.now_us, call_id=call_id, subject_id=subject_id)
 
     def purge(self) -> None:
         """Remove what is past its time."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from emotion_triage.contacts import Disposition
 from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import ContactBody, Entry, Evidence, Opinion, Outcome, Void
+from emotion_triage.ledger.accounts import ContactBody, Entry, Evidence, Kind, Opinion, Outcome, Void
 
-__all__ = ["DIMENSIONS", "Dimension", "GroupAudit", "Rate", "audit", "wilson"]
+__all__ = ["AUDITED", "DIMENSIONS", "Dimension", "Case", "GroupAudit", "Holding", "Rate", "audit", "cases", "wilson"]
 
 Dimension = Literal["all", "language", "line_type", "gender"]
 DIMENSIONS: tuple[Dimension, ...] = ("all", "language", "line_type", "gender")
+AUDITED: tuple[Kind, ...] = ("contact", "evidence", "void", "verdict", "outcome")
+"""Entries that an audit reads."""
 UNKNOWN = "unknown"
 Z_95 = 1.959963984540054
 """The normal quantile of a two-sided interval of 95 %."""
@@ -64,7 +67,13 @@ def wilson(count: int, of: int) -> Rate:
     ratio, z2 = count / of, Z_95**2 / of
     centre = (ratio + z2 / 2) / (1 + z2)
     half = math.sqrt(z2 * (ratio * (1 - ratio) + z2 / 4)) / (1 + z2)
-    return Rate(count=count, of=of, value=ratio, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    return Rate(
+        count=count,
+        of=of,
+        value=ratio,
+        low=min(max(0.0, centre - half), ratio),
+        high=max(min(1.0, centre + half), ratio),
+    )
 
 
 class GroupAudit(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +104,15 @@ class GroupAudit(msgspec.Struct, frozen=True, kw_only=True):
     false_alarms: Rate
     routes: dict[str, Rate]
     survey: float | None
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is kept of one kind, and from when to when; callers have no dates."""
+
+    kind: str
+    count: int
+    first_at: datetime | None = None
+    last_at: datetime | None = None
 
 
 class Case(NamedTuple):

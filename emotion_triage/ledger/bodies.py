@@ -26,8 +26,9 @@ __all__ = [
     "Forgotten",
     "Judged",
     "Lifted",
+    "Noted",
     "Objected",
-    "Overridden",
+    "Override",
     "Pruned",
     "Purged",
     "Restricted",
@@ -35,6 +36,7 @@ __all__ = [
     "Routed",
     "Voided",
     "Warned",
+    "body_of",
     "told",
     "without_numbers",
 ]
@@ -126,7 +128,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="w
     policy_digest: str
 
 
-class Overridden(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="override"):
+class Override(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="override"):
     """A person set a recommendation aside.
 
     Attributes
@@ -264,7 +266,7 @@ Body: TypeAlias = (
     Routed
     | Escalated
     | Warned
-    | Overridden
+    | Override
     | Judged
     | Attached
     | Voided
@@ -278,6 +280,21 @@ Body: TypeAlias = (
     | Rotated
 )
 """Whatever an entry can tell; the tag is the entry's kind."""
+
+
+Noted: TypeAlias = Route | Escalation | Override | Warned
+"""What an application notes of a call; all else the ledger notes by itself."""
+
+
+def body_of(noted: Noted, *, model_digest: str | None, policy_digest: str) -> Body:
+    """Return the body of what an application notes; a route brings its own digests."""
+    match noted:
+        case Route():
+            return Routed.of(noted)
+        case Escalation():
+            return Escalated.of(noted, model_digest=model_digest, policy_digest=policy_digest)
+        case _:
+            return noted
 
 
 def told(body: Body) -> str:

@@ -1,6 +1,6 @@
 """The decision log: append-only, hash-chained, and yet able to forget.
 
-An entry commits to its content by ``commitment = SHA-256(salt || JSON [call_id, subject_id, body])``, and the chain
+An entry commits to its content by ``commitment = SHA-256(JSON [salt, call_id, subject_id, body])``, and the chain
 runs over commitments: ``digest = SHA-256(JSON [digest before, seq, at_us, kind, commitment])``. So a caller who is
 forgotten takes body, salt and identifiers with him and every digest still follows from the one before; without the
 salt nobody can try contents until one fits. What may be missing is itself in the chain: a `Forgotten` entry lists the
@@ -39,9 +39,8 @@ BEGIN_LOG = text(
 
 
 def committed(salt: str, call_id: str | None, subject_id: str | None, body: str) -> str:
-    """Return an entry's commitment, 64 hex digits; `salt` is in hex digits, `body` is JSON text."""
-    content = msgspec.json.encode([call_id, subject_id, body])
-    return hashlib.sha256(bytes.fromhex(salt) + content).hexdigest()
+    """Return an entry's commitment, 64 hex digits; `salt` is random, `body` is JSON text."""
+    return hashlib.sha256(msgspec.json.encode([salt, call_id, subject_id, body])).hexdigest()
 
 
 def chained(before: str, seq: int, at_us: int, kind: str, commitment: str) -> str:

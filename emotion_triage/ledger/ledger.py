@@ -9,12 +9,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from emotion_triage.contacts import Candidates, Contact, Exposure, Restriction, Review
 from emotion_triage.errors import LedgerError, MissingExtraError
 from emotion_triage.escalation import Level
 from emotion_triage.ledger.accounts import days_us, instant, micros
+from emotion_triage.ledger.audit import AUDITED, GroupAudit, audit, cases
+from emotion_triage.ledger.bodies import Noted
 from emotion_triage.ledger.exposures import exposures, ranked
+from emotion_triage.ledger.labelled import labelled, packed
 from emotion_triage.ledger.reviews import Copy, copied, reviews
 from emotion_triage.ledger.standings import standing
 from emotion_triage.policy import Policy
@@ -43,30 +48,6 @@ class Ledger:
         What counts, for how long, and what is kept.
     store : Store
         The database, for the decision log and audits.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from datetime import datetime, timezone
-    >>> from emotion_triage.contacts import Disposition
-    >>> from emotion_triage.policy import Policy
-    >>> at = datetime(2026, 3, 2, 10, tzinfo=timezone.utc)
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> with Ledger.open(f"sqlite:///{folder.name}/ledger.db", policy=Policy.load(), key=b"0" * 32) as ledger:
-    ...     ledger.record(
-    ...         Contact(
-    ...             contact_id="c-1",
-    ...             caller="+33 1 23 45 67 89",
-    ...             agent_id="a-17",
-    ...             started_at=at,
-    ...             duration_s=300.0,
-    ...             disposition=Disposition.ABUSE,
-    ...         )
-    ...     )
-    ...     standing = ledger.standing("01 23 45 67 89", at=at.replace(hour=11))
-    >>> standing.state.value, standing.avoid_agents
-    ('watch', ('a-17',))
-    >>> folder.cleanup()
     """
 
     def __init__(self, store: Store, policy: Policy, identity: Identity) -> None:
@@ -163,18 +144,7 @@ class Ledger:
         queue: str | None = None,
         at: datetime | None = None,
     ) -> Candidates:
-        """Return who of the free and qualified agents may take a call, best first.
-
-        Parameters
-        ----------
-        agents : sequence of str
-            Who is free and qualified.
-        caller : str or None
-            As in `standing`.
-        level : Level
-            The caller's level now.
-        queue : str, optional
-            Where he wants to go.
+        """Return who of the free and qualified agents may take a call of this level, best first.
 
         Returns
         -------
@@ -264,11 +234,6 @@ class Ledger:
             Whether a person found that the voice was not escalated; the contact then weighs on nobody.
         by : str, optional
             The person; needed with `false_alarm`.
-
-        Raises
-        ------
-        LedgerError
-            If nothing is attached, or a `false_alarm` that nobody answers for.
         """
         with self._write(at) as acts:
             acts.outcome(contact_id, survey, false_alarm, by)
@@ -319,6 +284,39 @@ class Ledger:
         with self._write(at) as acts:
             acts.forget(pseudonym, by, reason)
         self.store.compact()
+
+    def log(
+        self,
+        noted: Noted,
+        *,
+        call_id: str,
+        caller: str | None = None,
+        model_digest: str | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Note in the decision log what was recommended for a call, or what a person did with it.
+
+        `call_id` is the contact's name, never a number; with `caller`, forgetting him erases this even where no contact
+        is recorded. A route brings the digest of its model, an `Escalation` is given it.
+        """
+        pseudonym = self._identity.pseudonym(caller)
+        with self._write(at) as acts:
+            acts.log(noted, call_id, pseudonym, model_digest)
+
+    def keep_windows(self, contact_id: str, windows: ArrayLike, *, at: datetime | None = None) -> None:
+        """Keep the features of a contact's windows for retraining, as `emotion_triage.ledger.labelled.packed` says."""
+        with self._write(at) as acts:
+            acts.keep_windows(contact_id, packed(windows))
+
+    def audit(self) -> list[GroupAudit]:
+        """Return hits, false alarms and routes by group, from what people said of the contacts that are kept."""
+        with self._read() as rows:
+            return audit(cases(rows.entries_of_kinds(AUDITED)).values())
+
+    def labelled_windows(self) -> Iterator[NDArray[np.float64]]:
+        """Give the windows kept of contacts that people judged: `emotion_triage.ledger.labelled.labelled`."""
+        with self._read() as rows:
+            yield from labelled(cases(rows.entries_of_kinds(AUDITED)), rows.entries_of_kinds(("windows",)))
 
     def purge(self, *, at: datetime | None = None) -> None:
         """Remove what the policy keeps no longer. No standing and no exposure changes by it."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import (
     Connection,
+    and_,
     bindparam,
     delete,
     exists,
+    func,
     insert,
+    literal,
     select,
     true,
     union,
     update,
 )
 
-from emotion_triage.ledger.accounts import Body, Entry, Kind
+from emotion_triage.ledger.accounts import Body, Entry, Kind, moment
+from emotion_triage.ledger.audit import Holding
 from emotion_triage.ledger.schema import decisions, entries, meta, subjects
 
 __all__ = ["KNOWN", "OF_AGENTS", "Link", "Rows"]
@@ -37,7 +41,7 @@ KNOWN = (
     select(meta.c.value, *_COLUMNS)
     .select_from(
         meta.outerjoin(subjects, subjects.c.pseudonym == bindparam("pseudonym")).outerjoin(
-            entries, entries.c.subject_id == subjects.c.subject_id
+            entries, and_(entries.c.subject_id == subjects.c.subject_id, entries.c.kind != "windows")
         )
     )
     .where(meta.c.key == FINGERPRINT)
@@ -163,6 +167,25 @@ class Rows:
         contacts = select(*_COLUMNS).where(entries.c.contact_id.in_(asking))
         imposed = select(*_COLUMNS).where(entries.c.kind.in_(("restriction", "lift")))
         return [Entry(*row) for statement in (contacts, imposed) for row in self.connection.execute(statement)]
+
+    def entries_of_kinds(self, kinds: Sequence[Kind]) -> Iterator[Entry]:
+        """Give all entries of some kinds, contact by contact."""
+        theirs = select(*_COLUMNS).where(entries.c.kind.in_(kinds))
+        ordered = theirs.order_by(entries.c.contact_id, entries.c.entry_id).execution_options(yield_per=ROWS_AT_ONCE)
+        with self.connection.execute(ordered) as rows:
+            yield from (Entry(*row) for row in rows)
+
+    def holdings(self) -> list[Holding]:
+        """Return how much is kept: callers, entries of each kind, lines of the decision log."""
+        callers = self.connection.execute(select(func.count()).select_from(subjects)).scalar_one()
+        kinds = select(entries.c.kind, func.count(), func.min(entries.c.at_us), func.max(entries.c.at_us))
+        logged = select(literal("decision"), func.count(), func.min(decisions.c.at_us), func.max(decisions.c.at_us))
+        rows = [*self.connection.execute(kinds.group_by(entries.c.kind).order_by(entries.c.kind))]
+        rows += [row for row in self.connection.execute(logged) if row[1]]
+        return [
+            Holding(kind="caller", count=callers),
+            *(Holding(kind=kind, count=n, first_at=moment(a), last_at=moment(z)) for kind, n, a, z in rows),
+        ]
 
     def entries_about(self, subject_id: str) -> list[tuple[Entry, int, int | None]]:
         """Return all entries of a caller, each with when it was recorded and when it is to be removed."""

@@ -276,12 +276,13 @@ class _Chain:
         begins = (1, GENESIS) if self._pruned is None else (self._pruned.first_seq, self._pruned.first_digest)
         if (head.first_seq, head.first_digest) != begins:
             self._blame(begins[0], f"should begin the log, which begins at {head.first_seq}: nothing says why")
-        excused = {seq for first, last in self._excused for seq in range(max(first, head.first_seq), last + 1)}
         # In a chain that is not whole, the entry that excuses an empty line may be what is missing.
-        if self.fault is None and (left := self.empty - excused):
-            self._blame(min(left), "is emptied, and no entry says that its caller was forgotten")
-        if left := excused - self.empty:
-            self._blame(min(left), "was to be emptied when its caller was forgotten, and is not")
+        if self.fault is None:
+            excused = {seq for first, last in self._excused for seq in range(max(first, head.first_seq), last + 1)}
+            if left := self.empty - excused:
+                self._blame(min(left), "is emptied, and no entry says that its caller was forgotten")
+            if left := excused - self.empty:
+                self._blame(min(left), "was to be emptied when its caller was forgotten, and is not")
         if not self._anchored:
             self._blame(
                 head.first_seq, f"or a later one was rewritten with all that follow: no digest is {self._anchor} now"
@@ -290,7 +291,11 @@ class _Chain:
     def _heed(self, entry: Entry) -> None:
         if entry.kind not in EXCUSES or entry.body is None:
             return
-        told = msgspec.json.decode(entry.body, type=Forgotten | Pruned)
+        try:
+            told = msgspec.json.decode(entry.body, type=Forgotten | Pruned)
+        except msgspec.MsgspecError as error:
+            self._blame(entry.seq, f"is no {entry.kind} of this version ({error})")
+            return
         if isinstance(told, Pruned):
             self._pruned = told
         else:
