@@ -331,6 +331,7 @@ class Call:
         before = self.route
         self._caller = self._new_caller(objection=True, time_s=self.position_s)
         self._scores = False
+        self._stream.forget()
         return [self.route] if self.route.rule != before.rule else []
 
     def __enter__(self) -> Call:
