@@ -111,14 +111,16 @@ def opened(audio: Callers, n_calls: int) -> Table:
 def long(triage: Triage, audio: Callers, hours: int) -> Table:
     """One call hour after hour; its cost beside the calibration loop's at that time."""
     call, codes = triage.call("call"), audio.codes[0].tobytes()
-    found, told = [], []
+    found, third, minutes = [], None, 0
     for hour in range(hours):
         spent_s, fft_us = 0.0, [calibrate_us()]
         for _ in range(round(3600 / REPEATED_S)):
             began = time.process_time()
             events = [event for at in range(0, len(codes), PUSH) for event in call.push(codes[at : at + PUSH])]
             spent_s += time.process_time() - began
-            told.append([(event.anger, event.distress) for event in events if isinstance(event, Affect)])
+            told = [(event.anger, event.distress) for event in events if isinstance(event, Affect)]
+            minutes += 1
+            third = told if minutes == 3 else third
         fft_us.append(calibrate_us())
         unit_us = float(np.median(fft_us))
         found.append(
@@ -127,7 +129,7 @@ def long(triage: Triage, audio: Callers, hours: int) -> Table:
                 spent_s * 1e6 / 3600,
                 spent_s * 1e6 / 3600 / unit_us,
                 held_mib(),
-                told[-1] == told[2],
+                told == third,
                 call.level.name,
             )
         )
