@@ -25,7 +25,7 @@ from emotion_triage.vad import STEP_FRAMES
 
 N_CALLS = (1, 10, 100, 500, 1000, 2000, 5000)
 ROWS = (1, 4, 16, 64, 256, 1024, 4096)
-PACKETS, QUICK_PACKETS = 500_000, 20_000
+PACKETS, QUICK_PACKETS = 250_000, 20_000
 """Of all calls together, for each figure."""
 TICKS = (50, 1000)
 """At least one step of every call, at most 20 s."""

@@ -3,157 +3,41 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Literal
+from typing import NamedTuple
 
 import msgspec
 
-from emotion_triage.affect import LANGUAGES, Affect, Driver, Language, describe
+from emotion_triage.affect import LANGUAGES, Language
 from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.errors import PolicyError, TriageError
-from emotion_triage.escalation import Escalation, Level
+from emotion_triage.errors import AudioError, PolicyError, TriageError
 from emotion_triage.g711 import Samples
 from emotion_triage.policy import Policy
 from emotion_triage.recordings import open_recording
-from emotion_triage.routing import Route
+from emotion_triage.rowlog import LogSuffix, lines_of
 from emotion_triage.sources import CallerSpans, as_text, find_recordings
+from emotion_triage.summary import DECIMALS, Record, Status, Summary
+from emotion_triage.timeline import Course
 from emotion_triage.triage import Call, Event, Triage
-from emotion_triage.workers import in_order
+from emotion_triage.workers import GivenUp, Limits, in_order
 
 __all__ = [
+    "How",
     "Record",
+    "Scored",
     "Status",
     "call_of_recording",
     "events_of",
+    "give_up",
     "refuse_unknown_notice",
     "score",
     "score_recording",
     "score_recordings",
+    "score_source",
+    "score_sources",
 ]
-
-Status = Literal["scored", "no_speech", "error"]
-DECIMALS = 3
-"""Of what a record tells: milliseconds, and thousandths of a score; more would be false precision."""
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What one recording told; None where it is not known.
-
-    Attributes
-    ----------
-    source : str
-        The recording's path, as found.
-    status : {"scored", "no_speech", "error"}
-        ``no_speech``: nothing in it could be scored, so that no score exists; that does not mean calm.
-    error : str or None
-        Why it could not be read.
-    caller_channel : str or None
-        The side that was scored.
-    duration_s, speech_s, lost_s : float or None
-        Length of the recording; the caller's speech that was scored; what lay outside the caller's spans.
-    anger_mean, anger_max, distress_mean, distress_max, arousal_mean, arousal_max : float or None
-        Mean and maximum of the scores, 0 to 1, over all steps with enough speech.
-    peak_level : {"calm", "tense", "escalated"} or None
-        The highest level reached.
-    peak_s : float or None
-        Where to listen: when `peak_level` was reached with the most evidence; in a calm call, when anger was highest.
-    escalated_s : float or None
-        Time spent at ESCALATED, in seconds.
-    first_escalation_s : float or None
-        When ESCALATED was first reached; None if never.
-    route, rule : str or None
-        The queue recommended at the peak level, for a caller of whom nothing is known, and the rule that chose it.
-    drivers : str or None
-        The prosodic reasons at `peak_s`, in words.
-    model_digest, policy_digest : str
-        What decided.
-    """
-
-    source: str
-    status: Status
-    error: str | None = None
-    caller_channel: str | None
-    duration_s: float | None = None
-    speech_s: float | None = None
-    lost_s: float | None = None
-    anger_mean: float | None = None
-    anger_max: float | None = None
-    distress_mean: float | None = None
-    distress_max: float | None = None
-    arousal_mean: float | None = None
-    arousal_max: float | None = None
-    peak_level: Literal["calm", "tense", "escalated"] | None = None
-    peak_s: float | None = None
-    escalated_s: float | None = None
-    first_escalation_s: float | None = None
-    route: str | None = None
-    rule: str | None = None
-    drivers: str | None = None
-    model_digest: str
-    policy_digest: str
-
-
-class _Summary:
-    """What a record keeps of the events, so that an hour of them takes no more memory than a minute."""
-
-    def __init__(self, route: Route) -> None:
-        self.route = route
-        self.scored = 0
-        self.first_escalation_s: float | None = None
-        self._sums = {"anger": 0.0, "distress": 0.0, "arousal": 0.0}
-        self._peaks = dict.fromkeys(self._sums, 0.0)
-        self._peak: tuple[Level, float] = (Level.CALM, -1.0)
-        self._peak_s: float | None = None
-        self._drivers: tuple[Driver, ...] = ()
-        self._escalated_since_s: float | None = None
-        self._escalated_s = 0.0
-
-    def add(self, event: Event) -> None:
-        """Count an event."""
-        match event:
-            case Affect():
-                self.scored += 1
-                for name in self._sums:
-                    value = getattr(event, name)
-                    self._sums[name] += value
-                    self._peaks[name] = max(self._peaks[name], value)
-                self._consider(Level.CALM, event.anger, event.time_s, event.drivers)
-            case Escalation():
-                if event.level > event.previous:
-                    self._consider(event.level, event.score, event.time_s, event.drivers)
-                if event.level is Level.ESCALATED:
-                    self._escalated_since_s = event.time_s
-                    if self.first_escalation_s is None:
-                        self.first_escalation_s = event.time_s
-                else:
-                    self.end(event.time_s)
-            case Route():
-                self.route = max(self.route, event, key=lambda route: route.level or Level.CALM)
-
-    def end(self, time_s: float) -> None:
-        """Say that ESCALATED, if it lasts, lasts no longer than this."""
-        if self._escalated_since_s is not None:
-            self._escalated_s += time_s - self._escalated_since_s
-            self._escalated_since_s = None
-
-    def _consider(self, level: Level, score: float, time_s: float, drivers: tuple[Driver, ...]) -> None:
-        if (level, score) > self._peak:
-            self._peak, self._peak_s, self._drivers = (level, score), time_s, drivers
-
-    def told(self, language: Language) -> dict[str, str | float | None]:
-        """Return the fields of a record that only scored speech can fill."""
-        means = {f"{name}_mean": round(total / self.scored, DECIMALS) for name, total in self._sums.items()}
-        peaks = {f"{name}_max": round(value, DECIMALS) for name, value in self._peaks.items()}
-        return {
-            **means,
-            **peaks,
-            "peak_level": self._peak[0].name.lower(),
-            "peak_s": self._peak_s and round(self._peak_s, DECIMALS),
-            "escalated_s": round(self._escalated_s, DECIMALS),
-            "first_escalation_s": self.first_escalation_s and round(self.first_escalation_s, DECIMALS),
-            "drivers": describe(self._drivers, language) or None,
-        }
 
 
 def call_of_recording(triage: Triage, name: str) -> Call:
@@ -190,6 +74,119 @@ def events_of(call: Call, blocks: Iterable[tuple[int, Samples]], *, end_s: float
     yield call.advance(round(end_s * SAMPLE_RATE_HZ)) + call.flush()
 
 
+class How(msgspec.Struct, frozen=True, kw_only=True):
+    """How the recordings of a run are scored; pickles.
+
+    Attributes
+    ----------
+    caller_channel : {"left", "right", "mono"} or None
+        The caller's channel of a stereo file; ``"mono"`` for a file of the caller alone; None for a mono file of
+        both sides, with `caller_spans`.
+    caller_spans : CallerSpans or None
+        When the caller speaks; only that is scored.
+    language : {"en", "fr"}
+        Of the drivers.
+    max_seconds : float or None
+        Longest time that one recording may take; looked at between blocks of 10 s of its audio.
+    timeline : {".jsonl", ".csv"} or None
+        Keep the timeline too, as lines of such a file.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+    """
+
+    caller_channel: str | None
+    caller_spans: CallerSpans | None = None
+    language: Language = "en"
+    max_seconds: float | None = None
+    timeline: LogSuffix | None = None
+
+    def __post_init__(self) -> None:
+        if self.language not in LANGUAGES:
+            raise ValueError(f"language: got {self.language!r}, expected {' or '.join(map(repr, LANGUAGES))}")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ValueError(f"max_seconds: got {self.max_seconds!r}, expected seconds above 0")
+
+
+class Scored(NamedTuple):
+    """What one recording gave.
+
+    Attributes
+    ----------
+    record : Record
+    timeline : bytes
+        Lines of `Moment`, where `How.timeline` asks for them and the recording could be read.
+    """
+
+    record: Record
+    timeline: bytes = b""
+
+
+def score_source(triage: Triage, how: How, source: str) -> Scored:
+    """Score one recording; without a timeline, memory does not grow with its length.
+
+    Returns
+    -------
+    Scored
+        A recording that cannot be read, or takes too long, makes a record with its `error`.
+
+    Raises
+    ------
+    PolicyError
+        If the policy wants the notice played first: a recording cannot tell when it was.
+    """
+    call = call_of_recording(triage, source)
+    summary = Summary(call.route)
+    course = None if how.timeline is None else Course(call.call_id, call.route, how.language)
+    try:
+        spans = None if how.caller_spans is None else how.caller_spans.of(source)
+        recording = open_recording(source, caller_channel=how.caller_channel, caller_spans=spans)
+        blocks = _in_time(recording.blocks(), source, how.max_seconds)
+        end_s = recording.duration_s if spans else 0.0
+        for events in events_of(call, course.gaps(blocks) if course else blocks, end_s=end_s):
+            for event in events:
+                summary.add(event)
+                if course is not None:
+                    course.add(event)
+    except (TriageError, OSError, UnicodeError, MemoryError) as error:  # one bad file, not a bad run
+        return Scored(broken(triage, how.caller_channel, str(error) or "more memory than it may take", source))
+    summary.end(call.position_s)
+    record = Record(
+        source=call.call_id,
+        status="scored" if summary.scored else "no_speech",
+        caller_channel=how.caller_channel,
+        duration_s=round(recording.duration_s, DECIMALS),
+        speech_s=round(call.speech_s, DECIMALS),
+        lost_s=round(call.lost_s, DECIMALS),
+        route=summary.route.queue,
+        rule=summary.route.rule,
+        model_digest=triage.classifier.digest,
+        policy_digest=triage.policy.digest,
+        **(summary.told(how.language) if summary.scored else {}),  # type: ignore[arg-type]
+    )
+    if course is None or how.timeline is None:
+        return Scored(record)
+    return Scored(record, lines_of(course.end(end_s), how.timeline))
+
+
+def _in_time(
+    blocks: Iterator[tuple[int, Samples]], source: str, max_seconds: float | None
+) -> Iterator[tuple[int, Samples]]:
+    """Pass blocks through for so long."""
+    began_s = time.monotonic()
+    for block in blocks:
+        yield block
+        if max_seconds is not None and time.monotonic() - began_s > max_seconds:
+            raise AudioError(late(source, max_seconds))
+
+
+def late(source: str, max_seconds: float) -> str:
+    """Return the error of a recording that takes too long."""
+    return f"{source}: took more than {max_seconds:g} s; give it more (--max-seconds), or look at the file"
+
+
 def score_recording(
     triage: Triage,
     source: str | os.PathLike[str],
@@ -205,14 +202,9 @@ def score_recording(
     triage : Triage
         Model and policy.
     source : path
-        WAV, FLAC, Ogg or MP3 of 8 to 48 kHz.
-    caller_channel : {"left", "right", "mono"} or None
-        The caller's channel of a stereo file; ``"mono"`` for a file of the caller alone; None for a mono file of
-        both sides, with `caller_spans`.
-    caller_spans : CallerSpans, optional
-        When the caller speaks; only that is scored.
-    language : {"en", "fr"}
-        Of the drivers.
+        WAV, FLAC, Ogg or MP3 of 8 to 48 kHz; an address for fsspec, as ``s3://calls/a.wav``, too.
+    caller_channel, caller_spans, language
+        See `How`.
 
     Returns
     -------
@@ -224,31 +216,54 @@ def score_recording(
     PolicyError
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
-    name = os.fspath(source)
-    call = call_of_recording(triage, name)
-    summary = _Summary(call.route)
-    try:
-        spans = None if caller_spans is None else caller_spans.of(name)
-        recording = open_recording(name, caller_channel=caller_channel, caller_spans=spans)
-        for events in events_of(call, recording.blocks(), end_s=recording.duration_s if spans else 0.0):
-            for event in events:
-                summary.add(event)
-    except (TriageError, OSError, UnicodeError, MemoryError) as error:  # one bad file, not a bad run
-        return _broken(triage, caller_channel, str(error) or type(error).__name__, name)
-    summary.end(call.position_s)
-    return Record(
-        source=call.call_id,
-        status="scored" if summary.scored else "no_speech",
-        caller_channel=caller_channel,
-        duration_s=round(recording.duration_s, DECIMALS),
-        speech_s=round(call.speech_s, DECIMALS),
-        lost_s=round(call.lost_s, DECIMALS),
-        route=summary.route.queue,
-        rule=summary.route.rule,
-        model_digest=triage.classifier.digest,
-        policy_digest=triage.policy.digest,
-        **(summary.told(language) if summary.scored else {}),  # type: ignore[arg-type]
+    how = How(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
+    return score_source(triage, how, os.fspath(source)).record
+
+
+def score_sources(
+    triage: Triage, how: How, sources: Iterable[str], *, workers: int = 1, max_memory_mib: int | None = None
+) -> Iterator[Scored]:
+    """Score recordings on this machine, in their order, as they become known.
+
+    Parameters
+    ----------
+    triage : Triage
+        Model and policy; each worker loads the model once.
+    how : How
+        With `max_seconds`, a worker that hangs for longer is ended.
+    sources : iterable of str
+        See `emotion_triage.sources.find_recordings`.
+    workers : int
+        Processes; the records are the same for any number. More than 1, and limits, need
+        ``if __name__ == "__main__":`` in the script that asks for them.
+    max_memory_mib : int, optional
+        What a worker may take beyond what it holds once the model is loaded, in MiB.
+
+    Raises
+    ------
+    PolicyError
+        If the policy wants the notice played first.
+    ValueError
+        If a setting is out of range.
+    """
+    refuse_unknown_notice(triage.policy)
+    if workers < 1:
+        raise ValueError(f"workers: got {workers}, expected 1 or more processes")
+    return in_order(
+        partial(score_source, triage, how),
+        sources,
+        workers=workers,
+        limits=Limits(how.max_seconds, max_memory_mib),
+        given_up=partial(give_up, triage, how),
     )
+
+
+def give_up(triage: Triage, how: How, source: str, reason: GivenUp) -> Scored:
+    """Return what stands for a recording that no worker could finish."""
+    if reason == "late":
+        return Scored(broken(triage, how.caller_channel, late(source, how.max_seconds or 0.0), source))
+    told = "the process that read it was ended twice, by the system or by a user; check the memory, and the file"
+    return Scored(broken(triage, how.caller_channel, told, source))
 
 
 def score_recordings(
@@ -261,28 +276,9 @@ def score_recordings(
     language: Language = "en",
 ) -> Iterator[Record]:
     """Score recordings with a model and policy that are loaded; see `score`."""
-    refuse_unknown_notice(triage.policy)
-    if workers < 1:
-        raise ValueError(f"workers: got {workers}, expected 1 or more processes")
-    if language not in LANGUAGES:
-        raise ValueError(f"language: got {language!r}, expected {' or '.join(map(repr, LANGUAGES))}")
-    return in_order(
-        partial(
-            score_recording,
-            triage,
-            caller_channel=caller_channel,
-            caller_spans=caller_spans,
-            language=language,
-        ),
-        sources,
-        workers=workers,
-        given_up=partial(
-            _broken,
-            triage,
-            caller_channel,
-            "the process that read it was ended twice, by the system or by a user; check the memory, and the file",
-        ),
-    )
+    how = How(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
+    scored = score_sources(triage, how, sources, workers=workers)
+    return (each.record for each in scored)
 
 
 def score(
@@ -343,7 +339,8 @@ def score(
     )
 
 
-def _broken(triage: Triage, caller_channel: str | None, error: str, source: str) -> Record:
+def broken(triage: Triage, caller_channel: str | None, error: str, source: str) -> Record:
+    """Return the record of a recording that could not be scored."""
     return Record(
         source=as_text(source),
         status="error",

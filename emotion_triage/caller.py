@@ -127,7 +127,7 @@ class Caller:
         self._policy = policy
         self._model_digest = model_digest
         self._standing = standing
-        self._typical = typical
+        self._reference = typical
         self._baseline = Baseline(policy.escalation.baseline_s)
         self._escalator = Escalator(policy.escalation)
         self._unconfirmed_s = 0.0
@@ -156,7 +156,9 @@ class Caller:
         if self.abstaining:
             self.abstained_s, self._unconfirmed_s = self.abstained_s + self._unconfirmed_s, 0.0
             return None
-        return occlusions(features(step.statistics, self._baseline.statistics), self._reference().features)
+        reference = self._reference
+        baseline = reference.statistics if reference.source == "caller" else None
+        return occlusions(features(step.statistics, baseline), reference.features)
 
     def hear(self, step: Step, scores: NDArray[np.float32]) -> list[Event]:
         """Take the classifier's probabilities, float32 of shape (n_rows, n_labels), of the rows of `inputs`."""
@@ -164,7 +166,7 @@ class Caller:
         if scores[0, _SPEECH] < self._policy.escalation.min_speech_probability:
             return []
         self.speech_s += new_speech_s
-        reference = self._reference()
+        reference = self._reference
         known = reference.source == "caller"
         anger = scores[:, _ANGER_AGAINST_BASELINE if known else _ANGER]
         affect = Affect(
@@ -179,12 +181,11 @@ class Caller:
         change = self._escalator.push(
             affect, absolute=float(scores[0, _ANGER]), relative=affect.anger if known else None
         )
-        self._baseline.add(step.statistics, step.new_speech_s)
+        if not known:
+            self._baseline.add(step.statistics, step.new_speech_s)
+            if (own := self._baseline.statistics) is not None:
+                self._reference = Reference(own, features(own, own), "caller")
         return [affect, *(self._follow(change) if change else ())]
-
-    def _reference(self) -> Reference:
-        own = self._baseline.statistics
-        return self._typical if own is None else Reference(own, features(own, own), "caller")
 
     def _follow(self, change: Escalation) -> list[Event]:
         """Let the route follow a change of level."""

@@ -112,7 +112,11 @@ class Framer:
         if position == self.position:
             return 0
         self.position = position
-        self._tail = b""
+        return self.forget()
+
+    def forget(self) -> int:
+        """Drop what was not cut; return how many frames of the grid are lost by it."""
+        position, self._tail = self.position, b""
         first_whole = -(-position // HOP_LENGTH)
         lost = max(0, first_whole - self.frame_index)
         self.frame_index += lost

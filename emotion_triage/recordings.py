@@ -13,6 +13,7 @@ import msgspec
 from emotion_triage.audio import SAMPLE_RATE_HZ, AudioStream
 from emotion_triage.errors import AudioError
 from emotion_triage.g711 import Samples
+from emotion_triage.remote import is_remote, open_remote
 
 if TYPE_CHECKING:
     import soundfile
@@ -222,13 +223,14 @@ def _opened(path: str) -> Iterator[soundfile.SoundFile]:
     import soundfile
 
     try:
-        with open(path, "rb") as raw:
-            if not raw.read(1):
-                raise AudioError(f"got an empty file, expected {_FORMATS}; record or copy it again")
         if path.lower().endswith(".raw"):
             raise AudioError(f"got samples without a header, expected {_FORMATS}; convert it to WAV")
-        with soundfile.SoundFile(os.fsencode(path)) as file:  # names need not be UTF-8
-            yield file
+        with open_remote(path) if is_remote(path) else open(path, "rb") as raw:
+            if not raw.read(1):
+                raise AudioError(f"got an empty file, expected {_FORMATS}; record or copy it again")
+            raw.seek(0)
+            with soundfile.SoundFile(raw if is_remote(path) else os.fsencode(path)) as file:  # names need not be UTF-8
+                yield file
     except FileNotFoundError:
         raise AudioError("got no such file, expected a recording; check the path") from None
     except IsADirectoryError:
@@ -236,7 +238,8 @@ def _opened(path: str) -> Iterator[soundfile.SoundFile]:
     except PermissionError:
         raise AudioError("got no permission to read it, expected a readable file; change its mode") from None
     except OSError as error:
-        raise AudioError(f"got {error.strerror or error}, expected a readable file; check the disk") from error
+        where = "address and the credentials" if is_remote(path) else "disk"
+        raise AudioError(f"got {error.strerror or error}, expected a readable file; check the {where}") from error
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"got what cannot be decoded ({error.error_string.rstrip('.')}), expected {_FORMATS}; check that "

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
-from emotion_triage.batch import Record
-from emotion_triage.errors import MissingExtraError, TriageError
+from emotion_triage.errors import TriageError
+from emotion_triage.parquet import Partition, pyarrow_modules, read_parquet, write_parquet
+from emotion_triage.rowlog import LogSuffix, RowLog, lines_of, rows_of_file
+from emotion_triage.summary import Record
+from emotion_triage.timeline import Moment
 
-__all__ = ["SUFFIXES", "RecordFile", "pyarrow_modules"]
+__all__ = ["SUFFIXES", "RecordFile", "events_path", "read_moments", "read_records"]
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
-FIELDS: tuple[str, ...] = Record.__struct_fields__
+Mode = Literal["new", "resume", "overwrite"]
+Row = TypeVar("Row", bound=msgspec.Struct)
 
 
 class RecordFile:
-    """A file of records that is valid after each of them.
+    """A file of records that is valid after each of them, and that one process writes.
 
-    JSONL and CSV are written in place. Parquet cannot be, so its records wait in ``F.partial.jsonl`` beside it, and
+    JSONL and CSV are written in place. Parquet cannot be, so its rows wait in ``F.partial.jsonl`` beside it, and
     the file itself appears at the end, whole.
 
     Parameters
@@ -36,11 +37,17 @@ class RecordFile:
         ``new`` refuses a file that exists; ``resume`` keeps its records and cuts off what a kill left half written.
     model_digest, policy_digest, caller_channel : str
         What scores now; records that were scored otherwise are not gone on with.
+    events : bool
+        Keep timelines too, in a file beside it (see `events_path`).
+    partition_by : {"day", "month"}, optional
+        Write Parquet as a folder with one for each day or month of ``started_at``.
 
     Attributes
     ----------
     path : Path
         As given.
+    log_suffix : {".jsonl", ".csv"}
+        How the lines of a timeline are to be written for `append`.
     done : set of str
         Sources that have a record.
     failed : int
@@ -49,7 +56,8 @@ class RecordFile:
     Raises
     ------
     TriageError
-        If the file cannot be written, exists, or holds what are not records of this model, policy and channel.
+        If the file cannot be written, exists, is being written by another process, or holds what are not records of
+        this model, policy and channel.
     MissingExtraError
         If Parquet was asked for and pyarrow is not installed.
     """
@@ -58,80 +66,73 @@ class RecordFile:
         self,
         path: str | os.PathLike[str],
         *,
-        mode: Literal["new", "resume", "overwrite"],
+        mode: Mode,
         model_digest: str,
         policy_digest: str,
         caller_channel: str | None,
+        events: bool = False,
+        partition_by: Partition | None = None,
     ) -> None:
         self.path = Path(path)
         self.done: set[str] = set()
         self.failed = 0
-        self._end = 0
+        self._partition_by = partition_by
         suffix = self.path.suffix.lower()
         if suffix not in SUFFIXES:
             raise TriageError(f"{path}: got a name that ends in {suffix!r}, expected {', '.join(SUFFIXES)}; rename it")
         self._parquet = suffix == ".parquet"
         if self._parquet:
             pyarrow_modules()
-        self._log = self.path.with_name(f"{self.path.name}.partial.jsonl") if self._parquet else self.path
-        if self.path.is_dir():
+        elif partition_by is not None:
+            raise TriageError(f"{path}: got --partition-by {partition_by} and {suffix}, expected .parquet; rename it")
+        elif self.path.is_dir():
             raise TriageError(f"{path}: got a folder, expected a file to write; add a name")
-        if mode == "new" and (there := [each for each in (self.path, self._log) if os.path.lexists(each)]):
-            raise TriageError(
-                f"{there[0]}: exists already; go on with it (--resume), replace it (--overwrite) or name another"
-            )
-        before = list(self._records_before()) if mode == "resume" else []
-        for record in before:
-            if (record.model_digest, record.policy_digest) != (model_digest, policy_digest):
+        self._events_path = events_path(self.path)
+        written = [self.path, *([self._events_path] if events else [])]
+        for each in [*written, *map(_log_path, written)] if mode == "new" else []:
+            if os.path.lexists(each):
                 raise TriageError(
-                    f"{path}: got records of model {record.model_digest[:12]} and policy {record.policy_digest}, "
-                    f"expected {model_digest[:12]} and {policy_digest}; go on with those, or start again (--overwrite)"
+                    f"{each}: exists already; go on with it (--resume), replace it (--overwrite) or name another"
                 )
-            if record.caller_channel != caller_channel:
-                raise TriageError(
-                    f"{path}: got records of caller channel {record.caller_channel}, expected {caller_channel}; go on "
-                    "with that one, or start again (--overwrite)"
-                )
+        self._records = RowLog(_log_path(self.path), Record, mode=mode)
+        self._events: RowLog[Moment] | None = None
+        self.log_suffix: LogSuffix = self._records.suffix
+        made_by = (model_digest, policy_digest, caller_channel)
         try:
-            # unbuffered: what a full disk refused must not come back when the file is closed
-            self._file = open(self._log, "wb" if mode == "overwrite" else "ab", buffering=0)  # noqa: SIM115
             if mode == "resume":
-                self._file.truncate(self._end)
-        except OSError as error:
-            raise TriageError(
-                f"{path}: cannot be written ({error.strerror}); check that its folder exists and is yours to write"
-            ) from None
-        if before and not self._end:  # a Parquet file that was whole: take it apart again
-            for record in before:
-                self.append(record)
-        self.done = {record.source for record in before}
-        self.failed = sum(record.status == "error" for record in before)
+                if self._parquet and self._records.fresh and self.path.exists():
+                    self._take_apart(made_by)
+                else:
+                    end = 0
+                    for end, record in self._records.rows():  # noqa: B007
+                        self._know(record, made_by)
+                    self._records.cut(end)
+            if events:
+                self._open_events(mode)
+        except BaseException:
+            self.close()
+            if self._parquet and self._records.fresh:  # nothing was gone on with: leave no trace
+                self._records.path.unlink(missing_ok=True)
+            raise
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Record, moments: bytes = b"") -> None:
         """Write a record; the file is whole again when this returns, and also when it raises.
+
+        Parameters
+        ----------
+        record : Record
+            What a recording told.
+        moments : bytes
+            Its timeline, as `lines_of` makes it for `log_suffix`.
 
         Raises
         ------
         TriageError
             If the disk is full or gone; the records before stay.
         """
-        if self._log.suffix == ".csv":
-            line = _csv_line(msgspec.structs.astuple(record))
-            line = line if self._end else _csv_line(FIELDS) + line
-        else:
-            line = msgspec.json.encode(record) + b"\n"
-        try:
-            rest = memoryview(line)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            with suppress(OSError):
-                self._file.truncate(self._end)
-            raise TriageError(
-                f"{self._log}: cannot be written ({error.strerror}); what was scored so far is kept: make room, then "
-                "go on with --resume"
-            ) from None
-        self._end += len(line)
+        if self._events is not None and moments:
+            self._events.append(moments)  # first: what has a record has its timeline
+        self._records.append(lines_of([record], self.log_suffix))
         self.done.add(record.source)
         self.failed += record.status == "error"
 
@@ -141,34 +142,28 @@ class RecordFile:
         Raises
         ------
         TriageError
-            If the disk is full or gone; the records stay in ``F.partial.jsonl``.
+            If the disk is full or gone; the rows stay in ``F.partial.jsonl``.
         """
         if not self._parquet:
             return
-        arrow, parquet = pyarrow_modules()
-        schema = arrow.schema(
-            [
-                (name, arrow.float64() if "float" in str(Record.__annotations__[name]) else arrow.string())
-                for name in FIELDS
-            ]
-        )
-        rows = [msgspec.structs.asdict(record) for record in self._records_before()]
-        half = self.path.with_name(f"{self.path.name}.partial")
         try:
-            parquet.write_table(arrow.Table.from_pylist(rows, schema=schema), half)
-            os.replace(half, self.path)
-        except OSError as error:
-            half.unlink(missing_ok=True)
+            if self._events is not None:
+                write_parquet(self._events_path, Moment, (row for _, row in self._events.rows()))
+            write_parquet(self.path, Record, (row for _, row in self._records.rows()), partition_by=self._partition_by)
+        except TriageError as error:
             raise TriageError(
-                f"{self.path}: cannot be written ({error.strerror or error}); the records are in {self._log}: make "
-                "room, then go on with --resume"
+                f"{error}: the records are in {self._records.path}, and --resume goes on from there"
             ) from None
         self.close()
-        self._log.unlink()
+        self._records.path.unlink()
+        if self._events is not None:
+            self._events.path.unlink()
 
     def close(self) -> None:
         """Close the file; what was appended is there."""
-        self._file.close()
+        self._records.close()
+        if self._events is not None:
+            self._events.close()
 
     def __enter__(self) -> RecordFile:
         return self
@@ -178,76 +173,94 @@ class RecordFile:
     ) -> None:
         self.close()
 
-    def _records_before(self) -> Iterator[Record]:
-        """Read the records that are there; set `_end` to where the last whole one ends."""
-        try:
-            if not self._log.exists():
-                if self._parquet and self.path.exists():
-                    yield from _read_parquet(self.path)
-                return
-            content = self._log.read_bytes()
-        except OSError as error:
-            raise TriageError(f"{self._log}: cannot be read ({error.strerror}); check its mode") from None
-        csv_file = self._log.suffix == ".csv"
-        self._end = _whole(content, quoted=csv_file)
-        try:
-            text = content[: self._end].decode("utf-8")
-            if csv_file:
-                for row in csv.DictReader(io.StringIO(text, newline="")):
-                    known = {name: value if value != "" else None for name, value in row.items()}
-                    yield msgspec.convert(known, Record, strict=False)
-            else:
-                yield from msgspec.json.Decoder(Record).decode_lines(text)
-        except (UnicodeDecodeError, csv.Error, msgspec.MsgspecError) as error:
+    def _know(self, record: Record, made_by: tuple[str, str, str | None]) -> None:
+        """Count a record that is there already.
+
+        Raises
+        ------
+        TriageError
+            If it was scored otherwise.
+        """
+        model_digest, policy_digest, caller_channel = made_by
+        if (record.model_digest, record.policy_digest) != (model_digest, policy_digest):
             raise TriageError(
-                f"{self._log}: got what are not records of this version ({error}); name another file, or start again "
-                "(--overwrite)"
-            ) from None
+                f"{self.path}: got records of model {record.model_digest[:12]} and policy {record.policy_digest}, "
+                f"expected {model_digest[:12]} and {policy_digest}; go on with those, or start again (--overwrite)"
+            )
+        if record.caller_channel != caller_channel:
+            raise TriageError(
+                f"{self.path}: got records of caller channel {record.caller_channel}, expected {caller_channel}; go "
+                "on with that one, or start again (--overwrite)"
+            )
+        self.done.add(record.source)
+        self.failed += record.status == "error"
+
+    def _take_apart(self, made_by: tuple[str, str, str | None]) -> None:
+        """Bring a Parquet file that was whole back to lines."""
+        for record in read_parquet(self.path, Record):
+            self._know(record, made_by)
+            self._records.append(lines_of([record], self.log_suffix))
+
+    def _open_events(self, mode: Mode) -> None:
+        if self.done and not any(each.exists() for each in (self._events_path, _log_path(self._events_path))):
+            raise TriageError(
+                f"{self.path}: got records without events, expected {self._events_path.name} beside it; go on without "
+                "--events, or start again (--overwrite)"
+            )
+        self._events = events = RowLog(_log_path(self._events_path), Moment, mode=mode)
+        if mode != "resume":
+            return
+        if self._parquet and events.fresh and self._events_path.exists():
+            for moment in read_parquet(self._events_path, Moment):
+                events.append(lines_of([moment], self.log_suffix))
+            return
+        kept = 0
+        for end, moment in events.rows():
+            if moment.source not in self.done:  # its record was never written: it is scored again
+                break
+            kept = end
+        events.cut(kept)
 
 
-def _csv_line(values: tuple[object, ...]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    return line.getvalue().encode("utf-8")
+def events_path(path: Path) -> Path:
+    """Return where the timelines of a file of records are.
+
+    Examples
+    --------
+    >>> print(events_path(Path("scores.jsonl")))
+    scores.events.jsonl
+    """
+    return path.with_suffix(f".events{path.suffix}")
 
 
-def _whole(content: bytes, *, quoted: bool) -> int:
-    """Return where the last whole line ends; a line end within CSV's quotes ends nothing."""
-    if not quoted:
-        return content.rfind(b"\n") + 1
-    end = at = quotes = 0
-    for line in content.split(b"\n")[:-1]:
-        at += len(line) + 1
-        quotes += line.count(b'"')
-        end = end if quotes % 2 else at
-    return end
-
-
-def _read_parquet(path: Path) -> list[Record]:
-    arrow, parquet = pyarrow_modules()
-    try:
-        return msgspec.convert(parquet.read_table(path).to_pylist(), list[Record])
-    except (arrow.ArrowInvalid, msgspec.MsgspecError) as error:
-        raise TriageError(
-            f"{path}: got what are not records of this version ({error}); name another file, or start again "
-            "(--overwrite)"
-        ) from None
-
-
-def pyarrow_modules() -> tuple[Any, Any]:
-    """Return pyarrow and its Parquet half.
+def read_records(path: Path) -> Iterator[Record]:
+    """Read records, in the order in which they were written.
 
     Raises
     ------
-    MissingExtraError
-        If it is not installed.
+    TriageError
+        If there is no such file, or it holds other rows.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(
-            "Parquet needs pyarrow, which is not installed; pip install 'emotion-triage[parquet]', or write .csv or "
-            ".jsonl"
-        ) from None
-    return pyarrow, pyarrow.parquet
+    return _read(path, Record)
+
+
+def read_moments(path: Path) -> Iterator[Moment]:
+    """Read timelines (see `events_path`); the moments of one recording follow each other.
+
+    Raises
+    ------
+    TriageError
+        If there is no such file, or it holds other rows.
+    """
+    return _read(path, Moment)
+
+
+def _read(path: Path, kind: type[Row]) -> Iterator[Row]:
+    if path.suffix.lower() == ".parquet":
+        yield from read_parquet(path, kind)
+        return
+    yield from (row for _, row in rows_of_file(path, kind))
+
+
+def _log_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial.jsonl") if path.suffix.lower() == ".parquet" else path

@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 
 from emotion_triage.errors import AudioError
+from emotion_triage.remote import find_remote, is_remote
 
-__all__ = ["AUDIO_SUFFIXES", "CallerSpans", "find_recordings", "read_spans", "as_text"]
+__all__ = ["AUDIO_SUFFIXES", "CallerSpans", "find_recordings", "as_text", "read_spans", "whole_path"]
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 """Files of a folder that are taken for recordings."""
@@ -51,7 +52,7 @@ class CallerSpans(msgspec.Struct, frozen=True, kw_only=True):
             If the file tells none: the other side would be scored.
         """
         try:
-            return self.spans[os.path.abspath(source)]
+            return self.spans[whole_path(source)]
         except KeyError:
             raise AudioError(
                 f"{source}: got no caller spans for it in {self.path}, expected one or more rows; add them"
@@ -65,7 +66,8 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     ----------
     paths : iterable of path
         A file stands for itself; a folder for the audio files in it and below, hidden ones left out; a glob
-        (``calls/*.wav``, ``**`` for any folders) for what it matches.
+        (``calls/*.wav``, ``**`` for any folders) for what it matches. Each may be an address for fsspec, as
+        ``s3://calls/2026/``.
 
     Returns
     -------
@@ -86,7 +88,12 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     named = [os.fspath(path) for path in paths]
     found: list[str] = []
     for path in named:
-        if os.path.isdir(path):
+        if is_remote(path):
+            inside = find_remote(path, AUDIO_SUFFIXES)
+            if not inside:
+                raise AudioError(f"{path}: got an address without recordings, expected one or more; check it")
+            found += inside
+        elif os.path.isdir(path):
             inside = _inside(path)
             if not inside:
                 raise AudioError(
@@ -101,11 +108,16 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
             found += [each for match in matches for each in (_inside(match) if os.path.isdir(match) else [match])]
         else:
             found.append(path)
-    if not any(map(os.path.exists, found)):
+    if not any(is_remote(path) or os.path.exists(path) for path in found):
         raise AudioError(
             f"{', '.join(named) or 'no path'}: got no such file or folder, expected a recording; check the path"
         )
     return list(dict.fromkeys(found))
+
+
+def whole_path(path: str) -> str:
+    """Return a path by which the same recording is known from everywhere: absolute, or an address as it is."""
+    return path if is_remote(path) else os.path.abspath(path)
 
 
 def as_text(path: str) -> str:
@@ -157,6 +169,6 @@ def read_spans(path: str | os.PathLike[str]) -> CallerSpans:
         raise AudioError(f"{name}: got what is not caller spans ({error}); {expected}") from None
     by_source: dict[str, list[tuple[float, float]]] = {}
     for span in spans:
-        for source in {os.path.abspath(span.source), os.path.abspath(Path(path).parent / span.source)}:
+        for source in {whole_path(span.source), whole_path(os.path.join(Path(path).parent, span.source))}:
             by_source.setdefault(source, []).append((span.start_s, span.end_s))
     return CallerSpans(path=name, spans={source: tuple(each) for source, each in by_source.items()})

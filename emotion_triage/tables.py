@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.errors import TriageError
-from emotion_triage.records import SUFFIXES, pyarrow_modules
+from emotion_triage.parquet import pyarrow_modules
+from emotion_triage.records import SUFFIXES
 
 __all__ = ["check_table_path", "write_table"]
 

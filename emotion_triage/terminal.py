@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 
 from emotion_triage.affect import Affect, Language, describe
-from emotion_triage.batch import Record
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.routing import Destination, Route
+from emotion_triage.summary import Record
 from emotion_triage.triage import Event
 
 __all__ = ["LEVELS", "clock", "destination_words", "event_line", "record_line", "words"]

@@ -114,7 +114,8 @@ class Triage:
         standing : Standing, optional
             What the ledger knows of the caller; clear by default.
         objection : bool
-            The caller objected to being scored: no score is computed, and the route is neutral.
+            The caller objected to being scored, now or as his standing remembers: no score is computed, and the route
+            is neutral.
 
         Raises
         ------
@@ -212,7 +213,7 @@ class Call:
         self.call_id = call_id
         self.standing = CLEAR if standing is None else standing
         self._format = (encoding, sample_rate_hz)
-        self._objection = objection
+        self._objection = objection or self.standing.objection
         self.reset()
 
     def reset(self) -> None:
@@ -341,6 +342,7 @@ class Call:
         before = self.route
         self._caller = self._new_caller(objection=True, time_s=self.position_s)
         self._scores = False
+        self._stream.forget()
         return [self.route] if self.route.rule != before.rule else []
 
     def __enter__(self) -> Call:

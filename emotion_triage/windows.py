@@ -28,7 +28,7 @@ _SAMPLE_BYTES: dict[Coding, int] = {"mulaw": 1, "alaw": 1, "float32": 4}
 HOP_BYTES = {coding: HOP_LENGTH * width for coding, width in _SAMPLE_BYTES.items()}
 """A hop of each coding."""
 PATIENCE: dict[Coding, int] = {"mulaw": STEP_FRAMES, "alaw": STEP_FRAMES, "float32": (STEP_FRAMES + 1) // 2}
-"""Frames of a call pushed alone that wait to be described together: a step of G.711, half of one decoded, within 32 KiB."""
+"""Frames of a call pushed alone that wait to be described together: within 32 KiB of state, decoded or not."""
 
 
 def _row(energy_dbfs: float) -> bytes:
@@ -159,6 +159,10 @@ class WindowStream:
         n_samples = len(self._audio.take(chunk)) // _SAMPLE_BYTES[self.coding]
         self.lose(self._framer.jump(self._framer.position + n_samples))
         return b""
+
+    def forget(self) -> None:
+        """Drop the audio that waits, as lost."""
+        self.lose(self._framer.forget())
 
     def flush(self) -> bytes:
         """End the audio; return the hops of the frames that the resampler still held."""

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, cast
 
-__all__ = ["in_order"]
+from emotion_triage.errors import TriageError
+
+__all__ = ["GivenUp", "Limits", "in_order"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-READ_AHEAD = 8
+READ_AHEAD = 64
 """Items handed out for each worker beyond the oldest unfinished one: bounds what waits for its turn."""
 MAX_ATTEMPTS = 2
 """An item that ends two workers is given up: once may be the fault of another process, twice is its own."""
+
+
+GivenUp = Literal["dead", "late"]
+"""Why an item has no result: it ended two workers, or took too long."""
+GRACE_S = 10.0
+"""What a worker has beyond an item's time, to start, and to end a late item by itself; then it is ended."""
+
+
+class Limits(NamedTuple):
+    """What one item may take; None: whatever it takes.
+
+    Attributes
+    ----------
+    seconds : float or None
+    memory_mib : int or None
+        Beyond what a worker holds when it begins; MemoryError is raised in the function. POSIX only.
+    """
+
+    seconds: float | None = None
+    memory_mib: int | None = None
+
+
+UNLIMITED = Limits()
 
 
 class _Task(NamedTuple):
@@ -35,12 +61,19 @@ class _Worker(NamedTuple):
     connection: Connection
 
 
+class _Busy(NamedTuple):
+    worker: _Worker
+    task: _Task
+    until_s: float | None
+
+
 def in_order(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     *,
     workers: int,
-    given_up: Callable[[Item], Result],
+    given_up: Callable[[Item, GivenUp], Result],
+    limits: Limits = UNLIMITED,
 ) -> Iterator[Result]:
     """Yield ``function(item)`` of each item, in order, as they become known.
 
@@ -51,23 +84,30 @@ def in_order(
     items : iterable
         Read no further ahead than the workers need.
     workers : int
-        Processes, 1 or more; with 1 everything happens in this one. Others are spawned, so that a script that
-        asks for them needs ``if __name__ == "__main__":``.
+        Processes, 1 or more; with 1 and no limits everything happens in this one. Others are spawned, so that a
+        script that asks for them needs ``if __name__ == "__main__":``.
     given_up : callable
-        Makes the result of an item that ended the process of two workers.
+        Makes the result of an item that ended the process of two workers, or was late.
+    limits : Limits
+        Of each item.
+
+    Raises
+    ------
+    TriageError
+        If memory cannot be limited on this system.
 
     Examples
     --------
-    >>> list(in_order(abs, [-2, 1], workers=1, given_up=abs))
+    >>> list(in_order(abs, [-2, 1], workers=1, given_up=max))
     [2, 1]
     """
-    if workers == 1:
+    if workers == 1 and limits == UNLIMITED:
         yield from map(function, items)
         return
     source = iter(items)
     again: deque[_Task] = deque()
     idle: list[_Worker] = []
-    busy: dict[Connection, tuple[_Worker, _Task]] = {}
+    busy: dict[Connection, _Busy] = {}
     results: dict[int, Result] = {}
     due = issued = 0
     try:
@@ -81,26 +121,27 @@ def in_order(
                     except StopIteration:
                         break
                     issued += 1
-                worker = idle.pop() if idle else _start(function)
-                busy[worker.connection] = worker, task._replace(attempts=task.attempts + 1)
+                worker = idle.pop() if idle else _start(function, limits.memory_mib)
+                busy[worker.connection] = _Busy(worker, task._replace(attempts=task.attempts + 1), _until(limits))
                 with suppress(OSError):  # a dead worker shows below, at the other end of its pipe
                     worker.connection.send(task.item)
             if not busy:
                 return
-            for connection in wait(list(busy)):
-                assert isinstance(connection, Connection)
-                worker, task = busy[connection]
+            for connection in _ready(busy):
+                worker, task, _ = busy.pop(connection)
+                reason: GivenUp = "dead"
                 try:
+                    if not connection.poll():
+                        reason = "late"
+                        raise EOFError
                     result = connection.recv()
                 except (EOFError, OSError):
-                    del busy[connection]
                     _end(worker)
-                    if task.attempts < MAX_ATTEMPTS:
+                    if reason == "dead" and task.attempts < MAX_ATTEMPTS:
                         again.append(task)
                         continue
-                    result = given_up(task.item)  # type: ignore[arg-type]
+                    result = given_up(task.item, reason)  # type: ignore[arg-type]
                 else:
-                    del busy[connection]
                     idle.append(worker)
                 if isinstance(result, Exception):
                     raise result
@@ -109,14 +150,27 @@ def in_order(
                 yield results.pop(due)
                 due += 1
     finally:
-        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+        for worker in [*idle, *(each.worker for each in busy.values())]:
             _end(worker)
 
 
-def _start(function: Callable[[Item], Result]) -> _Worker:
+def _until(limits: Limits) -> float | None:
+    return None if limits.seconds is None else time.monotonic() + limits.seconds + GRACE_S
+
+
+def _ready(busy: dict[Connection, _Busy]) -> list[Connection]:
+    """Wait for workers that have a result, are dead, or are late."""
+    deadlines = [each.until_s for each in busy.values() if each.until_s is not None]
+    patience_s = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+    heard = [cast(Connection, each) for each in wait(list(busy), patience_s)]
+    now_s = time.monotonic()
+    return heard or [each for each, (_, _, until_s) in busy.items() if until_s is not None and until_s <= now_s]
+
+
+def _start(function: Callable[[Item], Result], memory_mib: int | None) -> _Worker:
     context = get_context("spawn")  # a forked process would share the threads' locks of onnxruntime
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, function), daemon=True)
+    process = context.Process(target=_serve, args=(there, function, memory_mib), daemon=True)
     process.start()
     there.close()
     return _Worker(process, here)
@@ -124,18 +178,39 @@ def _start(function: Callable[[Item], Result]) -> _Worker:
 
 def _end(worker: _Worker) -> None:
     worker.connection.close()
-    worker.process.terminate()
+    worker.process.kill()  # one that hangs in the system's hands may not hear a request
     worker.process.join()
 
 
-def _serve(connection: Connection, function: Callable[[object], object]) -> None:
+def _serve(connection: Connection, function: Callable[[object], object], memory_mib: int | None) -> None:
     """Answer items until the other end is gone, be it by a kill: no worker outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the parent ends its workers
+    limited: Exception | None = None
+    try:
+        _limit_memory(memory_mib)
+    except TriageError as error:
+        limited = error
     with suppress(EOFError, OSError):
         while True:
             item = connection.recv()
             try:
-                result = function(item)
+                result = limited or function(item)
             except Exception as error:
                 result = error
             connection.send(result)
+
+
+def _limit_memory(memory_mib: int | None) -> None:
+    """Let this process take no more than so much beyond what it holds."""
+    if memory_mib is None:
+        return
+    try:
+        import resource
+
+        with open("/proc/self/statm") as file:
+            held = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + memory_mib * 2**20,) * 2)
+    except (ImportError, OSError, ValueError) as error:
+        raise TriageError(
+            f"--max-memory: got {memory_mib} MiB, and this system cannot limit a process ({error}); leave it out"
+        ) from None

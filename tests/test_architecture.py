@@ -16,7 +16,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [file for file in FILES if file.stem not in {"__init__", "__main__"} or file.parent != PACKAGE]
 MAX_LINES = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "core", "manager", "common", "misc"}
-HEAVY = ("librosa", "onnxruntime", "rich", "scipy", "sklearn", "soundfile", "sqlalchemy", "typer")
+HEAVY = (
+    *("distributed", "fsspec", "jinja2", "librosa", "onnxruntime", "pyarrow", "rich", "scipy", "sklearn"),
+    *("soundfile", "sqlalchemy", "typer", "vl_convert"),
+)
 
 
 def rank_of_room() -> dict[str, int]:

@@ -272,8 +272,8 @@ def test_an_item_that_kills_its_worker() -> None:
     """An item that ends its process twice is given up; every other item has its result, in order."""
     items = [f"{i} * {i}" for i in range(6)]
     items[2] = "__import__('os')._exit(9)"
-    results = list(in_order(eval, items, workers=2, given_up=lambda item: f"gave up {item}"))
-    assert results == [0, 1, f"gave up {items[2]}", 9, 16, 25]
+    results = list(in_order(eval, items, workers=2, given_up=lambda item, reason: f"gave up {item}, {reason}"))
+    assert results == [0, 1, f"gave up {items[2]}, dead", 9, 16, 25]
 
 
 def test_a_worker_killed_once(tmp_path: Path) -> None:

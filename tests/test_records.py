@@ -154,7 +154,7 @@ def test_what_are_not_records(tmp_path: Path, name: str, content: bytes) -> None
     if name.endswith(".parquet"):
         pytest.importorskip("pyarrow.parquet")
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(TriageError, match="got what are not records of this version"):
+    with pytest.raises(TriageError, match="got what are not rows of this version"):
         opened(tmp_path / name, "resume")
     assert (tmp_path / name).read_bytes() == content
 
@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, suffix: str, room: int) -> None:
     with opened(out) as file:
         file.append(RECORDS[0])
         kept = out.read_bytes()
-        file._file = FullDisk(file._file, room)
+        file._records._file = FullDisk(file._records._file, room)
         with pytest.raises(TriageError, match="No space left"):
             file.append(RECORDS[1])
     assert out.read_bytes() == kept
@@ -233,13 +233,13 @@ def test_a_disk_too_full_for_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Where the Parquet file finds no room, its records stay beside it and make it later."""
     parquet = pytest.importorskip("pyarrow.parquet")
 
-    def no_room(table: object, path: Path) -> None:
+    def no_room(path: Path, schema: object) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     out = tmp_path / "out.parquet"
     with monkeypatch.context() as patch:
-        patch.setattr(parquet, "write_table", no_room)
+        patch.setattr(parquet, "ParquetWriter", no_room)
         with pytest.raises(TriageError, match=r"No space left.*the records are in .*partial\.jsonl"):
             write(out)
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet.partial.jsonl"]

@@ -1,0 +1,1 @@
+"""A month of recordings: what scoring them costs, what a kill leaves, what a cluster changes."""

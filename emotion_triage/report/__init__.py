@@ -1,0 +1,1 @@
+"""Records to pages that a browser opens without a network: one for each call, one for the batch."""

@@ -1,0 +1,347 @@
+"""Pages that open without a network, name nobody, and say what the records say."""
+
+from __future__ import annotations
+
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emotion_triage.affect import LANGUAGES, Driver, Language, describe
+from emotion_triage.errors import MissingExtraError, TriageError
+from emotion_triage.functionals import HEADLINES
+from emotion_triage.report.audit import Batch, Proportion
+from emotion_triage.report.envelope import envelope_of
+from emotion_triage.report.wording import WORDS, masked, reasons
+from emotion_triage.rowlog import lines_of
+from emotion_triage.summary import Record
+from emotion_triage.timeline import Moment
+
+pytest.importorskip("jinja2")
+pytest.importorskip("vl_convert")
+from typer.testing import CliRunner
+
+pytest.importorskip("typer")
+
+from emotion_triage.report.pages import write_report
+
+ROOT = Path(__file__).resolve().parents[1]
+ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>&{{ 7 * 7 }}'
+CALLER = "0612345678"
+MAX_BYTES = 1_500_000
+MADE_BY = {"model_digest": "m" * 64, "policy_digest": "p" * 16, "caller_channel": "mono"}
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+def record(source: str, **known: Any) -> Record:
+    scores = dict.fromkeys(("anger_mean", "distress_mean", "distress_max", "arousal_mean", "arousal_max"), 0.2)
+    told = {"status": "scored", "duration_s": 20.0, "speech_s": 9.0, "lost_s": 0.0, "anger_max": 0.4, **scores}
+    told |= {"peak_level": "calm", "peak_s": 3.0, "escalated_s": 0.0, "route": "general", "rule": "everyday call"}
+    return Record(**{"source": source, **MADE_BY, **told, **known})
+
+
+def timeline(source: str, duration_s: float = 20.0) -> list[Moment]:
+    """Calm, then escalated from 8 to 12 s, a gap of 2 s at 14 s."""
+    moments = [
+        Moment(source=source, kind="affect", time_s=t / 2, level="calm", anger=t % 7 / 7, distress=0.1, arousal=0.5)
+        for t in range(6, int(2 * duration_s))
+    ]
+    reason = "voice 8 dB louder, speech rate +25 %"
+    for time_s, level in ((8.0, "escalated"), (12.0, "calm")):
+        moments.append(Moment(source=source, kind="escalation", time_s=time_s, level=level, drivers=reason))
+    moments.append(Moment(source=source, kind="route", time_s=8.0, level="escalated", queue="senior", rule="rule 7"))
+    moments.append(Moment(source=source, kind="gap", time_s=14.0, level="calm", lost_s=2.0))
+    return sorted(moments, key=lambda moment: moment.time_s)
+
+
+def write(folder: Path, records: list[Record], language: Language = "en", **of: list[Moment]) -> dict[str, str]:
+    """Write a report; return its pages by their names."""
+    (folder / "scores.jsonl").write_bytes(lines_of(records, ".jsonl"))
+    moments = [moment for each in of.values() for moment in each]
+    (folder / "scores.events.jsonl").write_bytes(lines_of(moments, ".jsonl"))
+    pages = list(write_report(folder / "scores.jsonl", folder / "report", language=language))
+    return {str(page.relative_to(folder / "report")): page.read_text(encoding="utf-8") for page in pages}
+
+
+class Page(HTMLParser):
+    """A page taken apart: elements with their attributes, text, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[Language, dict[str, str]]:
+    """A batch with every kind of call, in both languages."""
+    folder = tmp_path_factory.mktemp("batch")
+    dated = {"started_at": "2026-03-02T09:30:00", "group": "fr", "label": "other", "queue": "sales", "agent": "a-77"}
+    worst = {"peak_level": "escalated", "escalated_s": 4.0, "first_escalation_s": 8.0, "route": "senior"}
+    records = [
+        record("calm.wav", **dated),
+        record("worst.wav", **{**dated, **worst, "drivers": "voice 8 dB louder, speech rate +25 %", "call": "C-2"}),
+        record("tense.wav", **{**dated, "peak_level": "tense", "started_at": "2026-03-03T17:00:00"}),
+        Record(source="silence.wav", status="no_speech", duration_s=5.0, speech_s=0.0, lost_s=0.0, **MADE_BY),
+        Record(source="broken.wav", status="error", error="broken.wav: got an empty file", **MADE_BY),
+    ]
+    return {language: write(folder, records, language, worst=timeline("worst.wav")) for language in LANGUAGES}
+
+
+def test_a_page_for_each_call_and_one_for_all(pages: dict[Language, dict[str, str]]) -> None:
+    """Each record has a page, the batch has one that links to those worth a listen, worst first."""
+    for each in pages.values():
+        assert set(each) == {"index.html", *(f"calls/{i}.html" for i in range(1, 6))}
+        links = [attributes["href"] for tag, attributes in Page(each["index.html"]).elements if tag == "a"]
+        assert links == ["#content", "calls/2.html", "calls/3.html"]
+
+
+def test_pages_are_whole(pages: dict[Language, dict[str, str]]) -> None:
+    """Each page is well nested, under 1.5 MB, runs no script and asks no address for anything."""
+    for each in [page for of in pages.values() for page in of.values()]:
+        assert len(each.encode()) < MAX_BYTES
+        assert "://" not in each
+        page = Page(each)
+        tags = {tag for tag, _ in page.elements}
+        assert not tags & {"script", "iframe", "object", "embed", "link", "img", "image", "base", "form"}
+        attributes = {name: value or "" for _, of in page.elements for name, value in of.items()}
+        assert not [name for name in attributes if name.startswith("on")]
+        for _, of in page.elements:
+            for name in ("src", "href", "xlink:href", "action"):
+                assert re.fullmatch(r"#content|calls/\d+\.html|\.\./index\.html", of.get(name) or "#content")
+        assert "url(" not in each
+        assert "default-src 'none'" in each
+
+
+def test_a_long_call_stays_small(tmp_path: Path) -> None:
+    """The page of a call of six hours, with changes all along, is under 1.5 MB."""
+    duration_s = 6 * 3600.0
+    soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).uniform(-1, 1, 8000 * 600), 8000, subtype="ULAW")
+    changes = [
+        Moment(source="long.wav", kind="escalation", time_s=t, level="tense" if t % 20 else "calm", drivers="F0 +9 %")
+        for t in np.arange(10.0, duration_s, 10.0).tolist()
+    ]
+    source = str(tmp_path / "long.wav")
+    moments = sorted([*timeline(source, duration_s), *changes], key=lambda moment: moment.time_s)
+    moments = [msgspec.structs.replace(moment, source=source) for moment in moments]
+    written = write(tmp_path, [record(source, duration_s=duration_s)], long=moments)
+    assert all(len(page.encode()) < MAX_BYTES for page in written.values())
+
+
+@pytest.mark.parametrize("field", ["source", "call", "queue", "disposition", "group", "route", "rule", "drivers"])
+def test_what_is_named_is_not_run(tmp_path: Path, field: str) -> None:
+    """A file, queue, group or reason named like markup is shown as text, in pages and in pictures."""
+    known = {"started_at": "2026-03-02T09:30:00", "label": "other", "group": "g", "peak_level": "tense", field: ATTACK}
+    source = str(known.pop("source", "a.wav"))
+    moments = [msgspec.structs.replace(moment, queue=ATTACK, rule=ATTACK) for moment in timeline(source)]
+    for html in write(tmp_path, [record(source, **known)], one=moments).values():
+        page = Page(html)
+        assert not {tag for tag, _ in page.elements} & {"script", "img"}
+        assert not [name for _, of in page.elements for name in of if name.startswith("on")]
+        assert "49" not in re.findall(r"&(\S+)", page.text)
+    shown = " ".join(Page(html).text for html in write(tmp_path, [record(source, **known)], one=moments).values())
+    assert "<script>alert(1)</script>" in shown
+
+
+def test_an_error_is_not_run(tmp_path: Path) -> None:
+    """An error that quotes a file name like markup is shown as text."""
+    broken = Record(source=ATTACK, status="error", error=f"{ATTACK}: got nothing", **MADE_BY)
+    for html in write(tmp_path, [broken]).values():
+        assert "script" not in {tag for tag, _ in Page(html).elements}
+
+
+def test_nobody_is_named(tmp_path: Path) -> None:
+    """No page has a telephone number of a file's or call's name, nor an agent."""
+    paths = [f"calls/{CALLER}_2026-03-01.wav", "calls/06 12 34 56 78.wav", "calls/+33-6-12-34-56-78.wav"]
+    records = [record(path, agent="agent-smith", disposition=f"recall {CALLER}") for path in paths]
+    records.append(record("x.wav", call=CALLER, peak_level="tense", agent="agent-smith"))
+    records.append(Record(source=CALLER, status="error", error=f"{CALLER}.wav: got nothing", **MADE_BY))
+    for name, html in write(tmp_path, records).items():
+        digits = re.sub(r"\D", "", Page(html).text.replace("m" * 64, ""))
+        assert CALLER not in digits, name
+        assert CALLER[1:] not in digits, name
+        assert "agent-smith" not in html
+
+
+@given(st.text("0123456789 .-+_aé", max_size=40))
+def test_masking(name: str) -> None:
+    """No run of nine digits or more, however it is spaced, survives, and shorter names stay as they are."""
+    told = masked(name)
+    assert not re.search(r"\d(?:[ .\-]?\d){8}", told)
+    if sum(character.isdigit() for character in name) < 9:
+        assert told == name
+
+
+# Languages
+
+
+def test_words_in_both_languages() -> None:
+    """Every word of the pages exists in both languages, with the same places to fill, and is used."""
+    sources = [*(ROOT / "emotion_triage" / "report").rglob("*.j2"), *(ROOT / "emotion_triage" / "report").glob("*.py")]
+    used = "".join(path.read_text() for path in sources if path.name != "wording.py")
+    for key, told in WORDS.items():
+        assert set(told) == set(LANGUAGES), key
+        assert all(told.values())
+        assert told["en"].count("{}") == told["fr"].count("{}")
+        assert f"w.{key}" in used or f'"{key}"' in used or key in {"calm", "no_speech", "error", "gap"}, key
+
+
+def test_a_page_speaks_one_language(pages: dict[Language, dict[str, str]]) -> None:
+    """A French page has no English word of the report's, nor the other way, and says which language it is in."""
+    for language, other in (("en", "fr"), ("fr", "en")):
+        for html in pages[language].values():
+            page = Page(html)
+            assert ("html", {"lang": language}) in page.elements
+            for told in WORDS.values():
+                if told[other] not in told[language] and len(told[other]) > 8 and "{}" not in told[other]:
+                    assert told[other] not in page.text
+    assert "voix 8 dB plus forte" in Page(pages["fr"]["calls/2.html"]).text
+    assert "0,40" in pages["fr"]["index.html"]
+    assert "0.40" in pages["en"]["index.html"]
+
+
+@pytest.mark.parametrize("name", list(HEADLINES))
+def test_reasons_in_another_language(name: str) -> None:
+    """Reasons scored in one language are told in the other as if they had been scored in it."""
+    for change in (-12.0, -1.5, 1.5, 12.0):
+        driver = Driver(name=name, change=change, unit=HEADLINES[name][1], reference="caller", weight=1.0)
+        for ours in LANGUAGES:
+            for theirs in LANGUAGES:
+                assert reasons(driver.text(theirs), ours) == [driver.text(ours)]
+    both = (
+        Driver(name="loudness", change=8.0, unit="dB", reference="caller", weight=1.0),
+        Driver(name="pauses", change=-9.0, unit="pt", reference="caller", weight=0.5),
+    )
+    assert ", ".join(reasons(describe(both, "en"), "fr")) == describe(both, "fr")
+
+
+# What they say
+
+
+def test_a_calls_page(pages: dict[Language, dict[str, str]]) -> None:
+    """A call's page tells level, where to listen, route, rule, reasons, changes, gaps and digests."""
+    page = Page(pages["en"]["calls/2.html"])
+    for told in ("C-2", "escalated", "for 0:04, from 0:08", "senior", "everyday call", "voice 8 dB louder", "p" * 16):
+        assert told in page.text
+    assert re.search(r"0:08 escalated voice 8 dB louder, speech rate \+25 %", page.text)
+    assert re.search(r"0:14 gap 0:02", page.text)
+    assert WORDS["no_wave"]["en"] in page.text
+    assert len([tag for tag, _ in page.elements if tag == "svg"]) == 2
+
+
+def test_keyboard_and_reader(pages: dict[Language, dict[str, str]]) -> None:
+    """Pictures have a label in words, what scrolls can be focused, the content can be skipped to, heads have scopes."""
+    for html in pages["en"].values():
+        page = Page(html)
+        assert all(of.get("aria-label") for tag, of in page.elements if tag == "figure")
+        scrolls = [of for _, of in page.elements if "scroll" in (of.get("class") or "").split()]
+        assert all(of.get("tabindex") == "0" and (of.get("aria-labelledby") or of.get("aria-label")) for of in scrolls)
+        assert all(of.get("scope") for tag, of in page.elements if tag == "th")
+        ids = [of["id"] for _, of in page.elements if of.get("id") and not (of["id"] or "").startswith("clip")]
+        assert "content" in ids
+        headings = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
+        assert headings[0] == 1
+        assert set(headings[1:]) <= {2}
+
+
+def test_the_caller_alone_is_drawn(tmp_path: Path) -> None:
+    """Of a mono file of both sides the outline holds the caller's spans only; of a stereo file his channel."""
+    loud, soft = 0.5 * np.ones(8000, np.float32), 0.001 * np.ones(8000, np.float32)
+    soundfile.write(tmp_path / "mono.wav", np.concatenate([soft, loud, soft]), 8000)
+    mono = record(str(tmp_path / "mono.wav"), caller_channel=None, duration_s=3.0)
+    gap = Moment(source=mono.source, kind="gap", time_s=1.0, level="calm", lost_s=1.0)
+    assert max(peak.height for peak in envelope_of(mono, [gap])) < 0.1
+    assert not [peak for peak in envelope_of(mono, [gap]) if 1.0 < peak.time_s < 1.99]
+    soundfile.write(tmp_path / "both.wav", np.stack([soft, loud], axis=1), 8000)
+    heights = {}
+    for channel in ("left", "right"):
+        both = record(str(tmp_path / "both.wav"), caller_channel=channel, duration_s=1.0)
+        heights[channel] = max(peak.height for peak in envelope_of(both, []))
+    assert heights["left"] < 0.1 < 0.8 < heights["right"]
+    assert envelope_of(record("gone.wav"), []) == []
+
+
+def test_counts() -> None:
+    """False alarms are escalated calls among those labelled other, by group, and all of them count in the last line."""
+    records = [
+        record(f"{i}.wav", group=group, label=label, peak_level=level)
+        for i, (group, label, level) in enumerate(
+            [
+                ("a", "other", "escalated"),
+                ("a", "other", "tense"),
+                ("a", "angry", "escalated"),
+                ("b", "other", "calm"),
+                (None, "other", "escalated"),
+                ("b", None, "escalated"),
+            ]
+        )
+    ]
+    audits = {audit.group: (audit.false_alarms, audit.found) for audit in Batch(records).audits()}
+    assert audits == {"a": ((1, 2), (1, 1)), "b": ((0, 1), (0, 0)), None: ((2, 4), (1, 1))}
+
+
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_intervals(counts: tuple[int, int]) -> None:
+    """Wilson's interval holds the share, lies within 0 and 1, and its ends solve the score equation."""
+    hits, n = counts
+    interval = Proportion(hits, n).interval
+    assert interval is not None
+    low, high = interval
+    assert 0.0 <= low <= hits / n <= high <= 1.0
+    for end in (low, high):
+        if 0 < end < 1:
+            assert abs(hits / n - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / n), abs=1e-9)
+    assert Proportion(0, 0).interval is None
+
+
+def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records that are none, or not there, and a missing library, are told in a message."""
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(TriageError, match="got no records"):
+        list(write_report(tmp_path / "empty.jsonl", tmp_path / "out"))
+    with pytest.raises(TriageError, match="cannot be read"):
+        list(write_report(tmp_path / "gone.jsonl", tmp_path / "out"))
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'emotion-triage\[report\]'"):
+        list(write_report(tmp_path / "empty.jsonl", tmp_path / "out"))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """`report` writes the pages and says where; a report that is there is not written over unasked."""
+    (tmp_path / "s.jsonl").write_bytes(lines_of([record("a.wav")], ".jsonl"))
+    cli = pytest.importorskip("emotion_triage.cli")
+    command = ["report", str(tmp_path / "s.jsonl"), "--out", str(tmp_path / "r")]
+    for arguments, code in (([], 0), ([], 2), (["--overwrite", "--language", "fr"], 0)):
+        assert CliRunner().invoke(cli.app, [*command, *arguments]).exit_code == code
+    assert '<html lang="fr">' in (tmp_path / "r" / "index.html").read_text()
