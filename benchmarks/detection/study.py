@@ -138,7 +138,7 @@ class Study:
     @cached_property
     def spoken(self) -> tuple[WindowSet, NDArray[np.float64]]:
         """Windows of corpora with anger, and their held-out log-odds."""
-        windows = self.windows.take(np.isin(self.windows.group, sorted({clip.group for clip in self.angry_clips})))
+        windows = self.windows.without_rows().take(np.isin(self.windows.group, sorted({clip.group for clip in self.angry_clips})))
         return windows, self._judged(windows)
 
     @cached_property
@@ -178,7 +178,7 @@ def heard(corpora: Corpora, *, passes: int, seed: int, workers: int) -> tuple[Wi
 
 def without(windows: WindowSet, scores: NDArray[np.float64], out: NDArray[np.bool_]) -> Linear:
     """Return a model fitted and calibrated without some windows; `scores` are held out and not calibrated."""
-    rest = windows.take(~out)
+    rest = windows.without_rows().take(~out)
     return calibrated(fit(rest.take(taught(rest))), mixing(rest, scores[~out]))
 
 

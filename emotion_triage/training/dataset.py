@@ -75,6 +75,10 @@ class WindowSet(NamedTuple):
         """Return some of the windows."""
         return WindowSet._make(column[which] for column in self)
 
+    def without_rows(self) -> WindowSet:
+        """Return the windows without what the contour network hears of them: by far the largest part."""
+        return self._replace(rows=self.rows[:, :0, :0])
+
     def with_contour(self, contour: NDArray[np.floating], refer: Refer) -> WindowSet:
         """Return the windows with what the contour network says of each, and the references that follow."""
         statistics = self.statistics.copy()
