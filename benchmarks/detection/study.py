@@ -138,7 +138,9 @@ class Study:
     @cached_property
     def spoken(self) -> tuple[WindowSet, NDArray[np.float64]]:
         """Windows of corpora with anger, and their held-out log-odds."""
-        windows = self.windows.without_rows().take(np.isin(self.windows.group, sorted({clip.group for clip in self.angry_clips})))
+        windows = self.windows.without_rows().take(
+            np.isin(self.windows.group, sorted({clip.group for clip in self.angry_clips}))
+        )
         return windows, self._judged(windows)
 
     @cached_property
