@@ -1,7 +1,7 @@
 """The contour network: a small convolutional network that hears how rows follow one another within a window.
 
 Statistics forget order. Two convolutions over rows, averaged over the window, keep what an outburst does to level, F0
-and timbre in time; docs/decisions/0004-contour-network.md has what else was tried. JAX trains it, onnxruntime runs it.
+and timbre in time; docs/decisions/0010-contour-network.md has what else was tried. JAX trains it, onnxruntime runs it.
 """
 
 from __future__ import annotations

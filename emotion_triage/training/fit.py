@@ -53,7 +53,7 @@ CONTOUR_SCALE = 2.0
 """Log-odds of the contour network that count as one standard deviation."""
 UNTAUGHT = frozenset({"ko_emotts"})
 """Corpora that are scored but not learned from: a model of all others finds this one's anger calmer than its calm
-speech, and learning from it costs every other corpus (docs/decisions/0004-contour-network.md)."""
+speech, and learning from it costs every other corpus (docs/decisions/0010-contour-network.md)."""
 CERTAIN = 8.0
 """Log-odds of a label that the training data never or always has."""
 
