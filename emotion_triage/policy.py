@@ -12,13 +12,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from emotion_triage.affect import Language
 from emotion_triage.errors import PolicyError
-from emotion_triage.escalation import EscalationPolicy
+from emotion_triage.escalation import EscalationPolicy, Level
 from emotion_triage.protection import ProtectionPolicy
 from emotion_triage.routing import Destination, Router, Rule
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
 
-__all__ = ["Notice", "NoticeText", "Policy", "policy_text"]
+__all__ = ["LevelTexts", "Notice", "NoticeText", "Policy", "Suggestions", "policy_text"]
 
 DIGEST_HEX_DIGITS = 16
 """Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""
@@ -46,6 +47,26 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     text: NoticeText
 
 
+class LevelTexts(msgspec.Struct, frozen=True, kw_only=True):
+    """A text for each level."""
+
+    calm: Annotated[str, Meta(min_length=1)]
+    tense: Annotated[str, Meta(min_length=1)]
+    escalated: Annotated[str, Meta(min_length=1)]
+
+
+class Suggestions(msgspec.Struct, frozen=True, kw_only=True):
+    """What is suggested to the agent at each level, in French and in English."""
+
+    fr: LevelTexts
+    en: LevelTexts
+
+    def text(self, level: Level, language: Language) -> str:
+        """Return the suggestion for a level."""
+        texts = self.fr if language == "fr" else self.en
+        return str(getattr(texts, level.name.lower()))
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     r"""Everything that a centre decides: notice, thresholds, rules.
 
@@ -61,6 +82,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         When evidence makes a level.
     protection : ProtectionPolicy
         When contacts make a standing or a shield.
+    suggestions : Suggestions
+        What is suggested to the agent.
     rules : tuple of Rule
         Level and standing to a destination; the first that matches wins.
     neutral : Destination
@@ -85,6 +108,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     notice: Notice
     escalation: EscalationPolicy
     protection: ProtectionPolicy
+    suggestions: Suggestions
     rules: tuple[Rule, ...]
     neutral: Destination
 

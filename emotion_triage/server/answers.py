@@ -11,7 +11,7 @@ from msgspec import Meta
 from emotion_triage.affect import LANGUAGES, describe
 from emotion_triage.contacts import Disposition, RestrictionKind
 from emotion_triage.reasons import Verdict, explain
-from emotion_triage.routing import Target
+from emotion_triage.routing import Route, Target
 from emotion_triage.server.calls import Gap, LiveCall, Override, Point
 
 __all__ = [
@@ -63,10 +63,10 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
-    """A call now. Times in seconds of its stream; `anger` and `baseline_anger` from 0 to 1.
+    """A call now. Times in seconds of its stream; `anger`, `baseline_anger` and `recent` from 0 to 1.
 
-    `ended` is how it ended, if it did; `level` is absent where the caller objected; `known` is false where the ledger
-    could not be asked; `reasons` are by language.
+    `recent` is the last two minutes of anger; `ended` is how it ended, if it did; `level` is absent where the caller
+    objected; `known` is false where the ledger could not be asked; `reasons` are by language.
     """
 
     call_id: str
@@ -81,6 +81,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     escalated_s: float
     anger: float | None
     baseline_anger: float | None
+    recent: tuple[Point, ...]
     reasons: dict[str, str]
     speech_s: float
     lost_s: float
@@ -169,14 +170,39 @@ class WrapUp(msgspec.Struct, frozen=True, kw_only=True):
 
 def view(live: LiveCall) -> CallView:
     """Return a call as it is now."""
-    return CallView(**_fields(live))
+    call, route = live.call, live.call.route
+    scored = not call.objection
+    return CallView(
+        call_id=call.call_id,
+        wire=live.wire,
+        queue=live.queue,
+        caller_name=live.caller_name,
+        began_at=live.began_at,
+        ended=live.ended,
+        duration_s=live.position_s,
+        level=live.level.name.lower() if scored else None,
+        level_s=live.level_s,
+        escalated_s=live.escalated_s,
+        anger=live.anger if scored else None,
+        baseline_anger=live.baseline_anger if scored else None,
+        recent=live.recent,
+        reasons={language: describe(live.drivers, language) for language in LANGUAGES},
+        speech_s=call.speech_s,
+        lost_s=call.lost_s,
+        standing=call.standing.state.value,
+        known=call.standing.known,
+        restriction=live.restriction.kind.value if live.restriction else None,
+        route=_route(route, live.told[-1].outcome if live.told else None),
+        override=live.override,
+        verdict=live.verdict,
+    )
 
 
 def detail(live: LiveCall) -> CallDetail:
     """Return a call and how it came to be where it is."""
-    standing = live.call.standing.state
+    now, standing = view(live), live.call.standing.state
     return CallDetail(
-        **_fields(live),
+        **{name: getattr(now, name) for name in CallView.__struct_fields__},
         points=tuple(live.points),
         bands=tuple(
             Band(
@@ -187,45 +213,21 @@ def detail(live: LiveCall) -> CallDetail:
             for band in live.bands
         ),
         gaps=tuple(live.gaps),
-        told=tuple(
-            RouteView(
-                **{name: getattr(told.route, name) for name in RouteView.__struct_fields__ if name != "outcome"},
-                outcome=told.outcome,
-            )
-            for told in live.told
-        ),
+        told=tuple(_route(told.route, told.outcome) for told in live.told),
         rules={
             language: explain(live.call.triage.policy.router, live.level, standing, language) for language in LANGUAGES
         },
     )
 
 
-def _fields(live: LiveCall) -> dict[str, object]:
-    call, route = live.call, live.call.route
-    scored = not call.objection
-    return {
-        "call_id": call.call_id,
-        "wire": live.wire,
-        "queue": live.queue,
-        "caller_name": live.caller_name,
-        "began_at": live.began_at,
-        "ended": live.ended,
-        "duration_s": live.position_s,
-        "level": live.level.name.lower() if scored else None,
-        "level_s": live.level_s,
-        "escalated_s": live.escalated_s,
-        "anger": live.anger if scored else None,
-        "baseline_anger": live.baseline_anger if scored else None,
-        "reasons": {language: live.reason(language) for language in LANGUAGES},
-        "speech_s": call.speech_s,
-        "lost_s": call.lost_s,
-        "standing": call.standing.state.value,
-        "known": call.standing.known,
-        "restriction": live.restriction.kind.value if live.restriction else None,
-        "route": RouteView(
-            **{name: getattr(route, name) for name in RouteView.__struct_fields__ if name != "outcome"},
-            outcome=live.told[-1].outcome if live.told else None,
-        ),
-        "override": live.override,
-        "verdict": live.verdict,
-    }
+def _route(route: Route, outcome: str | None) -> RouteView:
+    return RouteView(
+        time_s=route.time_s,
+        queue=route.queue,
+        target=route.target,
+        skills=route.skills,
+        priority=route.priority,
+        rule=route.rule,
+        avoid_agents=route.avoid_agents,
+        outcome=outcome,
+    )

@@ -10,7 +10,8 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 
 from emotion_triage.server.access import Doors
 from emotion_triage.server.answers import Fault
@@ -19,8 +20,7 @@ from emotion_triage.server.floor import Floor
 from emotion_triage.server.headers import Guarded
 from emotion_triage.server.metrics import CONTENT_TYPE
 from emotion_triage.server.openapi import document
-
-# from emotion_triage.server.page import STATIC, Page
+from emotion_triage.server.page import STATIC, Page
 from emotion_triage.server.requests import Refused, body_of, decoded, identify
 from emotion_triage.server.wires import WebSocketWires
 
@@ -65,7 +65,7 @@ def application(floor: Floor) -> Guarded:
         ledger = f"; {floor.books.problem}" if floor.books.problem else ""
         return PlainTextResponse(f"{state}{ledger}\n", status_code=200 if state == "ready" else 503)
 
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/healthz", healthy),
         Route("/readyz", ready),
         Route("/metrics", metrics),
@@ -74,8 +74,8 @@ def application(floor: Floor) -> Guarded:
             Route(each.path, _endpoint(each, api, doors, floor), methods=[each.method], name=each.run.__name__)
             for each in ENDPOINTS
         ),
-        #        *Page(api, doors).routes(),
-        #        Mount("/static", StaticFiles(directory=STATIC)),
+        *Page(api, doors).routes(),
+        Mount("/static", StaticFiles(directory=STATIC)),
     ]
     wires = WebSocketWires(floor)
     routes.append(WebSocketRoute("/wires/{name}", wires.connected))

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from emotion_triage.adapters.wire import Hidden
-from emotion_triage.affect import Affect, Driver, Language, describe
+from emotion_triage.affect import Affect, Driver
 from emotion_triage.contacts import Restriction
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.routing import Route, Target
@@ -21,6 +21,8 @@ __all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Override", "Point", "Told"]
 
 MAX_POINTS = 1200
 """Scores kept of one call: 10 minutes at one each half second."""
+RECENT_S = 120.0
+"""How much of a call's way is shown at a glance."""
 MAX_CHANGES = 200
 MAX_ENDED = 1000
 
@@ -133,9 +135,10 @@ class LiveCall:
         """What a person decided about the caller before the call."""
         return self.call.standing.restriction
 
-    def reason(self, language: Language) -> str:
-        """Return what moved the score, in words."""
-        return describe(self.drivers, language)
+    @property
+    def recent(self) -> tuple[Point, ...]:
+        """The scores of the last two minutes."""
+        return tuple(point for point in self.points if point.time_s >= self.position_s - RECENT_S)
 
     def hear(self, heard: Heard) -> None:
         """Take what a tick made of the call."""

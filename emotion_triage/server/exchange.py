@@ -13,7 +13,7 @@ from emotion_triage.destinations.delivery import outcome
 from emotion_triage.errors import ConfigError, DestinationError, MissingExtraError
 from emotion_triage.routing import Route
 from emotion_triage.server.calls import LiveCall, Told
-from emotion_triage.server.config import AmiDestination, Destinations
+from emotion_triage.server.engines import AmiDestination, Destinations
 from emotion_triage.server.metrics import Metrics
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -55,6 +55,7 @@ class Floor:
         self.sessions: set[Session] = set()
         self.connections = 0
         self.draining = False
+        self.closing = False
         self._routed: dict[str, tuple[str, str]] = {}
         self._reconnecting: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -197,8 +198,8 @@ class Floor:
         await self.gatherer.finish(call)
         await self.end(call, wire, "cut")
 
-    def _later(self, what: asyncio.Future[None] | object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(what)  # type: ignore[arg-type]
+    def _later(self, what: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(what)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -12,7 +12,7 @@ from emotion_triage.ledger.bodies import without_numbers
 
 __all__ = ["JsonLines", "log_to_stderr"]
 
-_OURS = ("call", "calls", "wire", "level", "route", "rule", "destination", "reason", "by", "port", "status", "process")
+_OURS = ("call", "calls", "wire", "level", "route", "rule", "destination", "reason", "by", "ports", "status")
 
 
 class JsonLines(logging.Formatter):

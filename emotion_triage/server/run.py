@@ -95,7 +95,7 @@ async def serve(config: Config, *, started: Callable[[Ports], None] | None = Non
         ports = Ports(
             http=listeners[0].getsockname()[1], audiosocket=audio.sockets[0].getsockname()[1] if audio else None
         )
-        log.info("serving", extra={"port": ports.http})
+        log.info("serving", extra={"ports": ports._asdict()})
         if started is not None:
             started(ports)
         stopping = asyncio.create_task(stop.wait())
@@ -107,6 +107,6 @@ async def serve(config: Config, *, started: Callable[[Ports], None] | None = Non
         ticking.cancel()
         await floor.exchange.close(LAST_WORDS_S)
         await floor.books.close(LAST_WORDS_S)
-        web.should_exit = True
+        floor.closing = web.should_exit = True
         await asyncio.wait((serving,), timeout=LAST_WORDS_S)
     log.info("stopped")

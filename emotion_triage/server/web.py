@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import h11
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from emotion_triage.server.config import Config
 
@@ -47,10 +47,14 @@ def web_server(app: ASGIApp, config: Config) -> WebServer:
             # a WebSocket took the connection over, or it is gone
             if self.transport.is_closing() or self.transport.get_protocol() is not self:
                 return
-            if self.cycle is None and self.conn.their_state is h11.IDLE:
+            if self.conn.their_state is h11.IDLE and not self._answering():
                 self.transport.close()
             else:
                 self._watch()
+
+        def _answering(self) -> bool:
+            cycle: RequestResponseCycle | None = self.cycle
+            return cycle is not None
 
     settings = uvicorn.Config(
         app,

@@ -23,7 +23,7 @@ from emotion_triage.adapters.session import Session, Socket
 from emotion_triage.adapters.twilio import MediaStream
 from emotion_triage.adapters.wire import Hidden, Wire
 from emotion_triage.errors import ConfigError, WireError
-from emotion_triage.server.config import Secret, Wires
+from emotion_triage.server.engines import Secret, Wires
 from emotion_triage.server.floor import Connection, Floor
 
 __all__ = ["AudioSocketServer", "WebSocketWires"]
