@@ -121,7 +121,7 @@ class Api:
     async def wrap_up(self, asked: Session, call_id: str, body: WrapUp) -> Done:
         """Record a contact that is over: the agent's part from the body, the voice's from the call."""
         live = self._live(call_id)
-        if live.ended is None:
+        if live.ended_at is None:
             raise Refused(409, "the call goes on; expected one that is over")
         scored = live.call.speech_s > 0
         contact = Contact(
@@ -129,7 +129,7 @@ class Api:
             caller=live.number,
             agent_id=body.agent_id,
             started_at=live.began_at,
-            duration_s=live.position_s,
+            duration_s=(live.ended_at - live.began_at).total_seconds(),
             queue=live.queue,
             peak=live.peak if scored else None,
             escalated_s=live.escalated_s,

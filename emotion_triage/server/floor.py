@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -30,6 +30,8 @@ __all__ = ["Connection", "Floor"]
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 80
+PARTING_S = 1.0
+"""How long an engine may take to hang up by itself once it was asked to."""
 YES = frozenset({"1", "true", "yes", "played"})
 
 
@@ -52,7 +54,7 @@ class Floor:
         self.books = Books(config.ledger, triage.policy, config.limits.ledger_s, self.metrics)
         self.exchange = Exchange(config.destinations, self.metrics)
         self.gatherer = Gatherer(triage, config.limits, self.hear, self.metrics)
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Session, Callable[[], Awaitable[None]]] = {}
         self.connections = 0
         self.draining = False
         self.closing = False
@@ -163,14 +165,19 @@ class Floor:
     async def drain(self, within_s: float) -> None:
         """Take no new calls, wait for those that go on, then end them."""
         self.draining = True
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + within_s
         log.info("draining", extra={"calls": len(self.sessions)})
-        while self.sessions and loop.time() < end_s:
-            await asyncio.sleep(0.1)
+        await self._emptied(within_s)
         for session in list(self.sessions):
             self._later(session.close())
-        end_s = loop.time() + 2.0
+        await self._emptied(PARTING_S)
+        for hang_up in list(self.sessions.values()):
+            await hang_up()
+        await self._emptied(PARTING_S)
+
+    async def _emptied(self, within_s: float) -> None:
+        """Wait until no session is left, or no longer."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + within_s
         while self.sessions and loop.time() < end_s:
             await asyncio.sleep(0.05)
 

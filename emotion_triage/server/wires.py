@@ -8,7 +8,7 @@ import binascii
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
@@ -33,11 +33,18 @@ log = logging.getLogger(__name__)
 SUBPROTOCOLS = {"chan_websocket": chan_websocket.SUBPROTOCOL, "freeswitch": freeswitch.SUBPROTOCOL}
 
 
-async def attend(floor: Floor, name: str, socket: Socket, wire: Wire, listen_s: float | None = None) -> None:
+async def attend(
+    floor: Floor,
+    name: str,
+    socket: Socket,
+    wire: Wire,
+    hang_up: Callable[[], Awaitable[None]],
+    listen_s: float | None = None,
+) -> None:
     """Serve one connection to its end; a fault of it is one line in the log and touches no other."""
     session = Session(socket, wire, Connection(floor, name), floor.gatherer, limits=floor.session_limits)
     floor.connections += 1
-    floor.sessions.add(session)
+    floor.sessions[session] = hang_up
     enough = None
     if listen_s is not None:
         loop = asyncio.get_running_loop()
@@ -52,7 +59,7 @@ async def attend(floor: Floor, name: str, socket: Socket, wire: Wire, listen_s: 
         if enough is not None:
             enough.cancel()
         floor.connections -= 1
-        floor.sessions.discard(session)
+        del floor.sessions[session]
         if session.dropped:
             floor.metrics.late.labels(name).inc(session.dropped)
 
@@ -74,9 +81,14 @@ class AudioSocketServer:
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        async def hang_up() -> None:
+            # what was read already is heard, then the stream is at its end
+            reader.feed_eof()
+
         try:
             if self._floor.refusal("audiosocket") is None:
-                await attend(self._floor, "audiosocket", TcpSocket(reader, writer), AudioSocket(), self._listen_s)
+                socket = TcpSocket(reader, writer)
+                await attend(self._floor, "audiosocket", socket, AudioSocket(), hang_up, self._listen_s)
         finally:
             writer.close()
 
@@ -86,14 +98,20 @@ class _Peer:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
+        self._over = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[bytes | str]:
-        while True:
+        while not self._over.is_set():
             message = await self._websocket.receive()
             if message["type"] != "websocket.receive":
                 return
             text, data = message.get("text"), message.get("bytes")
             yield text if text is not None else data or b""
+
+    async def hang_up(self) -> None:
+        """Close the connection; reading it then ends."""
+        self._over.set()
+        await self._websocket.close(1001)
 
     async def send(self, message: bytes | str, /) -> None:
         if isinstance(message, str):
@@ -170,8 +188,9 @@ class WebSocketWires:
             return
         asked = SUBPROTOCOLS.get(name)
         await websocket.accept(subprotocol=asked if asked in websocket.scope.get("subprotocols", ()) else None)
+        peer = _Peer(websocket)
         try:
-            await attend(self._floor, name, _Peer(websocket), wire)
+            await attend(self._floor, name, peer, wire, peer.hang_up)
         finally:
             # the peer may be gone already, in the word of any library
             try:

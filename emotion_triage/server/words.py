@@ -38,7 +38,7 @@ _PAIRS: Mapping[str, tuple[str, str]] = {
     "tense": ("tense", "tendu"),
     "escalated": ("escalated", "escalade"),
     "not_scored": ("not scored: the caller objects", "non noté : l'appelant s'y oppose"),
-    "no_reason": ("nothing out of his ordinary", "rien d'inhabituel chez lui"),
+    "no_reason": ("nothing unusual for this caller", "rien d'inhabituel pour cet appelant"),
     "clear": ("clear", "sans antécédent"),
     "watch": ("watch", "à surveiller"),
     "protected": ("protected", "protégé"),

@@ -210,7 +210,7 @@ class AudioSocketCaller:
         await self.reader.read()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def audiosocket() -> type[AudioSocketCaller]:
     """The class of AudioSocket callers."""
     return AudioSocketCaller
@@ -270,7 +270,7 @@ class TwilioCaller:
         await self.socket.send(json.dumps(message))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def twilio() -> type[TwilioCaller]:
     """The class of Twilio callers."""
     return TwilioCaller
@@ -289,7 +289,7 @@ async def until(tell: Callable[[], Any], within_s: float = 30.0) -> Any:
         await asyncio.sleep(0.05)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
     """The coroutine function that waits for something to be told."""
     return until
