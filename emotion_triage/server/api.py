@@ -27,6 +27,7 @@ from emotion_triage.server.answers import (
 from emotion_triage.server.calls import LiveCall
 from emotion_triage.server.floor import Floor
 from emotion_triage.server.requests import Refused
+from emotion_triage.server.siblings import Question, Siblings
 from emotion_triage.triage import Call
 
 __all__ = ["ENDPOINTS", "Api", "Endpoint"]
@@ -41,13 +42,38 @@ class Api:
     ----------
     floor : Floor
         The calls, and what serves them.
+    siblings : Siblings
+        The other processes, and their calls.
     """
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor, siblings: Siblings) -> None:
         self.floor = floor
+        self.siblings = siblings
+
+    async def at(
+        self, run: Callable[..., Awaitable[Any]], asked: Session, call_id: str, body: msgspec.Struct | None = None
+    ) -> Any:
+        """Do something to a call where it is: here, or in another process."""
+        if self.floor.calls.find(call_id) is None:
+            question = Question(
+                run=run.__name__,
+                by=asked.access.name,
+                call_id=call_id,
+                body=msgspec.Raw(msgspec.json.encode(body)),
+            )
+            answer = next(each.answer for each in ENDPOINTS if each.run is run)
+            if answers := await self.siblings.ask(question, answer):
+                return answers[0]
+        return await run(self, asked, call_id, *(() if body is None else (body,)))
 
     async def calls(self, asked: Session) -> list[CallView]:
-        """Return the calls that go on."""
+        """Return the calls that go on, in every process."""
+        question = Question(run="calls", by=asked.access.name)
+        theirs = await self.siblings.ask(question, list[CallView])
+        return [*self.calls_here(), *(call for calls in theirs for call in calls)]
+
+    def calls_here(self) -> list[CallView]:
+        """Return the calls that go on in this process."""
         return [view(live) for live in self.floor.calls]
 
     async def call(self, asked: Session, call_id: str) -> CallDetail:

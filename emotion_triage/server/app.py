@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from emotion_triage.server.access import Doors
+from emotion_triage.server.access import Doors, Session
 from emotion_triage.server.answers import Fault
 from emotion_triage.server.api import ENDPOINTS, Api, Endpoint
 from emotion_triage.server.floor import Floor
@@ -22,16 +21,17 @@ from emotion_triage.server.metrics import CONTENT_TYPE
 from emotion_triage.server.openapi import document
 from emotion_triage.server.page import STATIC, Page
 from emotion_triage.server.requests import Refused, body_of, decoded, identify
+from emotion_triage.server.siblings import Question
 from emotion_triage.server.wires import WebSocketWires
 
-__all__ = ["application"]
+__all__ = ["application", "sibling_application"]
 
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
 
 
-def application(floor: Floor) -> Guarded:
+def application(api: Api) -> Guarded:
     """Return the application of one process.
 
     Raises
@@ -39,8 +39,8 @@ def application(floor: Floor) -> Guarded:
     ConfigError
         A secret is not there or is not good.
     """
+    floor = api.floor
     doors = Doors(floor.config.access)
-    api = Api(floor)
     described = msgspec.json.encode(document())
 
     async def openapi(request: Request) -> Response:
@@ -83,6 +83,28 @@ def application(floor: Floor) -> Guarded:
     return Guarded(Starlette(routes=routes), floor.metrics, secure=floor.config.http.tls_key is not None)
 
 
+def sibling_application(api: Api) -> Starlette:
+    """Return what this process's siblings ask, over a socket that only this user may open."""
+    people = {access.name: access for access in api.floor.config.access}
+
+    async def ask(request: Request) -> Response:
+        question = msgspec.json.decode(await request.body(), type=Question)
+        asked = Session(people[question.by], None)
+        try:
+            if question.call_id is None:
+                return Response(msgspec.json.encode(api.calls_here()), media_type=JSON)
+            if api.floor.calls.find(question.call_id) is None:
+                raise Refused(404, "not here")
+            endpoint = next(each for each in ENDPOINTS if each.run.__name__ == question.run)
+            body = () if endpoint.body is None else (msgspec.json.decode(question.body, type=endpoint.body),)
+            answer = await endpoint.run(api, asked, question.call_id, *body)
+        except Refused as refused:
+            return _fault(refused)
+        return Response(msgspec.json.encode(answer), media_type=JSON)
+
+    return Starlette(routes=[Route("/ask", ask, methods=["POST"])])
+
+
 def _endpoint(endpoint: Endpoint, api: Api, doors: Doors, floor: Floor) -> Callable[[Request], Awaitable[Response]]:
     http, limit = floor.config.http, floor.config.limits.max_message_bytes
 
@@ -93,10 +115,13 @@ def _endpoint(endpoint: Endpoint, api: Api, doors: Doors, floor: Floor) -> Calla
                 raise Refused(401, "nobody says who asks; expected 'Authorization: Bearer TOKEN'")
             if endpoint.who == "person" and asked.access.kind != "person":
                 raise Refused(403, "the token is a machine's; only a named person may decide this")
-            arguments: list[Any] = [request.path_params["call_id"]] if "{call_id" in endpoint.path else []
+            body = None
             if endpoint.body is not None:
-                arguments.append(decoded(await body_of(request, limit=limit, within_s=http.header_s), endpoint.body))
-            answer = await endpoint.run(api, asked, *arguments)
+                body = decoded(await body_of(request, limit=limit, within_s=http.header_s), endpoint.body)
+            if "{call_id" in endpoint.path:
+                answer = await api.at(endpoint.run, asked, request.path_params["call_id"], body)
+            else:
+                answer = await endpoint.run(api, asked, *(() if body is None else (body,)))
         except Refused as refused:
             return _fault(refused)
         return Response(msgspec.json.encode(answer), media_type=JSON)

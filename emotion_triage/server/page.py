@@ -178,17 +178,17 @@ class Page:
             if name in said:
                 said[name] += "T12:00:00Z"
         acts: dict[str, tuple[Callable[..., Awaitable[Any]], Any]] = {
-            "override": (self._api.override, OverrideRoute),
-            "verdict": (self._api.verdict, SayVerdict),
-            "restrict": (self._api.restrict, RestrictCaller),
-            "lift": (self._api.lift, LiftCaller),
+            "override": (Api.override, OverrideRoute),
+            "verdict": (Api.verdict, SayVerdict),
+            "restrict": (Api.restrict, RestrictCaller),
+            "lift": (Api.lift, LiftCaller),
         }
         try:
             act, kind = acts[form.get("act", "")]
             body = msgspec.convert(said, kind, strict=False)
         except (KeyError, msgspec.ValidationError) as error:
             raise Refused(400, f"the form is not as it should be: {str(error)[:200]}") from None
-        await act(session, call_id, body)
+        await self._api.at(act, session, call_id, body)
 
     async def _events(self, request: Request) -> Response:
         session = self._session(request)
@@ -237,7 +237,7 @@ class Page:
         return sorted(calls, key=lambda call: (-Level[(call.level or "calm").upper()], -call.level_s, call.call_id))
 
     async def _fields_of_call(self, session: Session, call_id: str, language: Language) -> dict[str, Any]:
-        call = await self._api.call(session, call_id)
+        call = await self._api.at(Api.call, session, call_id)
         suggestions = self._floor.triage.policy.suggestions
         suggestion = suggestions.text(Level[call.level.upper()], language) if call.level else None
         return {"call": call, "line": timeline(call), "suggestion": suggestion}

@@ -10,12 +10,14 @@ import signal
 import tempfile
 import threading
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import FrameType
 
 from emotion_triage.errors import ConfigError, TriageError
 from emotion_triage.server.config import Config
 from emotion_triage.server.logs import log_to_stderr
 from emotion_triage.server.run import serve
+from emotion_triage.server.siblings import Siblings, socket_of
 
 __all__ = ["run"]
 
@@ -73,6 +75,7 @@ class _Watch:
                 from prometheus_client.multiprocess import mark_process_dead
 
                 mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+                Path(socket_of(self._folder, place)).unlink(missing_ok=True)
                 running[place] = self._started(place)
         for process in running.values():
             if process.exitcode is None:
@@ -94,7 +97,7 @@ class _Watch:
 def _serve(config: Config, folder: str, place: int) -> None:
     log_to_stderr()
     try:
-        asyncio.run(serve(config))
+        asyncio.run(serve(config, siblings=Siblings(folder, place, config.processes)))
     except TriageError as error:
         log.error("could not begin: %s", error)
         os._exit(REFUSED)

@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from emotion_triage.errors import ConfigError
 from emotion_triage.policy import Policy
-from emotion_triage.server.app import application
+from emotion_triage.server.api import Api
+from emotion_triage.server.app import application, sibling_application
 from emotion_triage.server.config import Config
 from emotion_triage.server.floor import Floor
-from emotion_triage.server.web import web_server
+from emotion_triage.server.siblings import Siblings
+from emotion_triage.server.web import sibling_server, web_server
 from emotion_triage.server.wires import AudioSocketServer
 from emotion_triage.triage import Triage
 
@@ -59,13 +61,17 @@ def listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(config: Config, *, started: Callable[[Ports], None] | None = None) -> None:
+async def serve(
+    config: Config, *, siblings: Siblings | None = None, started: Callable[[Ports], None] | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Parameters
     ----------
     config : Config
         What to serve.
+    siblings : Siblings, optional
+        Other processes on the same ports.
     started : callable, optional
         Told the ports once they listen.
 
@@ -80,7 +86,11 @@ async def serve(config: Config, *, started: Callable[[Ports], None] | None = Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     floor = Floor(config, triage)
-    web = web_server(application(floor), config)
+    siblings = siblings or Siblings(None, 0, 1)
+    api = Api(floor, siblings)
+    servers = [web_server(application(api), config)]
+    if siblings.socket is not None:
+        servers.append(sibling_server(sibling_application(api), siblings.socket))
     async with AsyncExitStack() as open_sockets:
         listeners = [listening(config.http.host, config.http.port)]
         open_sockets.callback(listeners[0].close)
@@ -91,7 +101,8 @@ async def serve(config: Config, *, started: Callable[[Ports], None] | None = Non
         await floor.exchange.open()
         await floor.books.open()
         ticking = asyncio.create_task(floor.gatherer.run())
-        serving = asyncio.create_task(web.serve(listeners))
+        serving = asyncio.create_task(servers[0].serve(listeners))
+        others = [asyncio.create_task(server.serve()) for server in servers[1:]]
         ports = Ports(
             http=listeners[0].getsockname()[1], audiosocket=audio.sockets[0].getsockname()[1] if audio else None
         )
@@ -107,6 +118,9 @@ async def serve(config: Config, *, started: Callable[[Ports], None] | None = Non
         ticking.cancel()
         await floor.exchange.close(LAST_WORDS_S)
         await floor.books.close(LAST_WORDS_S)
-        floor.closing = web.should_exit = True
-        await asyncio.wait((serving,), timeout=LAST_WORDS_S)
+        floor.closing = True
+        for server in servers:
+            server.should_exit = True
+        await asyncio.wait((serving, *others), timeout=LAST_WORDS_S)
+        await siblings.close()
     log.info("stopped")

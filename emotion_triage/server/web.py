@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from emotion_triage.server.config import Config
 
-__all__ = ["WebServer", "web_server"]
+__all__ = ["WebServer", "sibling_server", "web_server"]
 
 KEEP_ALIVE_S = 15
 CLOSING_S = 3
@@ -75,3 +75,8 @@ def web_server(app: ASGIApp, config: Config) -> WebServer:
         timeout_graceful_shutdown=CLOSING_S,
     )
     return WebServer(settings)
+
+
+def sibling_server(app: ASGIApp, path: str) -> WebServer:
+    """Return the server of what other processes ask, on a socket of the file system."""
+    return WebServer(uvicorn.Config(app, uds=path, lifespan="off", log_config=None, access_log=False))

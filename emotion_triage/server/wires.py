@@ -81,6 +81,7 @@ class AudioSocketServer:
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+
         async def hang_up() -> None:
             # what was read already is heard, then the stream is at its end
             reader.feed_eof()

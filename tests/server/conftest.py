@@ -132,6 +132,10 @@ class Server:
         headers = {"Authorization": f"Bearer {TOKENS[token]}"} if token else {}
         return httpx.Client(base_url=f"http://127.0.0.1:{self.ports['http']}", headers=headers, timeout=20.0, **more)
 
+    def get(self, path: str) -> httpx.Response:
+        with self.client() as client:
+            return client.get(path)
+
     def call(self, call_id: str) -> dict[str, Any]:
         with self.client() as client:
             return dict(client.get(f"/api/calls/{call_id}").raise_for_status().json())
@@ -153,9 +157,7 @@ def start(anger_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     def started(more: str = "", *, policy: str = QUICK, ledger: str | None = "sqlite", **values: Any) -> Server:
         folder = tmp_path_factory.mktemp("server")
         (folder / "policy.toml").write_text(policy)
-        defaults = {
-            "processes": 1, "port": 0, "audio_port": 0, "idle_s": 20, "drain_s": 2, "max_calls": 50
-        }
+        defaults = {"processes": 1, "port": 0, "audio_port": 0, "idle_s": 20, "drain_s": 2, "max_calls": 50}
         url = f"sqlite:///{folder}/ledger.db" if ledger == "sqlite" else ledger
         if url is not None:
             more += LEDGER.format(url=url)

@@ -8,13 +8,15 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 pytest.importorskip("uvicorn")
@@ -33,6 +35,11 @@ def warned(server: Any, about: str) -> list[str]:
     return [line["event"] for line in server.lines() if line["level"] == "warning" and about in line["event"]]
 
 
+async def say_and_hear(peer: ClientConnection, message: str) -> None:
+    await peer.send(message)
+    await peer.recv()
+
+
 def test_others_go_on_while_one_breaks(
     server: Any, audiosocket: Any, twilio: Any, temper: np.ndarray, eventually: Callable[..., Any]
 ) -> None:
@@ -49,8 +56,7 @@ def test_others_go_on_while_one_breaks(
         writer.close()
         async with twilio(server, "CAlarge") as large:
             with pytest.raises(ConnectionClosed):
-                await large.socket.send("x" * 10_000_000)
-                await large.socket.recv()
+                await say_and_hear(large.socket, "x" * 10_000_000)
 
     async def both() -> dict[str, Any]:
         async with audiosocket(server) as good:
@@ -60,7 +66,7 @@ def test_others_go_on_while_one_breaks(
             return await eventually(lambda: (told := server.call(good.call_id))["level"] == "escalated" and told)
 
     assert asyncio.run(both())["lost_s"] < 1.0
-    assert warned(server, "AudioSocket: got type")
+    assert warned(server, "AudioSocket: got")
 
 
 def test_bytes_one_at_a_time(server: Any, audiosocket: Any, eventually: Callable[..., Any]) -> None:
@@ -116,7 +122,7 @@ def test_a_wire_needs_its_token(server: Any, token: str) -> None:
             await connect(f"ws://127.0.0.1:{server.ports['http']}/wires/twilio/{token}")
         return int(refused.value.response.status_code)
 
-    assert asyncio.run(call()) in (401, 404)
+    assert asyncio.run(call()) in (401, 403, 404)
     assert "wire-token" not in server.log
     assert "wrong-token" not in server.log
 
@@ -137,10 +143,11 @@ def test_a_call_that_is_here_already_is_refused(server: Any, twilio: Any, eventu
     asyncio.run(call())
 
 
-def sign_in(server: Any, token: str = "durand-token-0123456789abcdef") -> httpx.Client:
-    client = httpx.Client(base_url=f"http://127.0.0.1:{server.ports['http']}", timeout=20.0)
-    client.post("/login", data={"token": token})
-    return client
+@contextmanager
+def sign_in(server: Any, token: str = "durand-token-0123456789abcdef") -> Iterator[httpx.Client]:
+    with server.client(None) as client:
+        client.post("/login", data={"token": token})
+        yield client
 
 
 def test_what_engines_say_is_only_text(server: Any, twilio: Any, eventually: Callable[..., Any]) -> None:
@@ -149,10 +156,10 @@ def test_what_engines_say_is_only_text(server: Any, twilio: Any, eventually: Cal
     async def call() -> tuple[str, str]:
         said = {"queue": SCRIPT, "caller_name": f"{SCRIPT} 06 12 34 56 78", "From": NUMBER}
         async with twilio(server, f"CA{SCRIPT}", said):
-            await eventually(lambda: server.client().get("/api/calls").json())
+            await eventually(lambda: server.get("/api/calls").json())
             with sign_in(server) as client:
                 page = await asyncio.to_thread(client.get, "/")
-                one = await asyncio.to_thread(client.get, f"/calls/CA{httpx.QueryParams(x=SCRIPT)['x']}")
+                one = await asyncio.to_thread(client.get, f"/calls/{quote(f'CA{SCRIPT}', safe='')}")
             assert "script-src 'self'" in page.headers["content-security-policy"]
             return page.text, one.text
 
@@ -189,7 +196,8 @@ def test_a_forged_session_opens_nothing(server: Any) -> None:
         assert client.get("/").status_code == 200
         for forged in (f"{name}.{int(end) + 1}.{signature}", f"{name}.{end}.{'0' * 64}", "x", "..", "a.b.c"):
             client.cookies.clear()
-            assert client.get("/", cookies={"emotion_triage": forged}).status_code == 303
+            client.cookies.set("emotion_triage", forged)
+            assert client.get("/").status_code == 303
 
 
 def test_a_machine_cannot_sign_in(server: Any) -> None:
@@ -233,7 +241,7 @@ def test_a_full_server_refuses_and_goes_on(start: Any, twilio: Any, eventually: 
             await eventually(lambda: full.call("CAfirst"))
             with pytest.raises(InvalidStatus):
                 await twilio(full, "CAsecond").__aenter__()
-            assert full.client().get("/readyz").status_code == 503
+            assert full.get("/readyz").status_code == 503
         await eventually(lambda: full.call("CAfirst")["ended"])
         async with twilio(full, "CAthird"):
             await eventually(lambda: full.call("CAthird"))
@@ -241,7 +249,9 @@ def test_a_full_server_refuses_and_goes_on(start: Any, twilio: Any, eventually: 
     asyncio.run(call())
 
 
-def test_sigterm_drains(start: Any, audiosocket: Any, twilio: Any, temper: np.ndarray, eventually: Callable[..., Any]) -> None:
+def test_sigterm_drains(
+    start: Any, audiosocket: Any, twilio: Any, temper: np.ndarray, eventually: Callable[..., Any]
+) -> None:
     """On SIGTERM no new call is taken, those that go on are ended and flushed, decisions are logged; the code is 0."""
     ending = start(drain_s=1)
 

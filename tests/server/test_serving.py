@@ -52,7 +52,9 @@ def test_the_calm_come_below_the_angry(server: Any, heard: str) -> None:
     assert told["anger"] > told["baseline_anger"]
 
 
-def test_a_twilio_caller_escalates(server: Any, twilio: Any, temper: np.ndarray, eventually: Callable[..., Any]) -> None:
+def test_a_twilio_caller_escalates(
+    server: Any, twilio: Any, temper: np.ndarray, eventually: Callable[..., Any]
+) -> None:
     """A Twilio stream is scored in the same way, and its queue and caller come from its parameters."""
 
     async def call() -> dict[str, Any]:
@@ -148,7 +150,9 @@ def test_a_standing_comes_before_the_first_word(server: Any, twilio: Any, eventu
     assert (told["standing"], told["route"]["queue"], told["speech_s"]) == ("restricted", "supervisor", 0.0)
 
 
-def test_an_objection_ends_scoring(server: Any, twilio: Any, temper: np.ndarray, eventually: Callable[..., Any]) -> None:
+def test_an_objection_ends_scoring(
+    server: Any, twilio: Any, temper: np.ndarray, eventually: Callable[..., Any]
+) -> None:
     """Once the caller objects there is no level, no anger and no speech scored, and the route is neutral."""
 
     async def call() -> dict[str, Any]:
