@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from sqlalchemy import create_engine
 
 from emotion_triage.ledger.verification import verify
