@@ -23,6 +23,10 @@ __all__ = ["Gatherer", "Heard"]
 log = logging.getLogger(__name__)
 
 Act = Callable[[Call], list[Event]]
+_Asked = tuple[Act, asyncio.Future[None]]
+
+MAX_TICK_S = 1.0
+"""Audio of one call that is scored in one pass: bounds its memory where calls have to be caught up with."""
 
 
 class Heard(NamedTuple):
@@ -57,7 +61,7 @@ class _Waiting:
         self.n_bytes = 0
         self.zero_s = 0.0
         self.segments: deque[tuple[int, bytearray]] = deque()
-        self.acts: list[tuple[Act, asyncio.Future[None]]] = []
+        self.acts: list[_Asked] = []
 
     def add(self, chunk: bytes, at: int) -> int:
         """Take a chunk; return how many bytes of older audio had to go for it."""
@@ -84,9 +88,16 @@ class _Waiting:
         return dropped
 
     def take(self) -> list[tuple[int, bytearray]]:
-        """Return all segments and keep none."""
-        taken, self.n_bytes = list(self.segments), 0
-        self.segments.clear()
+        """Return the segments that come next, `MAX_TICK_S` of audio at most."""
+        taken, room = [], round(MAX_TICK_S * self.rate_hz) * self.sample_bytes
+        while self.segments and room > 0:
+            at, audio = self.segments.popleft()
+            if len(audio) > room:
+                self.segments.appendleft((at + room // self.sample_bytes, audio[room:]))
+                audio = audio[:room]
+            taken.append((at, audio))
+            room -= len(audio)
+            self.n_bytes -= len(audio)
         return taken
 
 
@@ -163,8 +174,10 @@ class Gatherer:
         batch = []
         for waiting in self._waiting.values():
             if waiting.segments or waiting.acts:
-                batch.append((waiting, waiting.take(), waiting.acts))
-                waiting.acts = []
+                segments, acts = waiting.take(), list[_Asked]()
+                if not waiting.segments:
+                    acts, waiting.acts = waiting.acts, acts
+                batch.append((waiting, segments, acts))
         if not batch:
             return
         began_s = loop.time()
@@ -180,9 +193,7 @@ class Gatherer:
                         done.set_result(None)
             self._metrics.tick_s.observe(loop.time() - began_s)
 
-    def _score(
-        self, batch: list[tuple[_Waiting, list[tuple[int, bytearray]], list[tuple[Act, asyncio.Future[None]]]]]
-    ) -> list[Heard]:
+    def _score(self, batch: list[tuple[_Waiting, list[tuple[int, bytearray]], list[_Asked]]]) -> list[Heard]:
         results = [Heard(waiting.call, waiting.zero_s, [], []) for waiting, _, _ in batch]
         for turn in range(max(len(segments) for _, segments, _ in batch)):
             pushed, chunks = [], []

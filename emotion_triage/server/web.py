@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from emotion_triage.errors import ConfigError
 from emotion_triage.server.config import Config
 
 __all__ = ["WebServer", "sibling_server", "web_server"]
@@ -30,7 +31,13 @@ class WebServer(uvicorn.Server):
 
 
 def web_server(app: ASGIApp, config: Config) -> WebServer:
-    """Return the server of an application; it is given its sockets when it serves."""
+    """Return the server of an application; it is given its sockets when it serves.
+
+    Raises
+    ------
+    ConfigError
+        Certificate and key are no pair.
+    """
     http = config.http
 
     class Impatient(H11Protocol):
@@ -74,6 +81,13 @@ def web_server(app: ASGIApp, config: Config) -> WebServer:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=CLOSING_S,
     )
+    try:
+        settings.load()
+    except OSError as error:
+        # ssl.SSLError is one too; the key's own text is in none of them
+        raise ConfigError(
+            f"http.tls_certificate, http.tls_key: cannot be used ({type(error).__name__}); expected PEM files of a pair"
+        ) from None
     return WebServer(settings)
 
 

@@ -22,7 +22,6 @@ _PAIRS: Mapping[str, tuple[str, str]] = {
     "skip": ("Skip to the content", "Aller au contenu"),
     "other_language": ("Français", "English"),
     "call": ("Call", "Appel"),
-    "caller": ("Caller", "Appelant"),
     "queue": ("Queue", "File"),
     "level": ("Level", "Niveau"),
     "since": ("for", "depuis"),
@@ -33,7 +32,6 @@ _PAIRS: Mapping[str, tuple[str, str]] = {
     "rule": ("rule", "règle"),
     "standing": ("Standing", "Dossier"),
     "no_calls": ("No call now.", "Aucun appel en cours."),
-    "just_ended": ("Just ended", "Terminés à l'instant"),
     "calm": ("calm", "calme"),
     "tense": ("tense", "tendu"),
     "escalated": ("escalated", "escalade"),
@@ -57,7 +55,6 @@ _PAIRS: Mapping[str, tuple[str, str]] = {
     "skills": ("skills", "compétences"),
     "avoid": ("not to", "pas à"),
     "why_not": ("Each rule's say", "L'avis de chaque règle"),
-    "says": ("Says", "Avis"),
     "chosen": ("chosen", "choisie"),
     "objected_rule": (
         "The caller objected: no rule is asked, the route is neutral.",
@@ -126,7 +123,6 @@ _PAIRS: Mapping[str, tuple[str, str]] = {
     "lost_link": ("The connection is lost; it is being made again.", "Connexion perdue ; elle se rétablit."),
     "no_ledger": ("The ledger cannot be asked:", "Le registre ne peut être consulté :"),
     "not_found": ("No such call is known any more.", "Cet appel n'est plus connu."),
-    "seconds": ("s", "s"),
 }
 
 WORDS: Mapping[Language, Mapping[str, str]] = {

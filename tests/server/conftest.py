@@ -50,6 +50,7 @@ processes = {processes}
 
 [http]
 port = {port}
+{http}
 header_s = 2
 
 [limits]
@@ -157,7 +158,7 @@ def start(anger_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     def started(more: str = "", *, policy: str = QUICK, ledger: str | None = "sqlite", **values: Any) -> Server:
         folder = tmp_path_factory.mktemp("server")
         (folder / "policy.toml").write_text(policy)
-        defaults = {"processes": 1, "port": 0, "audio_port": 0, "idle_s": 20, "drain_s": 2, "max_calls": 50}
+        defaults = {"processes": 1, "port": 0, "audio_port": 0, "idle_s": 20, "drain_s": 2, "max_calls": 50, "http": ""}
         url = f"sqlite:///{folder}/ledger.db" if ledger == "sqlite" else ledger
         if url is not None:
             more += LEDGER.format(url=url)

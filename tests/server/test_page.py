@@ -85,8 +85,8 @@ def test_a_call_escalates_and_the_supervisor_overrides(
         server.wait_for(lambda: server.call(caller.call_id)["level"] == "escalated")
         began_s = time.monotonic()
         row.locator(".level-escalated").wait_for()
+        print(f"the row changed {time.monotonic() - began_s:.2f} s after the API")
         page.screenshot(path=shot("calls-escalated"))
-        print(f"row changed {time.monotonic() - began_s:.2f} s after the API")
         # the refresh left the focus where it was
         page.keyboard.press("Enter")
         page.wait_for_url("**/calls/**")
