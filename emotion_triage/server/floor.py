@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,9 +14,10 @@ from emotion_triage.adapters.session import Limits as SessionLimits
 from emotion_triage.adapters.session import Session
 from emotion_triage.adapters.wire import Complained, Digit, Ended, Hidden, Paused, Resumed, Started, Updated
 from emotion_triage.affect import Affect
-from emotion_triage.errors import WireError
+from emotion_triage.errors import LedgerError, WireError
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.ledger.bodies import Escalated, Overridden, Routed, without_numbers
+from emotion_triage.ledger.identity import spelled
 from emotion_triage.routing import Route, StandingState, Target
 from emotion_triage.server.books import Books
 from emotion_triage.server.calls import Calls, LiveCall, Override
@@ -32,7 +34,16 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 80
 PARTING_S = 1.0
 """How long an engine may take to hang up by itself once it was asked to."""
+HERE_ALREADY = "{wire}: got a call that is here already, expected each once; it goes on untouched"
 YES = frozenset({"1", "true", "yes", "played"})
+
+
+class _Reconnecting(NamedTuple):
+    """A call whose engine said that another connection goes on with it."""
+
+    timer: asyncio.TimerHandle
+    call: Call
+    wire: str
 
 
 class Floor:
@@ -59,7 +70,7 @@ class Floor:
         self.draining = False
         self.closing = False
         self._routed: dict[str, tuple[str, str]] = {}
-        self._reconnecting: dict[str, asyncio.TimerHandle] = {}
+        self._reconnecting: dict[str, _Reconnecting] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -79,16 +90,19 @@ class Floor:
         """Open a call, with its caller's standing, before its first word."""
         known = self.calls.find(event.call_id)
         if known is not None and known.ended is None:
-            timer = self._reconnecting.pop(event.call_id, None)
-            if timer is None:
-                raise WireError(f"{wire}: got a call that is here already, expected each once; it goes on untouched")
-            timer.cancel()
+            waiting = self._reconnecting.pop(event.call_id, None)
+            if waiting is None:
+                raise WireError(HERE_ALREADY.format(wire=wire))
+            waiting.timer.cancel()
             return known.call
         settings = getattr(self.config.wires, wire)
         said = event.parameters.reveal()
-        number = event.caller or (Hidden(said["caller"]) if said.get("caller") else None)
+        number = self._readable(event.caller or (Hidden(said["caller"]) if said.get("caller") else None))
         queue = said.get("queue") or settings.queue
         standing = await self.books.standing(number.reveal() if number else None, queue)
+        known = self.calls.find(event.call_id)
+        if known is not None and known.ended is None:  # another connection was faster
+            raise WireError(HERE_ALREADY.format(wire=wire))
         objects = said.get("objection", "").lower() in YES
         call = event.open(self.triage, standing=standing, objection=objects)
         if said.get("notice", "").lower() in YES:
@@ -113,9 +127,8 @@ class Floor:
             return
         if reason == "reconnect":
             loop = asyncio.get_running_loop()
-            self._reconnecting[call.call_id] = loop.call_later(
-                self.config.limits.idle_s, lambda: self._later(self._give_up(call, wire))
-            )
+            timer = loop.call_later(self.config.limits.idle_s, lambda: self._later(self._give_up(call, wire)))
+            self._reconnecting[call.call_id] = _Reconnecting(timer, call, wire)
             return
         live.end(reason)
         self._routed.pop(call.call_id, None)
@@ -173,6 +186,18 @@ class Floor:
         for hang_up in list(self.sessions.values()):
             await hang_up()
         await self._emptied(PARTING_S)
+        for waiting in list(self._reconnecting.values()):
+            waiting.timer.cancel()
+            await self._give_up(waiting.call, waiting.wire)
+
+    def _readable(self, caller: Hidden[str] | None) -> Hidden[str] | None:
+        """Return a caller whom the ledger can tell apart; of any other nothing is asked and nothing kept."""
+        try:
+            if caller is not None:
+                spelled(caller.reveal(), self.triage.policy.protection.region)
+        except LedgerError:
+            return None
+        return caller
 
     async def _emptied(self, within_s: float) -> None:
         """Wait until no session is left, or no longer."""

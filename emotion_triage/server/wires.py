@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.responses import PlainTextResponse
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from emotion_triage.adapters import chan_websocket, freeswitch
 from emotion_triage.adapters.audiohook import AudioHook
@@ -112,7 +113,8 @@ class _Peer:
     async def hang_up(self) -> None:
         """Close the connection; reading it then ends."""
         self._over.set()
-        await self._websocket.close(1001)
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it went by itself
+            await self._websocket.close(1001)
 
     async def send(self, message: bytes | str, /) -> None:
         if isinstance(message, str):

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("uvicorn")
 
 from emotion_triage.errors import ConfigError
+from emotion_triage.ledger.bodies import Decision, Overridden
 from emotion_triage.routing import Route
 from emotion_triage.server.access import Doors
 from emotion_triage.server.calls import LiveCall
@@ -138,6 +139,13 @@ def test_genesys_wants_base64(triage: Triage, monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(ConfigError, match="not base64"):
         asyncio.run(made())
+
+
+def test_a_decision_on_its_way_shows_no_number() -> None:
+    """What waits to be logged names its caller to the ledger and to nobody else."""
+    body = Overridden(by="m.durand", reason="r", recommended="general", queue="vip")
+    decision = Decision(at=datetime.now(UTC), call_id="c-1", caller="+33612345678", body=body)
+    assert "612345678" not in repr(decision)
 
 
 def test_times_are_utc() -> None:

@@ -150,6 +150,22 @@ def test_a_standing_comes_before_the_first_word(server: Any, twilio: Any, eventu
     assert (told["standing"], told["route"]["queue"], told["speech_s"]) == ("restricted", "supervisor", 0.0)
 
 
+def test_a_caller_who_cannot_be_read_stops_nothing(server: Any, twilio: Any, eventually: Callable[..., Any]) -> None:
+    """Of a caller whose name is no number nothing is kept, and the decisions of his call are logged like others."""
+
+    async def call() -> str:
+        async with twilio(server, name := f"CA{uuid.uuid4().hex}", {"From": "client:anna"}):
+            await eventually(lambda: server.call(name))
+            return name
+
+    name = asyncio.run(call())
+    engine = create_engine(f"sqlite:///{server.folder}/ledger.db")
+    with engine.connect() as connection:
+        count = f"SELECT count(*) FROM decisions WHERE call_id = '{name}'"
+        assert server.wait_for(lambda: connection.exec_driver_sql(count).scalar_one())
+    engine.dispose()
+
+
 def test_an_objection_ends_scoring(
     server: Any, twilio: Any, temper: np.ndarray, eventually: Callable[..., Any]
 ) -> None:
