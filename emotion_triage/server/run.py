@@ -111,6 +111,7 @@ async def serve(
             started(ports)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((stopping, serving, ticking), return_when=asyncio.FIRST_COMPLETED)
+        failed = next((task.exception() for task in (serving, ticking) if task.done()), None)
         stopping.cancel()
         if audio is not None:
             audio.close()
@@ -123,4 +124,6 @@ async def serve(
             server.should_exit = True
         await asyncio.wait((serving, *others), timeout=LAST_WORDS_S)
         await siblings.close()
+        if failed is not None:
+            raise failed
     log.info("stopped")
