@@ -32,7 +32,7 @@ def run(study: Study) -> list[Table]:
         ),
         table("Corpus held out, clips (mean of their windows)", emotion, alone, against, group, speaker),
         table(
-            f"Speakers held out within the corpus ({FOLDS} folds or as many as speakers), windows of 3 s, functionals alone",
+            f"Speakers held out within the corpus ({FOLDS} folds or one a speaker), windows, functionals alone",
             *(windows.emotion, *alone_and_known(windows, within(windows)), windows.group, windows.speaker),
         ),
     ]
