@@ -16,7 +16,8 @@ from emotion_triage.adapters.wire import Complained, Digit, Ended, Hidden, Pause
 from emotion_triage.affect import Affect
 from emotion_triage.errors import LedgerError, WireError
 from emotion_triage.escalation import Escalation, Level
-from emotion_triage.ledger.bodies import Escalated, Override, Routed, without_numbers
+from emotion_triage.ledger.bodies import Escalated, Routed, without_numbers
+from emotion_triage.ledger.bodies import Override as OverrideTold
 from emotion_triage.ledger.identity import spelled
 from emotion_triage.routing import Route, StandingState, Target
 from emotion_triage.server.books import Books
@@ -161,7 +162,7 @@ class Floor:
         live.override = Override(
             by=by, reason=without_numbers(reason), queue=queue, target=target, priority=priority, at=datetime.now(UTC)
         )
-        body = Override(by=by, reason=reason, recommended=recommended, queue=queue)
+        body = OverrideTold(by=by, reason=reason, recommended=recommended, queue=queue)
         self.books.note(body, call_id=live.call.call_id, caller=live.number)
         log.info("overridden", extra={"call": live.call.call_id, "by": by, "route": queue})
         chosen = msgspec.structs.replace(
