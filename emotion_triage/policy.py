@@ -19,10 +19,13 @@ from emotion_triage.protection import ProtectionPolicy
 from emotion_triage.routing import Destination, Router, Rule
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
 
-__all__ = ["LevelTexts", "Notice", "NoticeText", "Policy", "Suggestions", "policy_text"]
+__all__ = ["LevelTexts", "Notice", "NoticeText", "PRESETS", "Policy", "Suggestions", "policy_text"]
 
 DIGEST_HEX_DIGITS = 16
 """Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""
+
+PRESETS = ("cautious", "balanced", "eager")
+"""Policies that ship, from few false escalations to few missed ones; their figures are in the model's card."""
 
 
 class NoticeText(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,16 +122,22 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Policy:
-        """Read a policy file; without a path, the balanced policy.
+        """Read a policy: a file, or by name one of `PRESETS`; balanced by default. A file of that name comes first.
 
         Raises
         ------
         PolicyError
             The file cannot be read, or is not a sound policy.
+
+        Examples
+        --------
+        >>> [Policy.load(name).name for name in PRESETS]
+        ['cautious', 'balanced', 'eager']
         """
-        if path is None:
-            return cls.parse("", source="balanced.toml")
-        return cls.parse(toml_text(path, PolicyError), source=os.fspath(path))
+        name = PRESETS[1] if path is None else os.fspath(path)
+        if name in PRESETS and not os.path.exists(name):
+            return cls.parse(policy_text(name), source=f"{name}.toml")
+        return cls.parse(toml_text(name, PolicyError), source=name)
 
     @classmethod
     def parse(cls, text: str, *, source: str = "policy") -> Policy:
@@ -155,9 +164,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:DIGEST_HEX_DIGITS]
 
 
-def policy_text() -> str:
-    """Return the balanced policy as TOML, with the comments that explain each key."""
-    return (files("emotion_triage") / "policies" / "balanced.toml").read_text(encoding="utf-8")
+def policy_text(preset: str = "balanced") -> str:
+    """Return a preset as TOML: the balanced policy whole, with the comments that explain each key, of others what differs."""
+    return (files("emotion_triage") / "policies" / f"{preset}.toml").read_text(encoding="utf-8")
 
 
 def _refuse_crossed_thresholds(escalation: EscalationPolicy) -> None:

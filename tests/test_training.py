@@ -75,7 +75,7 @@ def train(folder: Path, out: Path, *options: str) -> subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "tiny.onnx"
-    run = train(folder, out, "--passes", "1", "--name", "tiny", "--workers", "2")
+    run = train(folder, out, "--passes", "1", "--steps", "20", "--name", "tiny", "--workers", "2")
     assert run.returncode == 0, run.stderr
     return out
 
@@ -127,7 +127,7 @@ def test_a_trained_model_tells_anger_from_calm(trained: Path) -> None:
 def test_the_same_seed_gives_the_same_model(trained: Path, folder: Path, tmp_path: Path) -> None:
     """Trained again with another number of processes the file is the same to the byte; with another seed it is not."""
     for name, options in (("same", ("--workers", "1")), ("other", ("--seed", "1"))):
-        run = train(folder, tmp_path / f"{name}.onnx", "--passes", "1", "--name", "tiny", *options)
+        run = train(folder, tmp_path / f"{name}.onnx", "--passes", "1", "--steps", "20", "--name", "tiny", *options)
         assert run.returncode == 0, run.stderr
     digest = Classifier.load(trained).digest
     assert Classifier.load(tmp_path / "same.onnx").digest == digest
@@ -172,7 +172,7 @@ def test_a_clip_that_is_missing(tmp_path: Path) -> None:
     """A clip that the manifest names and the folder lacks ends the command with 2 and the clip's path."""
     about = dict(zip(COLUMNS, ("a.wav", "a", "en", "a_1", "female", "angry", "1.0", "CC0"), strict=True))
     write(tmp_path / "manifest.csv", [about])
-    run = train(tmp_path, tmp_path / "model.onnx", "--passes", "1", "--workers", "1")
+    run = train(tmp_path, tmp_path / "model.onnx", "--passes", "1", "--steps", "20", "--workers", "1")
     assert run.returncode == 2
     assert "a.wav" in run.stderr
     assert "Traceback" not in run.stderr

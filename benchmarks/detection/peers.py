@@ -54,7 +54,7 @@ def run(study: Study) -> list[Table]:
         "F0": statistic(clips, "f0_mean_semitone"),
     }
     against = {name: scores - own_calm(clips, scores) for name, scores in alone.items()}
-    ours = {OURS: same_clips(clips, study.seed), OURS_TRAINED: study.held_out(clips.windows, clips.refer)}
+    ours = {OURS: same_clips(clips, study), OURS_TRAINED: study.held_out(clips.windows, clips.refer)}
     parted = {
         name: [clips.means(each) for each in alone_and_known(clips.windows, scores)] for name, scores in ours.items()
     }
@@ -127,9 +127,9 @@ def own_calm(clips: Clips, scores: Array) -> Array:
     return reference
 
 
-def same_clips(clips: Clips, seed: int) -> Array:
+def same_clips(clips: Clips, study: Study) -> Array:
     """Held-out log-odds of each window by our models, fitted to these clips alone."""
-    contour, _ = held_out_contour(clips.windows, seed=seed)
+    contour, _ = held_out_contour(clips.windows, seed=study.seed, steps=study.size.steps)
     windows = clips.windows.with_contour(contour, clips.refer)
     raw = held_out_scores(windows)
     scores = np.zeros_like(raw)

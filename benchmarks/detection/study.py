@@ -19,7 +19,7 @@ from benchmarks.detection.composed import ComposedCall, compose, events
 from emotion_triage.caller import Event
 from emotion_triage.classifier import LABELS
 from emotion_triage.policy import Policy
-from emotion_triage.training.contour import Contour, log_odds
+from emotion_triage.training.contour import STEPS, Contour, log_odds
 from emotion_triage.training.corpora import ANGER, Clip, Corpora
 from emotion_triage.training.dataset import Refer, WindowSet, calm_references, gather
 from emotion_triage.training.fit import (
@@ -51,6 +51,8 @@ class Size(NamedTuple):
     """Clips a corpus that are scored one by one, by us and by the peers."""
     line_clips: int = 60
     """Clips a corpus that are sent over every impaired line."""
+    steps: int = STEPS
+    """Batches that each contour network is trained on."""
     music_s: float = 600.0
     """Synthetic music, tones, noise and silence, of each."""
 
@@ -92,7 +94,7 @@ class Study:
     @cached_property
     def _gathered(self) -> tuple[WindowSet, list[Contour]]:
         return self._memory.cache(heard, ignore=["workers"])(
-            self.corpora, passes=self.size.passes, seed=self.seed, workers=self.workers
+            self.corpora, passes=self.size.passes, steps=self.size.steps, seed=self.seed, workers=self.workers
         )
 
     @property
@@ -156,14 +158,23 @@ class Study:
     @cached_property
     def calls(self) -> list[tuple[ComposedCall, list[Event]]]:
         """Composed calls of every speaker with enough speech, and what was said of them by held-out models."""
+        return self.calls_under(self.policy)
+
+    def calls_under(self, policy: Policy) -> list[tuple[ComposedCall, list[Event]]]:
+        """Return the same calls under a policy."""
+        return [
+            (call, events(call.steps, call.rows, self.model_without(call.group), policy)) for call in self._composed
+        ]
+
+    @cached_property
+    def _composed(self) -> list[ComposedCall]:
         speakers = by_speaker(self.angry_clips)
-        composed = [
+        return [
             call
             for turn in range(self.size.calls)
             for calls in self.across(compose, speakers, backgrounds=self.backgrounds, seed=self.seed + turn)
             for call in calls
         ]
-        return [(call, events(call.steps, call.rows, self.model_without(call.group), self.policy)) for call in composed]
 
     def across(self, function: Callable[..., T], speakers: list[list[Clip]], **same: Any) -> list[T]:
         """Apply a function to every speaker's clips, in processes; kept where there is a cache."""
@@ -171,10 +182,10 @@ class Study:
             return list(pool.map(partial(self._memory.cache(function), **same), speakers, chunksize=2))
 
 
-def heard(corpora: Corpora, *, passes: int, seed: int, workers: int) -> tuple[WindowSet, list[Contour]]:
+def heard(corpora: Corpora, *, passes: int, steps: int, seed: int, workers: int) -> tuple[WindowSet, list[Contour]]:
     """Hear everything, and train the contour networks that never heard a fold of it."""
     windows = gather(corpora, passes=passes, seed=seed, workers=workers)
-    contour, networks = held_out_contour(windows, seed=seed)
+    contour, networks = held_out_contour(windows, seed=seed, steps=steps)
     return windows.with_contour(contour, calm_references(windows, seed)), networks
 
 

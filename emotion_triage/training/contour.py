@@ -39,6 +39,7 @@ CLIP = 4.0
 WIDTH = 64
 KERNEL = 5
 STEPS = 1000
+"""Batches that a network is trained on."""
 BATCH = 256
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
@@ -201,7 +202,7 @@ def _loss(
 
 
 def fit_contour(
-    rows: NDArray[np.float16], truth: NDArray[np.bool_], weights: NDArray[np.float64], *, seed: int
+    rows: NDArray[np.float16], truth: NDArray[np.bool_], weights: NDArray[np.float64], *, seed: int, steps: int
 ) -> Contour:
     """Train the network to tell the windows of `truth` from the others.
 
@@ -212,6 +213,8 @@ def fit_contour(
     weights : ndarray of float64, shape (n,)
         How often each window is drawn.
     seed : int
+    steps : int
+        Batches.
 
     Returns
     -------
@@ -239,24 +242,24 @@ def fit_contour(
     for layer in (1, 2):
         parameters |= {f"gain_{layer}": jnp.ones(WIDTH), f"offset_{layer}": jnp.zeros(WIDTH)}
         running |= {f"mean_{layer}": jnp.zeros(WIDTH), f"variance_{layer}": jnp.ones(WIDTH)}
-    optimiser, step = _training()
+    optimiser, step = _training(steps)
     state = optimiser.init(parameters)
     cumulative = np.cumsum(weights) / weights.sum()
-    for turn in range(STEPS):
+    for turn in range(steps):
         some = np.searchsorted(cumulative, rng.random(BATCH))
         x = inputs(rows[some], mean, scale)
-        key = jax.random.key(seed * STEPS + turn)
+        key = jax.random.key(seed * steps + turn)
         parameters, running, state = step(parameters, running, state, key, x, truth[some].astype(np.float32))
     return _folded(mean, scale, {k: np.asarray(v) for k, v in (parameters | running).items()})
 
 
 @cache
-def _training() -> tuple[optax.GradientTransformation, Callable[..., Any]]:
+def _training(steps: int) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
     """Return the optimiser and one compiled step of it, compiled once for all networks of a run."""
     import jax
     import optax
 
-    schedule = optax.cosine_onecycle_schedule(STEPS, LEARNING_RATE)
+    schedule = optax.cosine_onecycle_schedule(steps, LEARNING_RATE)
     optimiser = optax.adamw(schedule, weight_decay=WEIGHT_DECAY)
 
     def step(parameters: Any, running: Any, state: Any, key: Any, x: Any, truth: Any) -> tuple[Any, Any, Any]:

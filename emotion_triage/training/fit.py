@@ -230,13 +230,13 @@ def fit(windows: WindowSet) -> Linear:
     return Linear(mean, scale, weights, bias)
 
 
-def contours(windows: WindowSet, *, seed: int) -> Contour:
+def contours(windows: WindowSet, *, seed: int, steps: int) -> Contour:
     """Fit the contour network to the windows that can teach anger."""
     spoken = windows.take(_usable(windows, _ALONE) & taught(windows))
     angry = targets(spoken)[:, _ALONE]
     if angry.all() or not angry.any():
         return silent()
-    return fit_contour(spoken.rows, angry, balanced(spoken), seed=seed)
+    return fit_contour(spoken.rows, angry, balanced(spoken), seed=seed, steps=steps)
 
 
 def units(windows: WindowSet) -> NDArray[np.str_]:
@@ -256,7 +256,7 @@ def folds(windows: WindowSet) -> dict[str, int]:
     return {str(name): min(k % (2 * FOLDS), 2 * FOLDS - 1 - k % (2 * FOLDS)) for k, name in enumerate(order)}
 
 
-def held_out_contour(windows: WindowSet, *, seed: int) -> tuple[Array, list[Contour]]:
+def held_out_contour(windows: WindowSet, *, seed: int, steps: int) -> tuple[Array, list[Contour]]:
     """Return what contour networks that heard nothing of a window's fold say of it, and the networks, fold by fold.
 
     Returns
@@ -266,7 +266,7 @@ def held_out_contour(windows: WindowSet, *, seed: int) -> tuple[Array, list[Cont
     """
     dealt = folds(windows)
     fold = np.array([dealt.get(unit, 0) for unit in units(windows)])
-    networks = [contours(windows.take(fold != k), seed=seed) for k in range(max(dealt.values()) + 1)]
+    networks = [contours(windows.take(fold != k), seed=seed, steps=steps) for k in range(max(dealt.values()) + 1)]
     scores = np.zeros(len(fold))
     for k, network in enumerate(networks):
         scores[fold == k] = log_odds(network, windows.rows[fold == k])
