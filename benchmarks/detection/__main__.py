@@ -2,7 +2,7 @@
 
     python -m benchmarks.detection CORPORA [--quick] [--only corpora,calls] [--json F] [--plots DIR]
 
-Protocols: corpora, calibration, calls, presets, lines, not_speech, groups, peers; each prints its tables with 95 % intervals.
+Protocols: corpora, calibration, calls, presets, lines, not_speech, groups, peers; their tables have 95 % intervals.
 """
 
 from __future__ import annotations

@@ -289,10 +289,21 @@ def _folded(mean: Array, scale: Array, p: dict[str, Array]) -> Contour:
 
 def log_odds(contour: Contour, rows: NDArray[np.float16] | Array) -> NDArray[np.float64]:
     """Return the log-odds of windows of rows, float64 of shape (n,)."""
+    parameters = {name: np.asarray(value) for name, value in contour._asdict().items() if name not in ("mean", "scale")}
+    scores = [np.zeros(0)]
+    for start in range(0, len(rows), BATCH):
+        some = inputs(rows[start : start + BATCH], contour.mean, contour.scale)
+        whole = np.zeros((BATCH, *some.shape[1:]), np.float32)  # one shape, compiled once
+        whole[: len(some)] = some
+        scores.append(np.asarray(_listening()(parameters, whole), np.float64)[: len(some)])
+    return np.concatenate(scores)
+
+
+@cache
+def _listening() -> Callable[..., Any]:
     import jax
 
-    parameters = {name: np.asarray(getattr(contour, name)) for name in ("conv_1", "own_1", "conv_2", "dense", "bias")}
-    bias = {1: contour.bias_1, 2: contour.bias_2}
-    hear = jax.jit(lambda x: _hear(parameters, x, lambda h, layer: h + bias[layer], lambda h, layer: h))
-    scores = [hear(inputs(rows[i : i + BATCH], contour.mean, contour.scale)) for i in range(0, len(rows), BATCH)]
-    return np.concatenate(scores).astype(np.float64) if scores else np.zeros(0)
+    def listen(p: Mapping[str, Any], x: Any) -> Any:
+        return _hear(p, x, lambda h, layer: h + p[f"bias_{layer}"], lambda h, layer: h)
+
+    return jax.jit(listen)
