@@ -165,7 +165,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def policy_text(preset: str = "balanced") -> str:
-    """Return a preset as TOML: the balanced one whole, with the comments that explain each key; of others what differs."""
+    """Return a preset as TOML: the balanced one whole, with a comment on each key; of the others what differs."""
     return (files("emotion_triage") / "policies" / f"{preset}.toml").read_text(encoding="utf-8")
 
 
