@@ -14,9 +14,9 @@ with the same things to say. Only who takes a call differs, and what follows fro
   supervisors' line for 30 days; four supervisors take it, and the calls for which every agent is shielded.
 - Every agent is qualified for every call, and every caller's usual adviser comes first, in each arm.
 
-``none`` is a centre without protection: the usual adviser, then who has rested longest. ``first day`` has protection and
-an empty ledger; ``known`` a ledger of the 90 days before (64 working days). Standing, order of agents and rest are the
-`Ledger`'s own, on SQLite; routes are the balanced policy's.
+``none`` is a centre without protection: the usual adviser, then who has rested longest. ``first day`` has protection
+and an empty ledger; ``known`` a ledger of the 90 days before (64 working days). Standing, order of agents and rest are
+the `Ledger`'s own, on SQLite; routes are the balanced policy's.
 
     python -m benchmarks.centre [--quick] [--seeds N] [--json] [--plots FOLDER]
 """
@@ -361,7 +361,7 @@ def figures(taken: Sequence[Taken], past: Past, size: Size) -> dict[str, float]:
 def compared(
     size: Size, seeds: int
 ) -> tuple[list[dict[str, dict[str, float]]], list[list[list[int]]], dict[str, float]]:
-    """Return the figures of each seed and arm, the abusive contacts of each agent, and what an order of agents costs."""
+    """Return the figures of each day and arm, each agent's abusive contacts, and what an order of agents costs."""
     told, hits = [], []
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         before, ledger_of = (

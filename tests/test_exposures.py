@@ -15,7 +15,7 @@ from emotion_triage.ledger.exposures import exposure, ranked
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Standing, StandingState
 
-PROTECTION = Policy.load().protection
+PROTECTION = Policy.parse("[protection]\nmax_in_a_row = 2").protection
 NOW = datetime(2026, 3, 2, 17, tzinfo=UTC)
 ESCALATED = Evidence(peak=Level.ESCALATED, escalated_s=30.0, drivers=())
 WATCHED = Standing(

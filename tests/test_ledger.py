@@ -15,7 +15,7 @@ from emotion_triage.contacts import Contact, Disposition, Restriction, Restricti
 from emotion_triage.errors import LedgerError
 from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.rows import KNOWN, OF_AGENTS
+from emotion_triage.ledger.rows import KNOWN, SETTLED, SHIFT, TOLD
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, StandingState
 
@@ -243,14 +243,14 @@ def test_a_standing_is_found_through_indexes(tmp_path: Path) -> None:
         with ledger.store.read() as connection:
             for statement, values in (
                 (KNOWN, {"pseudonym": "p"}),
-                (OF_AGENTS, {"agents": ["a", "b"], "since_us": 0}),
+                *((each, {"agents": ["a", "b"], "window_us": 0, "shift_us": 1}) for each in (SETTLED, SHIFT, TOLD)),
             ):
                 text = statement.params(values).compile(connection.engine, compile_kwargs={"literal_binds": True})
                 rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
                 plans[id(statement)] = " ".join(row[3] for row in rows)
     assert "USING INDEX entries_of_subject" in plans[id(KNOWN)]
     assert "sqlite_autoindex_subjects_2" in plans[id(KNOWN)]
-    assert "USING INDEX marks_of_agent" in plans[id(OF_AGENTS)]
-    assert "USING INDEX entries_of_agent" in plans[id(OF_AGENTS)]
+    assert all("USING COVERING INDEX marks_of_agent" in plans[id(each)] for each in (SETTLED, SHIFT, TOLD))
+    assert "USING INDEX entries_of_contact" in plans[id(TOLD)]
     assert "SCAN entries" not in "".join(plans.values())
     assert "SCAN subjects" not in "".join(plans.values())

@@ -6,6 +6,7 @@ import msgspec
 
 from emotion_triage.contacts import Contact, Restriction
 from emotion_triage.errors import LedgerError
+from emotion_triage.escalation import Level
 from emotion_triage.ledger import decisions
 from emotion_triage.ledger.accounts import (
     Appeal,
@@ -114,7 +115,7 @@ class Acts:
                 now_us=self.now_us,
                 link=link._replace(expires_at_us=at_us + days_us(self.policy.protection.retention.scores_days)),
                 contact_id=contact.contact_id,
-                marked=question is not None,
+                marked=question is not None or contact.peak is Level.ESCALATED,
             )
         if abused:
             told = Judged(

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
+from typing import NamedTuple
 
-from emotion_triage.contacts import Candidates, Exposure
+from emotion_triage.contacts import Candidates, Disposition, Exposure
 from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import Account, Entry, accounts, micros, moment
+from emotion_triage.ledger.accounts import Account, Entry, accounts, ended, micros, moment
 from emotion_triage.protection import ProtectionPolicy
 from emotion_triage.routing import Standing, StandingState
 
-__all__ = ["exposure", "exposures", "ranked"]
+__all__ = ["Suffered", "exposure", "exposures", "ranked"]
 
 US_PER_S = 1_000_000
 
 
-def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, now_us: int) -> Exposure:
+class Suffered(NamedTuple):
+    """What some agents had, read in few rows since an order of agents is asked for at every call.
+
+    Attributes
+    ----------
+    settled : mapping of str to list of int
+        For each agent when those contacts ended, of the window before the shift, that are abusive and nobody disputes.
+    shift : list of (str, str, int)
+        Agent, name and end of every contact in the shift; what `told` does not tell of was easy.
+    told : list of Entry
+        Everything about the contacts that may be hard, or of which people said something; in any order.
+    """
+
+    settled: Mapping[str, Sequence[int]]
+    shift: Sequence[tuple[str, str, int]]
+    told: Sequence[Entry]
+
+
+def exposure(
+    agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, now_us: int, settled: Iterable[int] = ()
+) -> Exposure:
     """Return what an agent has been through.
 
     A contact is hard where it was abusive or escalated. A shift is counted back from the moment. After
@@ -28,17 +49,19 @@ def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, n
     agent_id : str
         The agent.
     told : iterable of Account
-        His contacts in the window, in order of their ends, up to the moment.
+        His contacts, in order of their ends, up to the moment: all of the shift, and of the window as many as are told.
     policy : ProtectionPolicy
         The limits.
     now_us : int
         The moment, in microseconds since 1970 (UTC).
+    settled : iterable of int
+        When the other abusive contacts of the window ended, in microseconds; all lie before the shift.
     """
     shift_us, window_us = micros(policy.shift), micros(policy.window)
     his = [each for each in told if not each.void]
-    abusive = [each for each in his if each.abusive and now_us < each.at_us + window_us]
     shift = [each for each in his if now_us < each.at_us + shift_us]
     hard = [each for each in shift if each.hard]
+    abusive = sorted([*settled, *(each.at_us for each in his if each.abusive and now_us < each.at_us + window_us)])
     in_a_row = len(list(takewhile(lambda each: each.hard, reversed(shift))))
     ends = [now_us]
     if in_a_row >= policy.max_in_a_row:
@@ -46,8 +69,8 @@ def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, n
     if len(hard) >= policy.max_per_shift:
         ends.append(hard[-policy.max_per_shift].at_us + shift_us)
     if len(abusive) >= policy.max_per_window:
-        ends.append(abusive[-policy.max_per_window].at_us + window_us)
-    rested_us = abusive[-1].at_us + int(policy.after_call_work_s * US_PER_S) if abusive else now_us
+        ends.append(abusive[-policy.max_per_window] + window_us)
+    rested_us = abusive[-1] + int(policy.after_call_work_s * US_PER_S) if abusive else now_us
     return Exposure(
         agent_id=agent_id,
         abusive_contacts=len(abusive),
@@ -59,14 +82,19 @@ def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, n
     )
 
 
-def exposures(
-    agents: Sequence[str], entries: Iterable[Entry], policy: ProtectionPolicy, now_us: int
-) -> dict[str, Exposure]:
-    """Return what each of some agents has been through, from their entries in any order."""
-    by_agent: dict[str, list[Entry]] = {agent: [] for agent in agents}
-    for entry in entries:
-        by_agent[entry.agent_id or ""].append(entry)
-    return {agent: exposure(agent, accounts(his, now_us), policy, now_us) for agent, his in by_agent.items()}
+def exposures(agents: Sequence[str], had: Suffered, policy: ProtectionPolicy, now_us: int) -> dict[str, Exposure]:
+    """Return what each of some agents has been through."""
+    by_agent: dict[str, list[Account]] = {agent: [] for agent in agents}
+    told = {account.contact_id: account for account in accounts(had.told, now_us)}
+    for agent, contact_id, at_us in had.shift:
+        if at_us <= now_us and contact_id not in told:
+            by_agent[agent].append(Account(contact_id, agent, at_us, Disposition.NONE))
+    for account in told.values():
+        by_agent[account.agent_id].append(account)
+    return {
+        agent: exposure(agent, sorted(his, key=ended), policy, now_us, had.settled.get(agent, ()))
+        for agent, his in by_agent.items()
+    }
 
 
 def ranked(
@@ -81,7 +109,7 @@ def ranked(
     Whom the caller abused, and who still has after-call work, takes no call of his. A hard call (the caller is
     escalated, or has a record) reaches no shielded agent; it goes first to who did not just have one, then to who had
     fewest, then to the caller's usual adviser, then to who has rested longest. Any other call goes to the usual
-    adviser first, then to who has rested longest.
+    adviser first, then to who has rested longest; a stranger's, which may turn out hard, last to who just had one.
 
     Parameters
     ----------
@@ -105,7 +133,11 @@ def ranked(
 
     def order(agent: str) -> tuple[float, ...]:
         his = had[agent]
-        burden = (his.hard_in_a_row, his.hard_in_shift, his.abusive_contacts) if hard else ()
+        burden: tuple[float, ...] = ()
+        if hard:
+            burden = his.hard_in_a_row, his.hard_in_shift, his.abusive_contacts
+        elif not usual:
+            burden = (his.hard_in_a_row,)
         return (*burden, usual.get(agent, len(usual)), his.last_at.timestamp() if his.last_at else 0.0)
 
     free = tuple(sorted((agent for agent in dict.fromkeys(agents) if agent not in barred), key=order))
