@@ -215,9 +215,9 @@ class Unprotected:
         return min(free, key=lambda agent: -spoke[agent])
 
     def ended(self, call: Call, agent: str, now_s: float) -> Iterable[tuple[float, str]]:
-        """Take note of a contact; return what is to happen in so many seconds."""
+        """Take note of a contact; give what is to happen in so many seconds."""
         self.spoke.setdefault(call.caller, Counter())[agent] += 1
-        return ()
+        yield WRAP_UP_S, "ready"
 
     def review(self, call: Call, now_s: float) -> None:
         """Let a supervisor look at a caller."""
@@ -238,7 +238,10 @@ class Protected:
             told = self.ledger.eligible(agents, caller=name(call.caller), level=call.before, at=at_time(now_s))
             return next(iter(told.agents), None)
 
-        return first(free) or (None if first(self.agents) else "supervisor")
+        if agent := first(free):
+            return agent
+        hard = call.before is Level.ESCALATED or self.standing(call, now_s).state is not StandingState.CLEAR
+        return "supervisor" if hard and first(self.agents) is None else None
 
     def ended(self, call: Call, agent: str, now_s: float) -> Iterable[tuple[float, str]]:
         contact = Contact(
@@ -251,10 +254,10 @@ class Protected:
             disposition=Disposition.ABUSE if call.abusive else Disposition.OK,
         )
         self.ledger.record(contact, at=at_time(now_s + 1))
-        if call.abusive:
-            yield POLICY.protection.after_call_work_s + 1, "rested"
-            if self.standing(call, now_s + 1).state is StandingState.PROTECTED:
-                yield REVIEW_AFTER_S, "review"
+        rest_s = self.ledger.exposure(agent, at=at_time(now_s + 1)).after_call_work_s if call.abusive else 0.0
+        yield max(WRAP_UP_S, rest_s + 1), "ready"
+        if call.abusive and self.standing(call, now_s + 1).state is StandingState.PROTECTED:
+            yield REVIEW_AFTER_S, "review"
 
     def review(self, call: Call, now_s: float) -> None:
         if self.standing(call, now_s).state is not StandingState.RESTRICTED:
@@ -299,7 +302,6 @@ def simulate(calls: Sequence[Call], size: Size, arm: Unprotected | Protected) ->
             queue = "supervisor" if route.queue == "supervisor" else "agent"
             heapq.heappush(waiting[queue], (-route.priority, call.number, call))
         elif what == "ended":
-            heapq.heappush(events, (now_s + WRAP_UP_S, next(order), "ready", call, agent))
             for in_s, then in arm.ended(call, agent, now_s):
                 heapq.heappush(events, (now_s + in_s, next(order), then, call, agent))
         elif what == "ready":

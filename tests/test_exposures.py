@@ -105,6 +105,24 @@ def test_a_shield_is_for_hard_calls() -> None:
     assert ranked(["a"], exposures, WATCHED, Level.CALM, PROTECTION).agents == ()
 
 
+def test_a_strangers_call_goes_last_to_who_just_had_a_hard_one() -> None:
+    """Nobody knows yet how a stranger is; a caller who is known to be quiet goes to whoever has rested longest."""
+    exposures = {
+        "hit": Exposure(agent_id="hit", hard_in_a_row=1, last_at=NOW - timedelta(hours=1)),
+        "other": Exposure(agent_id="other", last_at=NOW),
+    }
+    quiet = msgspec.structs.replace(CLEAR, usual_agents=("away",))
+    assert ranked(list(exposures), exposures, CLEAR, Level.CALM, PROTECTION).agents == ("other", "hit")
+    assert ranked(list(exposures), exposures, quiet, Level.CALM, PROTECTION).agents == ("hit", "other")
+
+
+def test_no_hard_call_follows_a_hard_one() -> None:
+    """Under the balanced policy one hard contact shields, until an easy one comes between or half an hour passes."""
+    balanced, told = Policy.load().protection, [account(10, abusive=True)]
+    assert exposure("a", told, balanced, micros(NOW)).shielded_until == NOW + timedelta(minutes=20)
+    assert exposure("a", [*told, account(1)], balanced, micros(NOW)).shielded_until is None
+
+
 burdens = st.builds(
     Exposure,
     agent_id=st.just(""),

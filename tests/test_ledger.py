@@ -230,6 +230,48 @@ def test_another_process_that_rotated_the_key_is_noticed(ledger: Ledger, ledger_
         assert newer.standing(ANN, at=AT + HOUR).abusive_contacts == 1
 
 
+@pytest.mark.parametrize(("when_unknown", "objects"), [("neutral", True), ("score", False)])
+def test_a_ledger_that_cannot_be_asked_may_hold_an_objection(
+    ledger: Ledger, ledger_url: str, when_unknown: str, objects: bool
+) -> None:
+    """An unknown caller objects unless the policy says to score him; one who is known to nobody does not."""
+    policy = Policy.parse(f'[protection]\nwhen_unknown = "{when_unknown}"')
+    with Ledger.open(ledger_url, policy=policy, key=KEY) as silenced:
+        assert not silenced.standing(ANN, at=AT).objection
+        ledger.rotate_key(b"n" * 32, by="d", at=AT)
+        told = silenced.standing(ANN, at=AT)
+        assert (told.known, told.state, told.objection) == (False, StandingState.CLEAR, objects)
+
+
+def test_exposure_before_the_shift_is_counted_as_people_said_last(ledger: Ledger) -> None:
+    """Of old contacts those count that nobody disputes, and those whose latest verdict says so; void ones never."""
+    for name, disposition in (
+        ("undisputed", Disposition.ABUSE),
+        ("confirmed", Disposition.ABUSE),
+        ("mild", Disposition.ABUSE),
+        ("void", Disposition.ABUSE),
+        ("unmarked", Disposition.OK),
+        ("quiet", Disposition.OK),
+    ):
+        ledger.record(contact(name, disposition=disposition, ended_at=AT - 2 * DAY), at=AT)
+    ledger.record(contact("too old", ended_at=AT - 91 * DAY), at=AT)
+    assert ledger.exposure("a-1", at=AT).abusive_contacts == 4
+    for name, abusive in (("confirmed", True), ("mild", True), ("mild", False), ("unmarked", True)):
+        ledger.verdict(name, by="s", abusive=abusive, reason="heard it", at=AT)
+    ledger.void("void", by="s", reason="wrong call", at=AT)
+    told = ledger.exposure("a-1", at=AT)
+    assert (told.abusive_contacts, told.hard_in_shift, told.last_at) == (3, 0, None)
+
+
+def test_an_escalation_weighs_in_the_shift(ledger: Ledger) -> None:
+    """An escalated contact that nobody marked counts as hard in the shift, and easy ones end a row."""
+    ledger.record(contact("loud", disposition=Disposition.OK, peak=Level.ESCALATED, ended_at=AT - HOUR), at=AT)
+    assert ledger.exposure("a-1", at=AT).hard_in_a_row == 1
+    ledger.record(contact("tense", disposition=Disposition.OK, peak=Level.TENSE), at=AT)
+    told = ledger.exposure("a-1", at=AT)
+    assert (told.hard_in_shift, told.hard_in_a_row, told.last_at) == (1, 0, AT)
+
+
 def test_a_time_without_a_zone_is_refused(ledger: Ledger) -> None:
     """A clock that does not say where it stands is refused rather than guessed at."""
     with pytest.raises(LedgerError, match="time zone"):
