@@ -8,8 +8,8 @@ with the same things to say. Only who takes a call differs, and what follows fro
 - 100,000 customers call alike. Half of the abuse is theirs, once each, from nobody who was rude before. The other half
   comes from 30 people at a time, who call twice a day for ten working days and then stop; one in five of their calls is
   quiet. Nobody withholds his number: who does so cannot be known again.
-- A voicebot answers first, so that some are heard before an agent takes them: half of the abusive callers are ESCALATED
-  by then, and 1 % of the others; at the end of the call 80 % and 2 %.
+- A voicebot answers first, so that some are heard before an agent takes them: 20 % of the abusive are ESCALATED by
+  then, as many as `benchmarks.detection` finds in time, and 0.5 % of the others; at the end of the call 50 % and 2 %.
 - An agent marks abuse at wrap-up. 30 minutes after a caller has become ``protected``, a supervisor restricts him to the
   supervisors' line for 30 days; four supervisors take it, and the calls for which every agent is shielded.
 - Every agent is qualified for every call, and every caller's usual adviser comes first, in each arm.
@@ -56,7 +56,7 @@ from emotion_triage.routing import CLEAR, Standing, StandingState
 ABUSIVE_SHARE, REPEATED_SHARE, QUIET_SHARE = 0.03, 0.5, 0.2
 CUSTOMERS, SPELL_DAYS, CALLS_A_DAY = 100_000, 10, 2
 TALK_S, TALK_VARIATION, WRAP_UP_S = 300.0, 0.8, 60.0
-HEARD_BEFORE, HEARD_AT_ALL = {True: 0.5, False: 0.01}, {True: 0.8, False: 0.02}
+HEARD_BEFORE, HEARD_AT_ALL = {True: 0.2, False: 0.005}, {True: 0.5, False: 0.02}
 REVIEW_AFTER_S, RESTRICTED_DAYS = 1800.0, 30
 HOURLY = (0.95, 1.05, 1.1, 1.0, 0.9, 1.0, 1.05, 0.95)
 MAX_GROWTH = 0.03
@@ -398,12 +398,13 @@ def compared(
 
 
 def costs(ledger: Ledger, size: Size) -> dict[str, float]:
-    """Return what an order of all agents takes, beside a standing, of one core."""
+    """Return what an order of all agents takes at the end of a full shift, beside a standing, of one core."""
+    evening = MORNING - timedelta(days=90 / 64) + timedelta(hours=size.hours)
     chance, agents = random.Random(1), agents_of(size)
     of: dict[str, list[float]] = {"standing": [], "eligible": []}
     asked: dict[str, Callable[[str], object]] = {
-        "standing": lambda caller: ledger.standing(caller, at=MORNING),
-        "eligible": lambda caller: ledger.eligible(agents, caller=caller, at=MORNING),
+        "standing": lambda caller: ledger.standing(caller, at=evening),
+        "eligible": lambda caller: ledger.eligible(agents, caller=caller, at=evening),
     }
     for _ in range(30):  # in turn, so that both meet the same machine
         for what, ask in asked.items():

@@ -15,7 +15,7 @@ from emotion_triage.contacts import Contact, Disposition, Restriction, Restricti
 from emotion_triage.errors import LedgerError
 from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.rows import KNOWN, SETTLED, SHIFT, TOLD
+from emotion_triage.ledger.rows import EASY, KNOWN, SETTLED, TOLD
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, StandingState
 
@@ -23,6 +23,7 @@ KEY = b"k" * 32
 ANN, BOB = "+33123456789", "+33198765432"
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 POLICY = Policy.load()
+OF_AGENTS = (EASY, SETTLED, TOLD)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -285,14 +286,14 @@ def test_a_standing_is_found_through_indexes(tmp_path: Path) -> None:
         with ledger.store.read() as connection:
             for statement, values in (
                 (KNOWN, {"pseudonym": "p"}),
-                *((each, {"agents": ["a", "b"], "window_us": 0, "shift_us": 1}) for each in (SETTLED, SHIFT, TOLD)),
+                *((each, {"agents": ["a", "b"], "window_us": 0, "shift_us": 1, "now_us": 2}) for each in OF_AGENTS),
             ):
                 text = statement.params(values).compile(connection.engine, compile_kwargs={"literal_binds": True})
                 rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
                 plans[id(statement)] = " ".join(row[3] for row in rows)
     assert "USING INDEX entries_of_subject" in plans[id(KNOWN)]
     assert "sqlite_autoindex_subjects_2" in plans[id(KNOWN)]
-    assert all("USING COVERING INDEX marks_of_agent" in plans[id(each)] for each in (SETTLED, SHIFT, TOLD))
+    assert all("USING COVERING INDEX marks_of_agent" in plans[id(each)] for each in OF_AGENTS)
     assert "USING INDEX entries_of_contact" in plans[id(TOLD)]
     assert "SCAN entries" not in "".join(plans.values())
     assert "SCAN subjects" not in "".join(plans.values())

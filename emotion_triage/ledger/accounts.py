@@ -24,7 +24,6 @@ __all__ = [
     "Windows",
     "accounts",
     "days_us",
-    "ended",
     "instant",
     "micros",
     "moment",
@@ -206,9 +205,4 @@ def accounts(entries: Iterable[Entry], now_us: int) -> list[Account]:
                 account.verdict = body.abusive
             case Attached() if body.false_alarm is not None:
                 account.false_alarm = body.false_alarm
-    return sorted(told.values(), key=ended)
-
-
-def ended(account: Account) -> tuple[int, str]:
-    """Return what puts contacts in order."""
-    return account.at_us, account.contact_id
+    return sorted(told.values(), key=lambda account: (account.at_us, account.contact_id))

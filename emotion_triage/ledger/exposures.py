@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
 from typing import NamedTuple
 
-from emotion_triage.contacts import Candidates, Disposition, Exposure
+from emotion_triage.contacts import Candidates, Exposure
 from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import Account, Entry, accounts, ended, micros, moment
+from emotion_triage.ledger.accounts import Account, Entry, accounts, micros, moment
 from emotion_triage.protection import ProtectionPolicy
 from emotion_triage.routing import Standing, StandingState
 
@@ -22,21 +21,27 @@ class Suffered(NamedTuple):
 
     Attributes
     ----------
-    settled : mapping of str to list of int
+    settled : mapping of str to sequence of int
         For each agent when those contacts ended, of the window before the shift, that are abusive and nobody disputes.
-    shift : list of (str, str, int)
-        Agent, name and end of every contact in the shift; what `told` does not tell of was easy.
-    told : list of Entry
+    easy : mapping of str to int
+        For each agent when the last contact of the shift ended that was easy beyond question.
+    told : sequence of Entry
         Everything about the contacts that may be hard, or of which people said something; in any order.
     """
 
     settled: Mapping[str, Sequence[int]]
-    shift: Sequence[tuple[str, str, int]]
+    easy: Mapping[str, int]
     told: Sequence[Entry]
 
 
 def exposure(
-    agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, now_us: int, settled: Iterable[int] = ()
+    agent_id: str,
+    told: Iterable[Account],
+    policy: ProtectionPolicy,
+    now_us: int,
+    *,
+    settled: Iterable[int] = (),
+    easy: Iterable[int] = (),
 ) -> Exposure:
     """Return what an agent has been through.
 
@@ -49,25 +54,27 @@ def exposure(
     agent_id : str
         The agent.
     told : iterable of Account
-        His contacts, in order of their ends, up to the moment: all of the shift, and of the window as many as are told.
+        His contacts in order of their ends, up to the moment.
     policy : ProtectionPolicy
         The limits.
     now_us : int
         The moment, in microseconds since 1970 (UTC).
-    settled : iterable of int
-        When the other abusive contacts of the window ended, in microseconds; all lie before the shift.
+    settled, easy : iterable of int
+        When contacts ended that are not told: abusive ones of the window before the shift, easy ones of the shift.
     """
     shift_us, window_us = micros(policy.shift), micros(policy.window)
     his = [each for each in told if not each.void]
     shift = [each for each in his if now_us < each.at_us + shift_us]
-    hard = [each for each in shift if each.hard]
+    hard = [each.at_us for each in shift if each.hard]
+    easy = [*easy, *(each.at_us for each in shift if not each.hard)]
+    last_easy_us = max(easy, default=0)
+    in_a_row = sum(at_us >= last_easy_us for at_us in hard)
     abusive = sorted([*settled, *(each.at_us for each in his if each.abusive and now_us < each.at_us + window_us)])
-    in_a_row = len(list(takewhile(lambda each: each.hard, reversed(shift))))
     ends = [now_us]
     if in_a_row >= policy.max_in_a_row:
-        ends.append(shift[-1].at_us + int(policy.rest_s * US_PER_S))
+        ends.append(hard[-1] + int(policy.rest_s * US_PER_S))
     if len(hard) >= policy.max_per_shift:
-        ends.append(hard[-policy.max_per_shift].at_us + shift_us)
+        ends.append(hard[-policy.max_per_shift] + shift_us)
     if len(abusive) >= policy.max_per_window:
         ends.append(abusive[-policy.max_per_window] + window_us)
     rested_us = abusive[-1] + int(policy.after_call_work_s * US_PER_S) if abusive else now_us
@@ -78,21 +85,24 @@ def exposure(
         hard_in_a_row=in_a_row,
         after_call_work_s=max(0, rested_us - now_us) / US_PER_S,
         shielded_until=moment(max(ends)) if max(ends) > now_us else None,
-        last_at=moment(shift[-1].at_us) if shift else None,
+        last_at=moment(max(*hard, *easy, 0)) if hard or easy else None,
     )
 
 
 def exposures(agents: Sequence[str], had: Suffered, policy: ProtectionPolicy, now_us: int) -> dict[str, Exposure]:
     """Return what each of some agents has been through."""
     by_agent: dict[str, list[Account]] = {agent: [] for agent in agents}
-    told = {account.contact_id: account for account in accounts(had.told, now_us)}
-    for agent, contact_id, at_us in had.shift:
-        if at_us <= now_us and contact_id not in told:
-            by_agent[agent].append(Account(contact_id, agent, at_us, Disposition.NONE))
-    for account in told.values():
+    for account in accounts(had.told, now_us):
         by_agent[account.agent_id].append(account)
     return {
-        agent: exposure(agent, sorted(his, key=ended), policy, now_us, had.settled.get(agent, ()))
+        agent: exposure(
+            agent,
+            his,
+            policy,
+            now_us,
+            settled=had.settled.get(agent, ()),
+            easy=[had.easy[agent]] if agent in had.easy else (),
+        )
         for agent, his in by_agent.items()
     }
 

@@ -376,7 +376,7 @@ class Ledger:
 
     def _exposures(self, rows: Rows, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
         policy = self.policy.protection
-        had = rows.suffered(agents, now_us - micros(policy.window), now_us - micros(policy.shift))
+        had = rows.suffered(agents, now_us - micros(policy.window), now_us - micros(policy.shift), now_us)
         return exposures(agents, had, policy, now_us)
 
     def _required(self, caller: str) -> str:

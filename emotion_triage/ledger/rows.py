@@ -30,7 +30,7 @@ from emotion_triage.ledger.audit import Holding
 from emotion_triage.ledger.exposures import Suffered
 from emotion_triage.ledger.schema import decisions, entries, meta, subjects
 
-__all__ = ["KNOWN", "SETTLED", "SHIFT", "TOLD", "Link", "Rows"]
+__all__ = ["EASY", "KNOWN", "SETTLED", "TOLD", "Link", "Rows"]
 
 FINGERPRINT = "fingerprint"
 SUBJECT_BYTES = 16
@@ -57,10 +57,19 @@ _DISPUTED = select(entries.c.contact_id).where(_THEIRS, entries.c.marked == true
 _HARD = select(entries.c.contact_id).where(
     _THEIRS, entries.c.marked == true(), entries.c.kind.in_(("contact", "evidence")), _IN_SHIFT
 )
-SHIFT = select(entries.c.agent_id, entries.c.contact_id, entries.c.at_us).where(
-    _THEIRS, entries.c.marked.in_((false(), true())), entries.c.kind == "contact", _IN_SHIFT
+EASY = (
+    select(entries.c.agent_id, func.max(entries.c.at_us))
+    .where(
+        _THEIRS,
+        entries.c.marked == false(),
+        entries.c.kind == "contact",
+        _IN_SHIFT,
+        entries.c.at_us <= bindparam("now_us"),
+        entries.c.contact_id.not_in(union(_DISPUTED, _HARD)),
+    )
+    .group_by(entries.c.agent_id)
 )
-"""Every contact of some agents in the shift: who, which, when it ended."""
+"""When the last contact of each agent ended that was easy beyond question."""
 TOLD = select(*_COLUMNS).where(entries.c.contact_id.in_(union(_DISPUTED, _HARD)), entries.c.kind != "windows")
 """Everything about the contacts of some agents that may be hard in the shift, or of which people said something."""
 SETTLED = (
@@ -175,13 +184,13 @@ class Rows:
         its = select(*_COLUMNS).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
         return [Entry(*row) for row in self.connection.execute(its)]
 
-    def suffered(self, agents: Sequence[str], window_us: int, shift_us: int) -> Suffered:
-        """Return what some agents had, in the window and in the shift that began at these times."""
-        times = {"agents": list(agents), "window_us": window_us, "shift_us": shift_us}
-        settled, shift, told = (self.connection.execute(each, times).all() for each in (SETTLED, SHIFT, TOLD))
+    def suffered(self, agents: Sequence[str], window_us: int, shift_us: int, now_us: int) -> Suffered:
+        """Return what some agents had by now, in the window and in the shift that began at these times."""
+        times = {"agents": list(agents), "window_us": window_us, "shift_us": shift_us, "now_us": now_us}
+        settled, easy, told = (self.connection.execute(each, times).all() for each in (SETTLED, EASY, TOLD))
         return Suffered(
             settled={agent: [*map(int, ends.split())] for agent, ends in settled},
-            shift=[(agent, contact_id, at_us) for agent, contact_id, at_us in shift],
+            easy={agent: at_us for agent, at_us in easy},
             told=[Entry(*row) for row in told],
         )
 
