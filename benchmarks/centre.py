@@ -59,7 +59,6 @@ TALK_S, TALK_VARIATION, WRAP_UP_S = 300.0, 0.8, 60.0
 HEARD_BEFORE, HEARD_AT_ALL = {True: 0.2, False: 0.005}, {True: 0.5, False: 0.02}
 REVIEW_AFTER_S, RESTRICTED_DAYS = 1800.0, 30
 HOURLY = (0.95, 1.05, 1.1, 1.0, 0.9, 1.0, 1.05, 0.95)
-MAX_GROWTH = 0.03
 KEY = b"a key for benchmarks, 32 bytes or more"
 MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
 POLICY = Policy.load()
@@ -282,7 +281,7 @@ def simulate(calls: Sequence[Call], size: Size, arm: Unprotected | Protected) ->
     heapq.heapify(events)
     free = {"agent": agents_of(size), "supervisor": [f"s-{i}" for i in range(size.supervisors)]}
     waiting: dict[str, list[tuple[int, int, Call]]] = {"agent": [], "supervisor": []}
-    taken = []
+    taken, calling = [], set[int]()
 
     def take(call: Call, agent: str, now_s: float) -> None:
         taken.append(Taken(call, agent, now_s - call.at_s))
@@ -290,7 +289,11 @@ def simulate(calls: Sequence[Call], size: Size, arm: Unprotected | Protected) ->
 
     while events:
         now_s, _, what, call, agent = heapq.heappop(events)
-        if what == "call":
+        if what == "call" and call.caller in calling:
+            again = call._replace(at_s=now_s + TALK_S)  # nobody calls while he is on the line
+            heapq.heappush(events, (again.at_s, next(order), "call", again, ""))
+        elif what == "call":
+            calling.add(call.caller)
             route = POLICY.router.route(
                 call_id=f"c-{call.number}",
                 time_s=0.0,
@@ -302,6 +305,7 @@ def simulate(calls: Sequence[Call], size: Size, arm: Unprotected | Protected) ->
             queue = "supervisor" if route.queue == "supervisor" else "agent"
             heapq.heappush(waiting[queue], (-route.priority, call.number, call))
         elif what == "ended":
+            calling.remove(call.caller)
             for in_s, then in arm.ended(call, agent, now_s):
                 heapq.heappush(events, (now_s + in_s, next(order), then, call, agent))
         elif what == "ready":
