@@ -21,7 +21,6 @@ __all__ = [
     "Restriction",
     "RestrictionKind",
     "Review",
-    "Verdict",
 ]
 
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -116,27 +115,6 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
         shown = ((name, "..." if name == "caller" and value else repr(value)) for name, value in fields)
         return f"Contact({', '.join(f'{name}={value}' for name, value in shown)})"
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A supervisor's word on a contact: it outweighs the agent's disposition, and the latest one holds.
-
-    Attributes
-    ----------
-    by : str
-        The person who says so.
-    abusive : bool
-        Whether the contact was abusive.
-    reason : str
-        Why.
-    at : datetime
-        When, with a time zone.
-    """
-
-    by: Name
-    abusive: bool
-    reason: Name
-    at: Moment
 
 
 class RestrictionKind(enum.StrEnum):

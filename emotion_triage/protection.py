@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -67,6 +67,8 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         How long a confirmed abusive contact counts, in days.
     watch_after, protected_after : int
         Abusive contacts in the window from which a caller is watched or protected.
+    when_unknown : {"neutral", "score"}
+        Whether a caller is scored while the ledger cannot be asked whether he objected: ``neutral`` does not.
     warn_escalated_s : float
         Time at ESCALATED from which a contact asks for a verdict, in seconds.
     max_restriction_days : float
@@ -98,6 +100,7 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     window_days: Days
     watch_after: Count
     protected_after: Count
+    when_unknown: Literal["neutral", "score"]
     warn_escalated_s: Seconds
     max_restriction_days: Annotated[float, Meta(gt=0.0, le=184.0)]
     exempt_queues: tuple[Name, ...]

@@ -60,7 +60,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     restriction : Restriction or None
         What a named person decided, where the state is restricted.
     objection : bool
-        He objected to being scored: no score may be computed.
+        He objected to being scored, or nobody can say whether he did: no score may be computed.
     usual_agents : tuple of str
         Agents who know him, from the one he spoke with most; none of those he abused.
     known : bool
@@ -84,8 +84,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 CLEAR = Standing(state=StandingState.CLEAR, abusive_contacts=0, since=None, expires_at=None)
 """The standing of a caller of whom nothing is known."""
 
-UNKNOWN = msgspec.structs.replace(CLEAR, known=False)
-"""The standing where the ledger could not be asked: the call goes on."""
+UNKNOWN = msgspec.structs.replace(CLEAR, known=False, objection=True)
+"""The standing where the ledger could not be asked: the call goes on, and an objection that it may hold is kept."""
 
 LevelName = Literal["calm", "tense", "escalated"]
 Case = tuple[Level, StandingState]

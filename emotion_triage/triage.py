@@ -237,7 +237,7 @@ class Call:
 
     @property
     def objection(self) -> bool:
-        """Whether the caller objected to being scored."""
+        """Whether the caller objected to being scored, or his standing cannot say that he did not."""
         return self._caller.objection
 
     @property

@@ -93,9 +93,8 @@ class Model:
         abusive = [each for each in self.past(now, window) if each.agent_id == agent_id and self.abusive(each, now)]
         recent = [each for each in self.past(now, shift) if each.agent_id == agent_id]
         hard = [each for each in recent if self.hard(each, now)]
-        in_a_row = 0
-        for each in recent:
-            in_a_row = in_a_row + 1 if each in hard else 0
+        easy = [each.ended_at for each in recent if each not in hard]
+        in_a_row = len([each for each in hard if not easy or each.ended_at >= easy[-1]])
         shields = []
         if in_a_row >= self.policy.max_in_a_row:
             shields.append(recent[-1].ended_at + timedelta(seconds=self.policy.rest_s))

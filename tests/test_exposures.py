@@ -15,7 +15,7 @@ from emotion_triage.ledger.exposures import exposure, ranked
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Standing, StandingState
 
-PROTECTION = Policy.load().protection
+PROTECTION = Policy.parse("[protection]\nmax_in_a_row = 2").protection
 NOW = datetime(2026, 3, 2, 17, tzinfo=UTC)
 ESCALATED = Evidence(peak=Level.ESCALATED, escalated_s=30.0, drivers=())
 WATCHED = Standing(
@@ -103,6 +103,24 @@ def test_a_shield_is_for_hard_calls() -> None:
     assert ranked(["a"], exposures, CLEAR, Level.TENSE, PROTECTION).agents == ("a",)
     assert ranked(["a"], exposures, CLEAR, Level.ESCALATED, PROTECTION).agents == ()
     assert ranked(["a"], exposures, WATCHED, Level.CALM, PROTECTION).agents == ()
+
+
+def test_a_strangers_call_goes_last_to_who_just_had_a_hard_one() -> None:
+    """Nobody knows yet how a stranger is; a caller who is known to be quiet goes to whoever has rested longest."""
+    exposures = {
+        "hit": Exposure(agent_id="hit", hard_in_a_row=1, last_at=NOW - timedelta(hours=1)),
+        "other": Exposure(agent_id="other", last_at=NOW),
+    }
+    quiet = msgspec.structs.replace(CLEAR, usual_agents=("away",))
+    assert ranked(list(exposures), exposures, CLEAR, Level.CALM, PROTECTION).agents == ("other", "hit")
+    assert ranked(list(exposures), exposures, quiet, Level.CALM, PROTECTION).agents == ("hit", "other")
+
+
+def test_no_hard_call_follows_a_hard_one() -> None:
+    """Under the balanced policy one hard contact shields, until an easy one comes between or half an hour passes."""
+    balanced, told = Policy.load().protection, [account(10, abusive=True)]
+    assert exposure("a", told, balanced, micros(NOW)).shielded_until == NOW + timedelta(minutes=20)
+    assert exposure("a", [*told, account(1)], balanced, micros(NOW)).shielded_until is None
 
 
 burdens = st.builds(

@@ -15,7 +15,7 @@ from emotion_triage.contacts import Contact, Disposition, Restriction, Restricti
 from emotion_triage.errors import LedgerError
 from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.rows import KNOWN, OF_AGENTS
+from emotion_triage.ledger.rows import EASY, KNOWN, SETTLED, TOLD
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, StandingState
 
@@ -23,6 +23,7 @@ KEY = b"k" * 32
 ANN, BOB = "+33123456789", "+33198765432"
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 POLICY = Policy.load()
+OF_AGENTS = (EASY, SETTLED, TOLD)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -230,6 +231,48 @@ def test_another_process_that_rotated_the_key_is_noticed(ledger: Ledger, ledger_
         assert newer.standing(ANN, at=AT + HOUR).abusive_contacts == 1
 
 
+@pytest.mark.parametrize(("when_unknown", "objects"), [("neutral", True), ("score", False)])
+def test_a_ledger_that_cannot_be_asked_may_hold_an_objection(
+    ledger: Ledger, ledger_url: str, when_unknown: str, objects: bool
+) -> None:
+    """An unknown caller objects unless the policy says to score him; one who is known to nobody does not."""
+    policy = Policy.parse(f'[protection]\nwhen_unknown = "{when_unknown}"')
+    with Ledger.open(ledger_url, policy=policy, key=KEY) as silenced:
+        assert not silenced.standing(ANN, at=AT).objection
+        ledger.rotate_key(b"n" * 32, by="d", at=AT)
+        told = silenced.standing(ANN, at=AT)
+        assert (told.known, told.state, told.objection) == (False, StandingState.CLEAR, objects)
+
+
+def test_exposure_before_the_shift_is_counted_as_people_said_last(ledger: Ledger) -> None:
+    """Of old contacts those count that nobody disputes, and those whose latest verdict says so; void ones never."""
+    for name, disposition in (
+        ("undisputed", Disposition.ABUSE),
+        ("confirmed", Disposition.ABUSE),
+        ("mild", Disposition.ABUSE),
+        ("void", Disposition.ABUSE),
+        ("unmarked", Disposition.OK),
+        ("quiet", Disposition.OK),
+    ):
+        ledger.record(contact(name, disposition=disposition, ended_at=AT - 2 * DAY), at=AT)
+    ledger.record(contact("too old", ended_at=AT - 91 * DAY), at=AT)
+    assert ledger.exposure("a-1", at=AT).abusive_contacts == 4
+    for name, abusive in (("confirmed", True), ("mild", True), ("mild", False), ("unmarked", True)):
+        ledger.verdict(name, by="s", abusive=abusive, reason="heard it", at=AT)
+    ledger.void("void", by="s", reason="wrong call", at=AT)
+    told = ledger.exposure("a-1", at=AT)
+    assert (told.abusive_contacts, told.hard_in_shift, told.last_at) == (3, 0, None)
+
+
+def test_an_escalation_weighs_in_the_shift(ledger: Ledger) -> None:
+    """An escalated contact that nobody marked counts as hard in the shift, and easy ones end a row."""
+    ledger.record(contact("loud", disposition=Disposition.OK, peak=Level.ESCALATED, ended_at=AT - HOUR), at=AT)
+    assert ledger.exposure("a-1", at=AT).hard_in_a_row == 1
+    ledger.record(contact("tense", disposition=Disposition.OK, peak=Level.TENSE), at=AT)
+    told = ledger.exposure("a-1", at=AT)
+    assert (told.hard_in_shift, told.hard_in_a_row, told.last_at) == (1, 0, AT)
+
+
 def test_a_time_without_a_zone_is_refused(ledger: Ledger) -> None:
     """A clock that does not say where it stands is refused rather than guessed at."""
     with pytest.raises(LedgerError, match="time zone"):
@@ -243,14 +286,14 @@ def test_a_standing_is_found_through_indexes(tmp_path: Path) -> None:
         with ledger.store.read() as connection:
             for statement, values in (
                 (KNOWN, {"pseudonym": "p"}),
-                (OF_AGENTS, {"agents": ["a", "b"], "since_us": 0}),
+                *((each, {"agents": ["a", "b"], "window_us": 0, "shift_us": 1, "now_us": 2}) for each in OF_AGENTS),
             ):
                 text = statement.params(values).compile(connection.engine, compile_kwargs={"literal_binds": True})
                 rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
                 plans[id(statement)] = " ".join(row[3] for row in rows)
     assert "USING INDEX entries_of_subject" in plans[id(KNOWN)]
     assert "sqlite_autoindex_subjects_2" in plans[id(KNOWN)]
-    assert "USING INDEX marks_of_agent" in plans[id(OF_AGENTS)]
-    assert "USING INDEX entries_of_agent" in plans[id(OF_AGENTS)]
+    assert all("USING COVERING INDEX marks_of_agent" in plans[id(each)] for each in OF_AGENTS)
+    assert "USING INDEX entries_of_contact" in plans[id(TOLD)]
     assert "SCAN entries" not in "".join(plans.values())
     assert "SCAN subjects" not in "".join(plans.values())

@@ -19,7 +19,7 @@ from emotion_triage.classifier import Classifier
 from emotion_triage.errors import AudioError, PushError, StreamError
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.policy import Policy
-from emotion_triage.routing import Route, Standing, StandingState
+from emotion_triage.routing import UNKNOWN, Route, Standing, StandingState
 from emotion_triage.triage import Call, Triage
 
 RATE_HZ = 8000
@@ -345,6 +345,13 @@ def test_an_objection_that_is_remembered_holds(triage: Triage, spy: Spied, tempe
     call = triage.call("call", encoding="float32", standing=standing)
     assert call.push(temper) + call.flush() == []
     assert (call.route.rule, spy.rows, spy.windows) == ("neutral", 0, 0)
+
+
+def test_who_may_have_objected_is_not_scored(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
+    """Where the ledger could not be asked, a caller may have objected: no score, and the neutral route."""
+    call = triage.call("call", encoding="float32", standing=UNKNOWN)
+    assert call.push(temper) + call.flush() == []
+    assert (call.route.rule, call.route.standing, spy.rows) == ("neutral", StandingState.CLEAR, 0)
 
 
 def test_a_caller_may_object_at_any_time(triage: Triage, spy: Spied, temper: np.ndarray) -> None:

@@ -11,20 +11,16 @@ import msgspec
 from emotion_triage.contacts import Contact, Disposition, Restriction
 from emotion_triage.errors import LedgerError
 from emotion_triage.escalation import Level
+from emotion_triage.ledger.bodies import Appealed, Attached, Lifted, Objected, Voided
 
 __all__ = [
     "Account",
-    "Appeal",
     "Body",
     "ContactBody",
     "Entry",
     "Evidence",
     "Kind",
-    "Lift",
-    "Objection",
     "Opinion",
-    "Outcome",
-    "Void",
     "Windows",
     "accounts",
     "days_us",
@@ -108,49 +104,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-class Void(msgspec.Struct, frozen=True, kw_only=True):
-    """A contact counts no more."""
-
-    by: str
-    reason: str
-
-
 class Opinion(msgspec.Struct, frozen=True, kw_only=True):
     """A supervisor's word on a contact."""
 
     by: str
     abusive: bool
     reason: str
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became known of a contact afterwards."""
-
-    survey: float | None
-    false_alarm: bool | None
-    by: str | None
-
-
-class Lift(msgspec.Struct, frozen=True, kw_only=True):
-    """A restriction ended before its date."""
-
-    restriction_id: str
-    by: str
-    reason: str
-
-
-class Appeal(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller's appeal against a restriction."""
-
-    restriction_id: str
-    by: str
-    text: str
-
-
-class Objection(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller objects to being scored, or does so no longer."""
-
-    objects: bool
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,17 +119,19 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
     values: bytes
 
 
-Body: TypeAlias = ContactBody | Evidence | Void | Opinion | Outcome | Restriction | Lift | Appeal | Objection | Windows
+Body: TypeAlias = (
+    ContactBody | Evidence | Voided | Opinion | Attached | Restriction | Lifted | Appealed | Objected | Windows
+)
 _BODIES: dict[str, type[Any]] = {
     "contact": ContactBody,
     "evidence": Evidence,
-    "void": Void,
+    "void": Voided,
     "verdict": Opinion,
-    "outcome": Outcome,
+    "outcome": Attached,
     "restriction": Restriction,
-    "lift": Lift,
-    "appeal": Appeal,
-    "objection": Objection,
+    "lift": Lifted,
+    "appeal": Appealed,
+    "objection": Objected,
     "windows": Windows,
 }
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in _BODIES.items()}
@@ -238,10 +199,10 @@ def accounts(entries: Iterable[Entry], now_us: int) -> list[Account]:
         match body:
             case Evidence():
                 account.evidence = body
-            case Void():
+            case Voided():
                 account.void = True
             case Opinion():
                 account.verdict = body.abusive
-            case Outcome() if body.false_alarm is not None:
+            case Attached() if body.false_alarm is not None:
                 account.false_alarm = body.false_alarm
     return sorted(told.values(), key=lambda account: (account.at_us, account.contact_id))

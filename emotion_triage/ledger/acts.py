@@ -8,18 +8,13 @@ import msgspec
 
 from emotion_triage.contacts import Contact, Restriction
 from emotion_triage.errors import LedgerError
+from emotion_triage.escalation import Level
 from emotion_triage.ledger import decisions
 from emotion_triage.ledger.accounts import (
-    Appeal,
-    Body,
     ContactBody,
     Evidence,
     Kind,
-    Lift,
-    Objection,
     Opinion,
-    Outcome,
-    Void,
     Windows,
     days_us,
     instant,
@@ -126,7 +121,7 @@ class Acts:
                 now_us=self.now_us,
                 link=link._replace(expires_at_us=at_us + days_us(self.policy.protection.retention.scores_days)),
                 contact_id=contact.contact_id,
-                marked=question is not None,
+                marked=question is not None or contact.peak is Level.ESCALATED,
             )
         if abused:
             told = Judged(
@@ -151,8 +146,8 @@ class Acts:
     def void(self, contact_id: str, by: str, reason: str) -> None:
         """Declare that a contact counts no more."""
         _require(contact_id=contact_id, by=by, reason=reason)
-        told = Voided(contact_id=contact_id, by=by, reason=reason)
-        self._say("void", Void(by=by, reason=without_numbers(reason)), told)
+        voided = Voided(contact_id=contact_id, by=by, reason=without_numbers(reason))
+        self._say("void", voided, voided)
 
     def verdict(self, contact_id: str, by: str, abusive: bool, reason: str) -> None:
         """Say whether a contact was abusive."""
@@ -170,9 +165,8 @@ class Acts:
             raise LedgerError(f"contact {contact_id}: got nothing to attach, expected survey or false_alarm")
         if false_alarm is not None:
             _require(by=by)
-        outcome = Outcome(survey=survey, false_alarm=false_alarm, by=by)
-        told = Attached(contact_id=contact_id, survey=survey, false_alarm=false_alarm, by=by)
-        self._say("outcome", outcome, told)
+        attached = Attached(contact_id=contact_id, survey=survey, false_alarm=false_alarm, by=by)
+        self._say("outcome", attached, attached)
 
     def restrict(self, pseudonym: str, restriction: Restriction) -> None:
         """Restrict a caller."""
@@ -214,21 +208,19 @@ class Acts:
         """End every restriction in force."""
         _require(by=by, reason=reason)
         for restriction in self._in_force(pseudonym):
-            body = Lift(restriction_id=restriction.restriction_id, by=by, reason=without_numbers(reason))
-            told = Lifted(restriction_id=restriction.restriction_id, by=by, reason=reason)
-            self._tell("lift", body, told, pseudonym, expires_at_us=micros(restriction.until))
+            lifted = Lifted(restriction_id=restriction.restriction_id, by=by, reason=without_numbers(reason))
+            self._tell("lift", lifted, pseudonym, expires_at_us=micros(restriction.until))
 
     def appeal(self, pseudonym: str, by: str, text: str) -> None:
         """Note an appeal against the restriction that is told to the caller."""
         _require(by=by, text=text)
         restriction = self._in_force(pseudonym)[0]
-        body = Appeal(restriction_id=restriction.restriction_id, by=by, text=without_numbers(text))
-        told = Appealed(restriction_id=restriction.restriction_id, by=by, text=text)
-        self._tell("appeal", body, told, pseudonym, expires_at_us=micros(restriction.until))
+        appealed = Appealed(restriction_id=restriction.restriction_id, by=by, text=without_numbers(text))
+        self._tell("appeal", appealed, pseudonym, expires_at_us=micros(restriction.until))
 
     def object_to_scoring(self, pseudonym: str, objects: bool) -> None:
         """Remember whether a caller objects to being scored."""
-        self._tell("objection", Objection(objects=objects), Objected(objects=objects), pseudonym)
+        self._tell("objection", Objected(objects=objects), pseudonym)
 
     def forget(self, pseudonym: str, by: str, reason: str) -> None:
         """Erase a caller; where nothing is known of him, nothing is done."""
@@ -271,7 +263,7 @@ class Acts:
         told = Rotated(before=identity.fingerprint, after=following.fingerprint, by=by)
         decisions.append(self.rows.connection, told, at_us=self.now_us)
 
-    def _say(self, kind: Kind, body: Body, told: Voided | Judged | Attached) -> None:
+    def _say(self, kind: Kind, body: Voided | Opinion | Attached, told: Voided | Judged | Attached) -> None:
         """Append what someone says of a contact; where it has not arrived yet, it is linked when it does."""
         known = self.rows.contact_of(told.contact_id)
         link = Link(expires_at_us=self.now_us + self._kept_us()) if known is None else known[1]
@@ -285,7 +277,6 @@ class Acts:
     def _tell(
         self,
         kind: Kind,
-        body: Body,
         told: Lifted | Appealed | Objected,
         pseudonym: str,
         *,
@@ -293,7 +284,7 @@ class Acts:
     ) -> None:
         """Append what someone decides about a caller."""
         link = Link(subject_id=self._subject(pseudonym), expires_at_us=expires_at_us)
-        self.rows.append(kind, body, at_us=self.now_us, now_us=self.now_us, link=link)
+        self.rows.append(kind, told, at_us=self.now_us, now_us=self.now_us, link=link)
         decisions.append(self.rows.connection, told, at_us=self.now_us, subject_id=link.subject_id)
 
     def _subject(self, pseudonym: str) -> str:

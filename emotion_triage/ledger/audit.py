@@ -16,7 +16,8 @@ import msgspec
 
 from emotion_triage.contacts import Disposition
 from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import ContactBody, Entry, Evidence, Kind, Opinion, Outcome, Void
+from emotion_triage.ledger.accounts import ContactBody, Entry, Evidence, Kind, Opinion
+from emotion_triage.ledger.bodies import Attached, Voided
 
 __all__ = ["AUDITED", "DIMENSIONS", "Dimension", "Case", "GroupAudit", "Holding", "Rate", "audit", "cases", "wilson"]
 
@@ -161,11 +162,11 @@ def _case(told: list[object]) -> Case | None:
                 contact = body
             case Evidence():
                 evidence = body
-            case Void():
+            case Voided():
                 return None
             case Opinion():
                 verdict = body.abusive
-            case Outcome():
+            case Attached():
                 false_alarm = false_alarm if body.false_alarm is None else body.false_alarm
                 survey = survey if body.survey is None else body.survey
     if contact is None:

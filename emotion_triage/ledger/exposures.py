@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
+from typing import NamedTuple
 
 from emotion_triage.contacts import Candidates, Exposure
 from emotion_triage.escalation import Level
@@ -11,12 +11,38 @@ from emotion_triage.ledger.accounts import Account, Entry, accounts, micros, mom
 from emotion_triage.protection import ProtectionPolicy
 from emotion_triage.routing import Standing, StandingState
 
-__all__ = ["exposure", "exposures", "ranked"]
+__all__ = ["Suffered", "exposure", "exposures", "ranked"]
 
 US_PER_S = 1_000_000
 
 
-def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, now_us: int) -> Exposure:
+class Suffered(NamedTuple):
+    """What some agents had, read in few rows since an order of agents is asked for at every call.
+
+    Attributes
+    ----------
+    settled : mapping of str to sequence of int
+        For each agent when those contacts ended, of the window before the shift, that are abusive and nobody disputes.
+    easy : mapping of str to int
+        For each agent when the last contact of the shift ended that was easy beyond question.
+    told : sequence of Entry
+        Everything about the contacts that may be hard, or of which people said something; in any order.
+    """
+
+    settled: Mapping[str, Sequence[int]]
+    easy: Mapping[str, int]
+    told: Sequence[Entry]
+
+
+def exposure(
+    agent_id: str,
+    told: Iterable[Account],
+    policy: ProtectionPolicy,
+    now_us: int,
+    *,
+    settled: Iterable[int] = (),
+    easy: Iterable[int] = (),
+) -> Exposure:
     """Return what an agent has been through.
 
     A contact is hard where it was abusive or escalated. A shift is counted back from the moment. After
@@ -28,26 +54,30 @@ def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, n
     agent_id : str
         The agent.
     told : iterable of Account
-        His contacts in the window, in order of their ends, up to the moment.
+        His contacts in order of their ends, up to the moment.
     policy : ProtectionPolicy
         The limits.
     now_us : int
         The moment, in microseconds since 1970 (UTC).
+    settled, easy : iterable of int
+        When contacts ended that are not told: abusive ones of the window before the shift, easy ones of the shift.
     """
     shift_us, window_us = micros(policy.shift), micros(policy.window)
     his = [each for each in told if not each.void]
-    abusive = [each for each in his if each.abusive and now_us < each.at_us + window_us]
     shift = [each for each in his if now_us < each.at_us + shift_us]
-    hard = [each for each in shift if each.hard]
-    in_a_row = len(list(takewhile(lambda each: each.hard, reversed(shift))))
+    hard = [each.at_us for each in shift if each.hard]
+    easy = [*easy, *(each.at_us for each in shift if not each.hard)]
+    last_easy_us = max(easy, default=0)
+    in_a_row = sum(at_us >= last_easy_us for at_us in hard)
+    abusive = sorted([*settled, *(each.at_us for each in his if each.abusive and now_us < each.at_us + window_us)])
     ends = [now_us]
     if in_a_row >= policy.max_in_a_row:
-        ends.append(shift[-1].at_us + int(policy.rest_s * US_PER_S))
+        ends.append(hard[-1] + int(policy.rest_s * US_PER_S))
     if len(hard) >= policy.max_per_shift:
-        ends.append(hard[-policy.max_per_shift].at_us + shift_us)
+        ends.append(hard[-policy.max_per_shift] + shift_us)
     if len(abusive) >= policy.max_per_window:
-        ends.append(abusive[-policy.max_per_window].at_us + window_us)
-    rested_us = abusive[-1].at_us + int(policy.after_call_work_s * US_PER_S) if abusive else now_us
+        ends.append(abusive[-policy.max_per_window] + window_us)
+    rested_us = abusive[-1] + int(policy.after_call_work_s * US_PER_S) if abusive else now_us
     return Exposure(
         agent_id=agent_id,
         abusive_contacts=len(abusive),
@@ -55,18 +85,26 @@ def exposure(agent_id: str, told: Iterable[Account], policy: ProtectionPolicy, n
         hard_in_a_row=in_a_row,
         after_call_work_s=max(0, rested_us - now_us) / US_PER_S,
         shielded_until=moment(max(ends)) if max(ends) > now_us else None,
-        last_at=moment(shift[-1].at_us) if shift else None,
+        last_at=moment(max(*hard, *easy, 0)) if hard or easy else None,
     )
 
 
-def exposures(
-    agents: Sequence[str], entries: Iterable[Entry], policy: ProtectionPolicy, now_us: int
-) -> dict[str, Exposure]:
-    """Return what each of some agents has been through, from their entries in any order."""
-    by_agent: dict[str, list[Entry]] = {agent: [] for agent in agents}
-    for entry in entries:
-        by_agent[entry.agent_id or ""].append(entry)
-    return {agent: exposure(agent, accounts(his, now_us), policy, now_us) for agent, his in by_agent.items()}
+def exposures(agents: Sequence[str], had: Suffered, policy: ProtectionPolicy, now_us: int) -> dict[str, Exposure]:
+    """Return what each of some agents has been through."""
+    by_agent: dict[str, list[Account]] = {agent: [] for agent in agents}
+    for account in accounts(had.told, now_us):
+        by_agent[account.agent_id].append(account)
+    return {
+        agent: exposure(
+            agent,
+            his,
+            policy,
+            now_us,
+            settled=had.settled.get(agent, ()),
+            easy=[had.easy[agent]] if agent in had.easy else (),
+        )
+        for agent, his in by_agent.items()
+    }
 
 
 def ranked(
@@ -81,7 +119,7 @@ def ranked(
     Whom the caller abused, and who still has after-call work, takes no call of his. A hard call (the caller is
     escalated, or has a record) reaches no shielded agent; it goes first to who did not just have one, then to who had
     fewest, then to the caller's usual adviser, then to who has rested longest. Any other call goes to the usual
-    adviser first, then to who has rested longest.
+    adviser first, then to who has rested longest; a stranger's, which may turn out hard, last to who just had one.
 
     Parameters
     ----------
@@ -105,7 +143,11 @@ def ranked(
 
     def order(agent: str) -> tuple[float, ...]:
         his = had[agent]
-        burden = (his.hard_in_a_row, his.hard_in_shift, his.abusive_contacts) if hard else ()
+        burden: tuple[float, ...] = ()
+        if hard:
+            burden = his.hard_in_a_row, his.hard_in_shift, his.abusive_contacts
+        elif not usual:
+            burden = (his.hard_in_a_row,)
         return (*burden, usual.get(agent, len(usual)), his.last_at.timestamp() if his.last_at else 0.0)
 
     free = tuple(sorted((agent for agent in dict.fromkeys(agents) if agent not in barred), key=order))

@@ -124,14 +124,15 @@ class Ledger:
         Returns
         -------
         Standing
-            Where the ledger cannot be asked: clear, with `known` False and the fix in `problem`.
+            Where the ledger cannot be asked: clear, not `known`, with a `problem`, objecting as `when_unknown` says.
         """
         now_us = _us(at)
         try:
             with self._read() as rows:
                 return self._standing(rows, caller, queue, now_us)
         except LedgerError as error:
-            return msgspec.structs.replace(UNKNOWN, problem=str(error))
+            objection = self.policy.protection.when_unknown == "neutral"
+            return msgspec.structs.replace(UNKNOWN, objection=objection, problem=str(error))
 
     def eligible(
         self,
@@ -377,8 +378,9 @@ class Ledger:
         return standing(his, self.policy.protection, now_us, queue) if his else CLEAR
 
     def _exposures(self, rows: Rows, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
-        had = rows.entries_of_agents(agents, now_us - micros(self.policy.protection.shift))
-        return exposures(agents, had, self.policy.protection, now_us)
+        policy = self.policy.protection
+        had = rows.suffered(agents, now_us - micros(policy.window), now_us - micros(policy.shift), now_us)
+        return exposures(agents, had, policy, now_us)
 
     def _required(self, caller: str) -> str:
         pseudonym = self._identity.pseudonym(caller)

@@ -9,10 +9,13 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import (
     Connection,
+    String,
     and_,
     bindparam,
+    cast,
     delete,
     exists,
+    false,
     func,
     insert,
     literal,
@@ -24,9 +27,10 @@ from sqlalchemy import (
 
 from emotion_triage.ledger.accounts import Body, Entry, Kind, moment
 from emotion_triage.ledger.audit import Holding
+from emotion_triage.ledger.exposures import Suffered
 from emotion_triage.ledger.schema import decisions, entries, meta, subjects
 
-__all__ = ["KNOWN", "OF_AGENTS", "Link", "Rows"]
+__all__ = ["EASY", "KNOWN", "SETTLED", "TOLD", "Link", "Rows"]
 
 FINGERPRINT = "fingerprint"
 SUBJECT_BYTES = 16
@@ -47,13 +51,41 @@ KNOWN = (
     .where(meta.c.key == FINGERPRINT)
 )
 """The keys' fingerprint beside each entry of one caller."""
-OF_AGENTS = union(
-    *(
-        select(*_COLUMNS).where(entries.c.agent_id.in_(bindparam("agents", expanding=True)), condition)
-        for condition in (entries.c.at_us > bindparam("since_us"), entries.c.marked == true())
-    )
+_THEIRS = entries.c.agent_id.in_(bindparam("agents", expanding=True))
+_IN_SHIFT = entries.c.at_us > bindparam("shift_us")
+_DISPUTED = select(entries.c.contact_id).where(_THEIRS, entries.c.marked == true(), entries.c.kind.in_(OPINIONS))
+_HARD = select(entries.c.contact_id).where(
+    _THEIRS, entries.c.marked == true(), entries.c.kind.in_(("contact", "evidence")), _IN_SHIFT
 )
-"""What some agents had since a moment, and before it what people judged."""
+EASY = (
+    select(entries.c.agent_id, func.max(entries.c.at_us))
+    .where(
+        _THEIRS,
+        entries.c.marked == false(),
+        entries.c.kind == "contact",
+        _IN_SHIFT,
+        entries.c.at_us <= bindparam("now_us"),
+        entries.c.contact_id.not_in(union(_DISPUTED, _HARD)),
+    )
+    .group_by(entries.c.agent_id)
+)
+"""When the last contact of each agent ended that was easy beyond question."""
+TOLD = select(*_COLUMNS).where(entries.c.contact_id.in_(union(_DISPUTED, _HARD)), entries.c.kind != "windows")
+"""Everything about the contacts of some agents that may be hard in the shift, or of which people said something."""
+SETTLED = (
+    select(entries.c.agent_id, func.aggregate_strings(cast(entries.c.at_us, String), " "))
+    .where(
+        _THEIRS,
+        entries.c.marked == true(),
+        entries.c.kind == "contact",
+        entries.c.at_us > bindparam("window_us"),
+        ~_IN_SHIFT,
+        entries.c.contact_id.not_in(_DISPUTED),
+    )
+    .group_by(entries.c.agent_id)
+)
+"""When those contacts ended, of the window before the shift, that are abusive and nobody disputes: many, so that an
+agent has one row."""
 
 
 class Link(NamedTuple):
@@ -152,10 +184,15 @@ class Rows:
         its = select(*_COLUMNS).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
         return [Entry(*row) for row in self.connection.execute(its)]
 
-    def entries_of_agents(self, agents: Sequence[str], since_us: int) -> list[Entry]:
-        """Return what some agents had since a moment, and before it what people judged."""
-        rows = self.connection.execute(OF_AGENTS, {"agents": list(agents), "since_us": since_us})
-        return [Entry(*row) for row in rows]
+    def suffered(self, agents: Sequence[str], window_us: int, shift_us: int, now_us: int) -> Suffered:
+        """Return what some agents had by now, in the window and in the shift that began at these times."""
+        times = {"agents": list(agents), "window_us": window_us, "shift_us": shift_us, "now_us": now_us}
+        settled, easy, told = (self.connection.execute(each, times).all() for each in (SETTLED, EASY, TOLD))
+        return Suffered(
+            settled={agent: [*map(int, ends.split())] for agent, ends in settled},
+            easy={agent: at_us for agent, at_us in easy},
+            told=[Entry(*row) for row in told],
+        )
 
     def entries_that_ask(self, since_us: int) -> list[Entry]:
         """Return what asks a person: restrictions, and contacts since a moment whose evidence asks for a verdict."""

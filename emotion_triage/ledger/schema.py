@@ -41,8 +41,7 @@ entries = Table(
     Column("marked", Boolean, nullable=False),
     Column("body", Text, nullable=False),
     Index("entries_of_subject", "subject_id", "at_us"),
-    Index("entries_of_agent", "agent_id", "at_us"),
-    Index("marks_of_agent", "agent_id", "marked", "at_us"),
+    Index("marks_of_agent", "agent_id", "marked", "kind", "at_us", "contact_id"),
     Index("entries_of_contact", "contact_id"),
     Index("entries_of_kind", "kind", "at_us"),
     Index("entries_expiring", "expires_at_us"),
@@ -57,7 +56,8 @@ entries = Table(
 """What happened and what people decided, appended; times in microseconds since 1970 UTC.
 
 A body never changes. What is said of a contact before the contact arrives is linked to its caller and agent then.
-`marked` are the entries that a person's judgement made: few, so that an agent's are found at once.
+`marked` are the entries that may weigh on an agent: a contact that somebody called abusive, evidence that escalated or
+asks a person, what was said of a contact. They are few, so that an agent's are found at once.
 """
 
 decisions = Table(

@@ -36,8 +36,7 @@ def upgrade() -> None:
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_index("entries_of_subject", "entries", ["subject_id", "at_us"])
-    op.create_index("entries_of_agent", "entries", ["agent_id", "at_us"])
-    op.create_index("marks_of_agent", "entries", ["agent_id", "marked", "at_us"])
+    op.create_index("marks_of_agent", "entries", ["agent_id", "marked", "kind", "at_us", "contact_id"])
     op.create_index("entries_of_contact", "entries", ["contact_id"])
     op.create_index("entries_of_kind", "entries", ["kind", "at_us"])
     op.create_index("entries_expiring", "entries", ["expires_at_us"])

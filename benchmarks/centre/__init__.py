@@ -1,0 +1,1 @@
+"""A simulated centre, with and without protection: `python -m benchmarks.centre`."""
