@@ -385,7 +385,7 @@ class Ledger:
     def _required(self, caller: str) -> str:
         pseudonym = self._identity.pseudonym(caller)
         if pseudonym is None:
-            raise LedgerError("caller: got a withheld number, expected one that tells him apart; nothing is kept of him")
+            raise LedgerError("caller: got a withheld number, expected one that tells him apart; nothing is kept")
         return pseudonym
 
     def _refuse_other_keys(self, fingerprint: str | None) -> None:
