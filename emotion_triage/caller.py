@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.affect import Affect, measure_drivers, occlusions
-from emotion_triage.classifier import LABELS, Classifier
+from emotion_triage.affect import Affect, log_odds, measure_drivers, occlusions
+from emotion_triage.classifier import LABELS
 from emotion_triage.escalation import Escalation, Escalator, Level
 from emotion_triage.frames import HOP_S
 from emotion_triage.functionals import STATISTIC_NAMES, Baseline, features, functionals, population
@@ -18,7 +18,7 @@ from emotion_triage.routing import Route, Standing
 from emotion_triage.vad import count
 from emotion_triage.windows import Window
 
-__all__ = ["MIN_NEW_SPEECH_S", "Caller", "Event", "Reference", "Step", "steps_of", "typical_reference"]
+__all__ = ["MIN_NEW_SPEECH_S", "Caller", "Event", "Reference", "Step", "Typical", "steps_of", "typical_caller"]
 
 Event: TypeAlias = Affect | Escalation | Route
 
@@ -70,17 +70,35 @@ def steps_of(windows: list[Window], contour: Contour) -> list[Step]:
 
 
 class Reference(NamedTuple):
-    """Whom a window is compared with in its drivers: statistics, the same as features, and whose they are."""
+    """Whom a window is compared with: statistics, the same as features, and whose they are."""
 
     statistics: NDArray[np.float32]
     features: NDArray[np.float32]
     source: Literal["caller", "population"]
 
 
-def typical_reference(classifier: Classifier) -> Reference:
-    """Return the mean of a model's training speech, for a caller who has no baseline yet."""
-    statistics = population(classifier.mean)
-    return Reference(statistics, features(statistics, None), "population")
+class Typical(NamedTuple):
+    """The typical caller of a model: to be compared with, and his log-odds of anger against himself."""
+
+    reference: Reference
+    odds: float
+
+
+def typical_caller(mean: NDArray[np.float32], score: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Typical:
+    """Return the mean of a model's training speech, for a caller who has no baseline yet.
+
+    Parameters
+    ----------
+    mean : ndarray of float32, shape (n_features,)
+        As `Classifier.mean`.
+    score : callable
+        As `Classifier.score`.
+    """
+    statistics = population(mean)
+    reference = Reference(statistics, features(statistics, None), "population")
+    # nothing is known of some statistics of a mean: a caller like himself differs from himself by nothing
+    himself = np.nan_to_num(reference.features)[None]
+    return Typical(reference, float(log_odds(score(himself)[0, _ANGER_AGAINST_BASELINE])))
 
 
 class Caller:
@@ -93,8 +111,8 @@ class Caller:
     model_digest : str
         For the routes.
     standing : Standing
-    typical : Reference
-        From `typical_reference`.
+    typical : Typical
+        From `typical_caller`.
     objection : bool
         He objected: only `route` is ever used.
     time_s : float
@@ -119,7 +137,7 @@ class Caller:
         policy: Policy,
         model_digest: str,
         standing: Standing,
-        typical: Reference,
+        typical: Typical,
         objection: bool,
         time_s: float,
     ) -> None:
@@ -127,7 +145,8 @@ class Caller:
         self._policy = policy
         self._model_digest = model_digest
         self._standing = standing
-        self._reference = typical
+        self._typical = typical
+        self._reference = typical.reference
         self._baseline = Baseline(policy.escalation.baseline_s)
         self._escalator = Escalator(policy.escalation)
         self._unconfirmed_s = 0.0
@@ -147,7 +166,10 @@ class Caller:
         return [event for change in self._escalator.wait(time_s) for event in self._follow(change)]
 
     def inputs(self, step: Step) -> NDArray[np.float32] | None:
-        """Return the rows to be scored for a step, as `occlusions` gives them; None where it is no evidence."""
+        """Return the rows to be scored for a step: those of `occlusions`, then the baseline by itself.
+
+        None where the step is no evidence.
+        """
         self._unconfirmed_s += step.new_speech_s
         policy = self._policy.escalation
         if step.new_speech_s < MIN_NEW_SPEECH_S or step.speech_s < policy.min_speech_s:
@@ -158,7 +180,8 @@ class Caller:
             return None
         reference = self._reference
         baseline = reference.statistics if reference.source == "caller" else None
-        return occlusions(features(step.statistics, baseline), reference.features)
+        rows = occlusions(features(step.statistics, baseline), reference.features)
+        return np.concatenate((rows, reference.features[None]))
 
     def hear(self, step: Step, scores: NDArray[np.float32]) -> list[Event]:
         """Take the classifier's probabilities, float32 of shape (n_rows, n_labels), of the rows of `inputs`."""
@@ -168,7 +191,7 @@ class Caller:
         self.speech_s += new_speech_s
         reference = self._reference
         known = reference.source == "caller"
-        anger = scores[:, _ANGER_AGAINST_BASELINE if known else _ANGER]
+        anger = self._centred(scores[:, _ANGER_AGAINST_BASELINE]) if known else scores[:-1, _ANGER]
         affect = Affect(
             time_s=step.time_s,
             anger=float(anger[0]),
@@ -186,6 +209,14 @@ class Caller:
             if (own := self._baseline.statistics) is not None:
                 self._reference = Reference(own, features(own, own), "caller")
         return [affect, *(self._follow(change) if change else ())]
+
+    def _centred(self, anger: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return anger against a baseline as if that baseline, the last row, sounded like a typical caller.
+
+        Some sound angry when they are calm: what counts is by how much angrier than himself a caller sounds.
+        """
+        odds = log_odds(anger)
+        return np.asarray(1.0 / (1.0 + np.exp(odds[-1] - self._typical.odds - odds[:-1])), np.float32)
 
     def _follow(self, change: Escalation) -> list[Event]:
         """Let the route follow a change of level."""

@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from emotion_triage.audio import Chunk
-from emotion_triage.caller import MIN_NEW_SPEECH_S, Caller, Event, typical_reference
+from emotion_triage.caller import MIN_NEW_SPEECH_S, Caller, Event, typical_caller
 from emotion_triage.classifier import Classifier
 from emotion_triage.errors import PushError, StreamError, TriageError
 from emotion_triage.escalation import Level
@@ -52,7 +52,7 @@ class Triage:
     def __init__(self, classifier: Classifier, policy: Policy) -> None:
         self.classifier = classifier
         self.policy = policy
-        self.typical = typical_reference(classifier)
+        self.typical = typical_caller(classifier.mean, classifier.score)
         # glibc gives freed memory back to the system, and pays for its pages again in the next tick, up to twice the
         # largest block freed so far: free a large one, which nobody ever touches, and it keeps what a tick needs
         np.empty(KEPT_BYTES // 2, np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emotion_triage.affect import Affect
-from emotion_triage.caller import MIN_NEW_SPEECH_S, Caller, Step, typical_reference
+from emotion_triage.caller import MIN_NEW_SPEECH_S, Caller, Step, typical_caller
 from emotion_triage.classifier import LABELS, Classifier
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.functionals import DRIVER_GROUPS, STATISTIC_NAMES
@@ -19,7 +19,7 @@ POLICY = Policy.parse(
     "[escalation]\nbaseline_s = 2.0\nsmoothing_s = 0.0\nmin_duration_on_s = 0.0\nmin_duration_off_s = 0.0\n"
     "min_speech_probability = 0.5\nmin_speech_s = 1.0\nrelative_shift = 0\nabsolute_shift = 0"
 )
-N_ROWS = 1 + len(DRIVER_GROUPS)
+N_ROWS = 1 + len(DRIVER_GROUPS) + 1
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def new_caller(model: Path, *, standing: Standing = CLEAR, objection: bool = Fal
         policy=POLICY,
         model_digest=classifier.digest,
         standing=standing,
-        typical=typical_reference(classifier),
+        typical=typical_caller(classifier.mean, classifier.score),
         objection=objection,
         time_s=0.0,
     )
@@ -50,7 +50,9 @@ def scores(anger: float, *, of_anyone: float | None = None, speech: float = 0.9)
     """The classifier's rows: one anger, unless another is given for anyone who sounds like that."""
     alone = anger if of_anyone is None else of_anyone
     row = {"anger": alone, "anger_against_baseline": anger, "distress": 0.2, "arousal": 0.3, "speech": speech}
-    return np.tile(np.array([row[label] for label in LABELS], np.float32), (N_ROWS, 1))
+    rows = np.tile(np.array([row[label] for label in LABELS], np.float32), (N_ROWS, 1))
+    rows[-1, LABELS.index("anger_against_baseline")] = HIMSELF  # his baseline sounds like a typical caller's
+    return rows
 
 
 @pytest.mark.parametrize(

@@ -321,9 +321,9 @@ def spy(triage: Triage, monkeypatch: pytest.MonkeyPatch) -> Spied:
 
 
 def test_the_spy_sees(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
-    """A call without objection is scored: nine rows a window, the window and its eight occlusions."""
+    """A call without objection is scored: ten rows a window, the window, its eight occlusions and its baseline."""
     told = triage.call("call", encoding="float32").push(temper[: 5 * RATE_HZ])
-    assert spy.rows == 9 * len(affects(told)) > 0
+    assert spy.rows == 10 * len(affects(told)) > 0
     assert spy.windows >= len(affects(told))
 
 

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.caller import Caller, Event, Reference, Step
+from emotion_triage.caller import Caller, Event, Step, typical_caller
 from emotion_triage.escalation import Escalation, Level
-from emotion_triage.functionals import features, population
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR
 from emotion_triage.training.contour import log_odds
@@ -93,7 +92,10 @@ def strung(clips: list[Samples], duration_s: float, rng: np.random.Generator) ->
 
 def events(steps: list[Step], rows: NDArray[np.float16], model: Model, policy: Policy) -> list[Event]:
     """What the library would have said of a call, with this model."""
-    typical = population(model.linear.mean.astype(np.float32))
+
+    def score(features: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (1.0 / (1.0 + np.exp(-model.linear.log_odds(features)))).astype(np.float32)
+
     contour = log_odds(model.contour, rows).astype(np.float32)
     steps = [s._replace(statistics=np.append(s.statistics[:-1], c)) for s, c in zip(steps, contour, strict=True)]
     caller = Caller(
@@ -101,7 +103,7 @@ def events(steps: list[Step], rows: NDArray[np.float16], model: Model, policy: P
         policy=policy,
         model_digest="",
         standing=CLEAR,
-        typical=Reference(typical, features(typical, None), "population"),
+        typical=typical_caller(model.linear.mean.astype(np.float32), score),
         objection=False,
         time_s=0.0,
     )
@@ -109,8 +111,7 @@ def events(steps: list[Step], rows: NDArray[np.float16], model: Model, policy: P
     for step in steps:
         said += caller.wait(step.time_s)
         if (inputs := caller.inputs(step)) is not None:
-            probabilities = 1.0 / (1.0 + np.exp(-model.linear.log_odds(inputs)))
-            said += caller.hear(step, probabilities.astype(np.float32))
+            said += caller.hear(step, score(inputs))
     return said
 
 
