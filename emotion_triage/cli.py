@@ -25,6 +25,7 @@ try:
     import typer
     from rich.console import Console
 
+    from emotion_triage.calibration.command import calibrate_command
     from emotion_triage.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending, model_app, policy_app
     from emotion_triage.report.command import report_command
     from emotion_triage.scoring import (
@@ -79,6 +80,7 @@ def front(
 
 app.command("score")(score_command)
 app.command("report")(report_command)
+app.command("calibrate")(calibrate_command)
 
 
 @app.command()
