@@ -98,15 +98,17 @@ def refuse_too_little(windows: Labelled, false_alarm_rate: float) -> None:
         Naming what was got and how much is needed.
     """
     known = ~np.isnan(windows.against)
-    n_other = max(MIN_WINDOWS, math.ceil(MIN_FALSE_ALARMS / false_alarm_rate))
+    for_onset = max(MIN_WINDOWS, math.ceil(MIN_FALSE_ALARMS / false_alarm_rate))
     needs = []
-    for angry, n_windows, label in ((True, MIN_WINDOWS, "with anger"), (False, n_other, "without anger")):
-        for rows, which in ((windows.angry == angry, ""), (known & (windows.angry == angry), " that have a baseline")):
-            got, callers = int(rows.sum()), len(np.unique(windows.caller[rows]))
-            if got < n_windows or callers < MIN_CALLERS:
-                needs.append(
-                    f"{got} windows {label}{which} of {callers} callers, where {n_windows} of {MIN_CALLERS} are needed"
-                )
+    for rows, n_windows, label in (
+        (windows.angry, MIN_WINDOWS, "with anger"),
+        (windows.angry & known, MIN_WINDOWS, "with anger and a baseline"),
+        (~windows.angry, for_onset, "without anger"),
+        (~windows.angry & known, MIN_WINDOWS, "without anger, with a baseline"),
+    ):
+        got, callers = int(rows.sum()), len(np.unique(windows.caller[rows]))
+        if got < n_windows or callers < MIN_CALLERS:
+            needs.append(f"{got} windows {label} of {callers} callers, where {n_windows} of {MIN_CALLERS} are needed")
     if needs:
         raise TriageError(f"too little to calibrate with: got {'; '.join(needs)}; label more calls")
 
