@@ -76,7 +76,7 @@ def calibrate_command(
     false_alarm_rate: Annotated[
         float,
         typer.Option(min=0.001, max=0.5, help="Of windows without anger: how many may reach ESCALATED's onset."),
-    ] = 0.05,
+    ] = 0.01,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder has.")] = False,
 ) -> None:
     """Fit a policy's slopes, shifts and thresholds to calls that people labelled."""
