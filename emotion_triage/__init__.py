@@ -9,8 +9,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from emotion_triage.affect import Affect, Driver
     from emotion_triage.batch import score
-    from emotion_triage.errors import TriageError
+    from emotion_triage.contacts import Contact, Disposition, Exposure, Restriction
+    from emotion_triage.errors import LedgerError, TriageError
     from emotion_triage.escalation import Escalation, Level
+    from emotion_triage.ledger import Ledger
     from emotion_triage.policy import Policy
     from emotion_triage.routing import Route, Standing
     from emotion_triage.summary import Record
@@ -19,11 +21,17 @@ if TYPE_CHECKING:
 __all__ = [
     "Affect",
     "Call",
+    "Contact",
+    "Disposition",
     "Driver",
     "Escalation",
+    "Exposure",
+    "Ledger",
+    "LedgerError",
     "Level",
     "Policy",
     "Record",
+    "Restriction",
     "Route",
     "Standing",
     "Triage",
@@ -34,11 +42,17 @@ __all__ = [
 _HOMES = {
     "Affect": "affect",
     "Call": "triage",
+    "Contact": "contacts",
+    "Disposition": "contacts",
     "Driver": "affect",
     "Escalation": "escalation",
+    "Exposure": "contacts",
+    "Ledger": "ledger",
+    "LedgerError": "errors",
     "Level": "escalation",
     "Policy": "policy",
     "Record": "summary",
+    "Restriction": "contacts",
     "Route": "routing",
     "Standing": "routing",
     "Triage": "triage",

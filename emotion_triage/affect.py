@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.functionals import DRIVER_GROUPS, HEADLINES
+from emotion_triage.functionals import DRIVER_GROUPS, FEATURE_NAMES, HEADLINES
 
 __all__ = [
     "LANGUAGES",
@@ -29,6 +29,9 @@ __all__ = [
 
 Language = Literal["en", "fr"]
 LANGUAGES: tuple[Language, ...] = ("en", "fr")
+_OCCLUDED = np.zeros((1 + len(DRIVER_GROUPS), len(FEATURE_NAMES)), np.bool_)
+for _row, _columns in zip(_OCCLUDED[1:], DRIVER_GROUPS.values(), strict=True):
+    _row[_columns] = True
 MIN_WEIGHT = 0.05
 """Log-odds below which a group is not worth a word."""
 MAX_DRIVERS = 4
@@ -139,7 +142,7 @@ def log_odds(probability: NDArray[np.floating] | float) -> NDArray[np.float64]:
     >>> float(log_odds(0.5))
     0.0
     """
-    p = np.clip(np.asarray(probability, np.float64), 1e-5, 1.0 - 1e-5)
+    p = np.minimum(np.maximum(np.asarray(probability, np.float64), 1e-5), 1.0 - 1e-5)
     return np.log(p / (1.0 - p))
 
 
@@ -171,10 +174,7 @@ def occlusions(features: NDArray[np.float32], reference: NDArray[np.float32]) ->
     -------
     ndarray of float32, shape (1 + n_groups, n_features)
     """
-    rows = np.repeat(features[None], 1 + len(DRIVER_GROUPS), axis=0)
-    for row, columns in zip(rows[1:], DRIVER_GROUPS.values(), strict=True):
-        row[columns] = reference[columns]
-    return rows
+    return np.where(_OCCLUDED, reference, features)
 
 
 def measure_drivers(

@@ -6,7 +6,7 @@ import difflib
 import math
 import operator
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,9 @@ __all__ = [
     "ENCODINGS",
     "SAMPLE_RATE_HZ",
     "AudioStream",
+    "Coding",
     "Samples",
+    "decode",
     "decode_alaw",
     "decode_mulaw",
     "encode_alaw",
@@ -26,6 +28,9 @@ __all__ = [
 ]
 
 Chunk: TypeAlias = bytes | bytearray | memoryview | npt.NDArray[np.uint8 | np.int16 | np.float32]
+
+Coding: TypeAlias = Literal["mulaw", "alaw", "float32"]
+"""How samples at 8 kHz lie in bytes: as G.711 brings them, or decoded."""
 
 SAMPLE_RATE_HZ = 8000
 ENCODINGS = ("mulaw", "alaw", "pcm16", "float32")
@@ -106,6 +111,31 @@ def _array_fix(encoding: str, array: npt.NDArray[Any]) -> str:
     return f"convert to {_DTYPES[encoding]} without losing the scale"
 
 
+def decode(data: bytes, coding: Coding) -> Samples:
+    """Return the samples that bytes of a coding hold.
+
+    Parameters
+    ----------
+    data
+        Whole samples, of any number of streams one after another.
+    coding
+        From `AudioStream.coding`.
+
+    Returns
+    -------
+    ndarray of float32, (n,)
+        In ``[-1, 1)`` for G.711; read-only where nothing had to be decoded.
+
+    Examples
+    --------
+    >>> decode(bytes([0xFF, 0x80]), "mulaw").tolist()
+    [0.0, 0.9803466796875]
+    """
+    if coding == "mulaw":
+        return decode_mulaw(data)
+    return decode_alaw(data) if coding == "alaw" else np.frombuffer(data, _DTYPES["float32"])
+
+
 class _Resampler:
     """Any rate to 8 kHz; the state is the tail of the input and two counts.
 
@@ -164,6 +194,8 @@ class AudioStream:
     ----------
     samples_in
         Source samples taken since the start or the last reset.
+    coding
+        What `take` returns: G.711 that came at 8 kHz as it came, all else as float32.
 
     Raises
     ------
@@ -190,6 +222,8 @@ class AudioStream:
             raise AudioError(f"encoding: got {encoding!r}, expected one of {', '.join(ENCODINGS)}{hint}")
         self.encoding = encoding
         self.sample_rate_hz = _checked_rate(sample_rate_hz)
+        as_it_came = sample_rate_hz == SAMPLE_RATE_HZ and encoding in ("mulaw", "alaw")
+        self.coding: Coding = cast(Coding, encoding) if as_it_came else "float32"
         self.reset()
 
     @property
@@ -218,13 +252,39 @@ class AudioStream:
         StreamError
             The stream has been flushed.
         """
-        if self._flushed:
-            raise StreamError("push after flush: this audio has ended; reset() the stream to start another")
+        self._open()
         values, carry = self._values(chunk)
         samples = self._decode(values)
         self._carry = carry
         self.samples_in += samples.size
         return self._resampler.push(samples) if self._resampler else samples
+
+    def take(self, chunk: Chunk) -> bytes:
+        """Take audio as `push` does, and return its samples at 8 kHz undecoded where they can stay so.
+
+        A tick of many calls then decodes once for all: bytes are joined and cut at a tenth of what arrays cost.
+
+        Parameters
+        ----------
+        chunk
+            As for `push`.
+
+        Returns
+        -------
+        bytes
+            Samples of the stream's `coding`, for `decode`.
+
+        Raises
+        ------
+        AudioError, StreamError
+            As `push`.
+        """
+        if self.coding == "float32":
+            return self.push(chunk).tobytes()
+        self._open()
+        codes = chunk if type(chunk) is bytes else self._values(chunk)[0].tobytes()
+        self.samples_in += len(codes)
+        return codes
 
     def flush(self) -> Samples:
         """End the audio and return what the resampler still holds.
@@ -247,6 +307,10 @@ class AudioStream:
         self._carry = b""
         self._flushed = False
         self.samples_in = 0
+
+    def _open(self) -> None:
+        if self._flushed:
+            raise StreamError("push after flush: this audio has ended; reset() the stream to start another")
 
     def _values(self, chunk: Chunk) -> tuple[npt.NDArray[Any], bytes]:
         """Return the whole samples of a chunk, undecoded, and the bytes left over."""

@@ -14,6 +14,7 @@ from emotion_triage.frames import HOP_S
 from emotion_triage.functionals import Baseline, features, functionals, population
 from emotion_triage.policy import Policy
 from emotion_triage.routing import Route, Standing
+from emotion_triage.vad import count
 from emotion_triage.windows import Window
 
 __all__ = ["MIN_NEW_SPEECH_S", "Caller", "Event", "Reference", "Step", "steps_of", "typical_reference"]
@@ -39,10 +40,14 @@ def steps_of(windows: list[Window]) -> list[Step]:
     """Measure windows, of one call or of many, in one pass; return a step for each, in order."""
     if not windows:
         return []
-    measured = functionals(np.stack([window.rows for window in windows]))
+    statistics, speech, speech_s, lost_s = functionals(np.stack([window.rows for window in windows]))
+    n_new = np.array([window.n_new for window in windows])
+    is_new = np.arange(speech.shape[-1]) >= speech.shape[-1] - n_new[:, None]
+    new_speech_s = count(speech & is_new) * HOP_S
+    told = (np.array([window.time_s for window in windows]), speech_s, lost_s, new_speech_s)
     return [
-        Step(window.time_s, statistics, float(speech_s), float(lost_s), float(speech[-window.n_new :].sum() * HOP_S))
-        for window, statistics, speech, speech_s, lost_s in zip(windows, *measured, strict=True)
+        Step(time_s, each, *seconds)
+        for each, time_s, *seconds in zip(statistics, *(column.tolist() for column in told), strict=True)
     ]
 
 
@@ -100,7 +105,7 @@ class Caller:
         self._policy = policy
         self._model_digest = model_digest
         self._standing = standing
-        self._typical = typical
+        self._reference = typical
         self._baseline = Baseline(policy.escalation.baseline_s)
         self._escalator = Escalator(policy.escalation)
         self._unconfirmed_s = 0.0
@@ -122,7 +127,9 @@ class Caller:
         self._unconfirmed_s += step.new_speech_s
         if step.new_speech_s < MIN_NEW_SPEECH_S or step.speech_s < self._policy.escalation.min_speech_s:
             return None
-        return occlusions(features(step.statistics, self._baseline.statistics), self._reference().features)
+        reference = self._reference
+        baseline = reference.statistics if reference.source == "caller" else None
+        return occlusions(features(step.statistics, baseline), reference.features)
 
     def hear(self, step: Step, scores: NDArray[np.float32]) -> list[Event]:
         """Take the classifier's probabilities, float32 of shape (n_rows, n_labels), of the rows of `inputs`."""
@@ -130,7 +137,7 @@ class Caller:
         if scores[0, _SPEECH] < self._policy.escalation.min_speech_probability:
             return []
         self.speech_s += new_speech_s
-        reference = self._reference()
+        reference = self._reference
         known = reference.source == "caller"
         anger = scores[:, _ANGER_AGAINST_BASELINE if known else _ANGER]
         affect = Affect(
@@ -146,12 +153,11 @@ class Caller:
         change = self._escalator.push(
             affect, absolute=float(scores[0, _ANGER]), relative=affect.anger if known else None
         )
-        self._baseline.add(step.statistics, step.new_speech_s)
+        if not known:
+            self._baseline.add(step.statistics, step.new_speech_s)
+            if (own := self._baseline.statistics) is not None:
+                self._reference = Reference(own, features(own, own), "caller")
         return [affect, *(self._follow(change) if change else ())]
-
-    def _reference(self) -> Reference:
-        own = self._baseline.statistics
-        return self._typical if own is None else Reference(own, features(own, own), "caller")
 
     def _follow(self, change: Escalation) -> list[Event]:
         """Let the route follow a change of level."""

@@ -27,6 +27,8 @@ try:
 
     from emotion_triage.calibration.command import calibrate_command
     from emotion_triage.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending, model_app, policy_app
+    from emotion_triage.ledger_commands import ledger_app
+    from emotion_triage.log_commands import audit_command, log_app
     from emotion_triage.report.command import report_command
     from emotion_triage.scoring import (
         INCOMPLETE,
@@ -61,6 +63,9 @@ app = typer.Typer(
 )
 app.add_typer(policy_app)
 app.add_typer(model_app)
+app.add_typer(ledger_app)
+app.add_typer(log_app)
+app.command("audit")(audit_command)
 
 
 def _version(wanted: bool) -> None:

@@ -6,12 +6,15 @@ from typing import Any
 
 __all__ = [
     "AudioError",
+    "DestinationError",
+    "LedgerError",
     "MissingExtraError",
     "ModelError",
     "PolicyError",
     "PushError",
     "StreamError",
     "TriageError",
+    "WireError",
 ]
 
 
@@ -35,8 +38,20 @@ class PolicyError(TriageError, ValueError):
     """A policy with an unknown key, a value out of range or a rule that cannot match."""
 
 
+class LedgerError(TriageError, RuntimeError):
+    """A ledger that cannot be used: its database, its schema or its key; or an entry that it cannot take."""
+
+
+class DestinationError(TriageError, RuntimeError):
+    """A route that a routing engine did not take, or cannot be told; the caller's route stands all the same."""
+
+
 class MissingExtraError(TriageError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
+
+
+class WireError(TriageError, ValueError):
+    """Bytes or messages from a routing engine that break its protocol; ends that one connection."""
 
 
 class PushError(TriageError, ValueError):

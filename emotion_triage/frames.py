@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
 
-__all__ = ["FRAME_LENGTH", "FRAME_S", "HOP_LENGTH", "HOP_S", "Framer"]
+__all__ = ["FRAME_LENGTH", "FRAME_S", "HOP_LENGTH", "HOP_S", "Framer", "frames_of"]
 
 FRAME_S = 0.040
 """Length of a frame in seconds: two periods at 60 Hz fit (GeMAPS uses 20 and 60 ms; Eyben et al. 2016)."""
@@ -25,57 +25,79 @@ HOP_LENGTH = round(HOP_S * SAMPLE_RATE_HZ)
 
 
 class Framer:
-    """Cut a stream at 8 kHz into frames of 40 ms, 20 ms apart.
+    """Cut a stream at 8 kHz into hops, of which two neighbours make a frame.
+
+    Samples travel as bytes of the stream's own coding, so that those of a thousand calls are joined and decoded
+    at once.
+
+    Parameters
+    ----------
+    sample_bytes : int
+        Bytes of one sample: 1 for G.711, 4 for float32.
 
     Attributes
     ----------
     position : int
         Stream index of the next sample expected.
     frame_index : int
-        Index of the next frame to come out.
+        Index of the next frame to be cut.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> framer = Framer()
-    >>> [len(framer.push(np.zeros(n, np.float32))) for n in (319, 1, 159, 1)]
-    [0, 1, 0, 1]
+    >>> framer = Framer(1)
+    >>> [framer.push(bytes(n)) for n in (319, 1, 159, 1, 320)]
+    [0, 1, 1, 2, 4]
+    >>> len(framer.cut()) // HOP_LENGTH
+    5
     """
 
-    __slots__ = ("_tail", "frame_index", "position")
+    __slots__ = ("_hop_bytes", "_sample_bytes", "_skip", "_tail", "frame_index", "position")
 
-    def __init__(self) -> None:
+    def __init__(self, sample_bytes: int) -> None:
+        self._sample_bytes = sample_bytes
+        self._hop_bytes = sample_bytes * HOP_LENGTH
         self.position = 0
         self.frame_index = 0
-        self._tail = np.empty(0, np.float32)
+        self._tail = b""
+        self._skip = 0
 
-    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the frames that `samples` complete.
+    def push(self, samples: bytes) -> int:
+        """Take samples; return how many whole frames wait to be cut.
 
         Parameters
         ----------
-        samples : ndarray of float32, shape (n,)
+        samples : bytes
             The next samples of the stream at 8 kHz; any length, 0 included.
+        """
+        width = self._sample_bytes
+        self.position += len(samples) // width
+        stream = self._tail + samples
+        if self._skip:
+            dropped = min(self._skip, len(stream) // width)
+            self._skip -= dropped
+            stream = stream[dropped * width :]
+        self._tail = stream
+        return max(0, len(stream) // self._hop_bytes - 1)
+
+    def cut(self) -> bytes:
+        """Return the hops of all whole frames that wait.
 
         Returns
         -------
-        ndarray of float32, shape (n_frames, 320)
-            A read-only view; frame ``i`` has the index ``frame_index - n_frames + i`` afterwards.
+        bytes
+            ``n_frames + 1`` hops of 160 samples, the last of which is the first of the next cut; empty where no
+            frame is whole. Frame ``i`` of them has the index ``frame_index - n_frames + i`` afterwards.
         """
-        self.position += len(samples)
-        stream = np.concatenate((self._tail, samples)) if len(self._tail) else samples
-        # after a jump the stream resumes between two grid points: the samples before the next one belong to no frame
-        skip = max(0, self.frame_index * HOP_LENGTH - (self.position - len(stream)))
-        stream = stream[skip:]
-        n_frames = (len(stream) - FRAME_LENGTH) // HOP_LENGTH + 1 if len(stream) >= FRAME_LENGTH else 0
-        self._tail = stream[n_frames * HOP_LENGTH :].copy()
+        stream, hop = self._tail, self._hop_bytes
+        n_frames = len(stream) // hop - 1
+        if n_frames < 1:
+            return b""
+        self._tail = stream[n_frames * hop :]
         self.frame_index += n_frames
-        if n_frames == 0:
-            return np.empty((0, FRAME_LENGTH), np.float32)
-        return sliding_window_view(stream, FRAME_LENGTH)[::HOP_LENGTH][:n_frames]
+        return stream[: (n_frames + 1) * hop]
 
     def jump(self, position: int) -> int:
-        """Move to `position`, dropping the frame under way; nothing is filled in.
+        """Move to `position`, dropping the frame under way and all that were not cut; nothing is filled in.
 
         Parameters
         ----------
@@ -85,13 +107,47 @@ class Framer:
         Returns
         -------
         int
-            How many frames of the grid are lost: those that hold a missing sample.
+            How many frames of the grid are lost: those that were not cut or hold a missing sample.
         """
         if position == self.position:
             return 0
         self.position = position
-        self._tail = np.empty(0, np.float32)
+        return self.forget()
+
+    def forget(self) -> int:
+        """Drop what was not cut; return how many frames of the grid are lost by it."""
+        position, self._tail = self.position, b""
         first_whole = -(-position // HOP_LENGTH)
         lost = max(0, first_whole - self.frame_index)
         self.frame_index += lost
+        # the stream resumes between two grid points: the samples before the next one belong to no frame
+        self._skip = self.frame_index * HOP_LENGTH - position
         return lost
+
+
+def frames_of(samples: NDArray[np.float32], hops_each: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the frames of many cuts, one after another.
+
+    Parameters
+    ----------
+    samples : ndarray of float32, shape (n_hops * 160,)
+        What `Framer.cut` returned for each, joined and decoded; contiguous.
+    hops_each : ndarray of int, shape (n_cuts,)
+        How many hops each cut returned: 0, or its frames and one more.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_frames, 320)
+
+    Examples
+    --------
+    >>> frames_of(np.arange(5 * 160, dtype=np.float32), np.array([2, 0, 3]))[:, 0].tolist()
+    [0.0, 320.0, 480.0]
+    """
+    n_hops = len(samples) // HOP_LENGTH
+    if not n_hops:
+        return np.empty((0, FRAME_LENGTH), np.float32)
+    anywhere = sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH]
+    whole = np.ones(n_hops, np.bool_)
+    whole[np.cumsum(hops_each[hops_each > 0]) - 1] = False  # a frame from one cut into the next is nobody's
+    return anywhere[whole[:-1]]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.frames import HOP_S
 from emotion_triage.lld import LLD_NAMES
-from emotion_triage.vad import SpeechFrames, quantiles, speech_frames, steady_ratio
+from emotion_triage.vad import SpeechFrames, count, quantiles, speech_frames, steady_ratio
 
 __all__ = [
     "CHANGE_NAMES",
@@ -141,10 +141,11 @@ def _moments(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[NDAr
     """Mean and standard deviation along the last axis over the masked frames whose value is a number; 0 without any."""
     use = mask & np.isfinite(values)
     x = np.where(use, values, np.float32(0.0)).astype(np.float64)
-    count = np.maximum(use.sum(axis=-1), 1)
-    mean = x.sum(axis=-1) / count
-    deviation = np.where(use, x - mean[..., None], 0.0)
-    return mean, np.sqrt((deviation * deviation).sum(axis=-1) / count)
+    n_used = np.maximum(count(use), 1)
+    mean = x.sum(axis=-1) / n_used
+    x -= mean[..., None]
+    x *= use
+    return mean, np.sqrt(np.einsum("...i,...i->...", x, x) / n_used)
 
 
 def _interleave(pairs: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -180,8 +181,8 @@ def functionals(windows: NDArray[np.float32]) -> Windows:
     return Windows(
         statistics=np.concatenate(columns, axis=-1).astype(np.float32),
         speech=frames.speech,
-        speech_s=frames.speech.sum(axis=-1) * HOP_S,
-        lost_s=frames.lost.sum(axis=-1) * HOP_S,
+        speech_s=HOP_S * count(frames.speech).astype(np.float64),
+        lost_s=HOP_S * count(frames.lost).astype(np.float64),
     )
 
 
@@ -197,22 +198,21 @@ def _f0(frames: SpeechFrames) -> NDArray[np.float64]:
     hz = np.where(frames.voiced, frames.f0_hz, np.float32(F0_REFERENCE_HZ))
     semitones = np.float32(12.0) * np.log2(hz / np.float32(F0_REFERENCE_HZ))
     mean, std = _moments(semitones, frames.voiced)
-    p20, p50, p80 = np.split(quantiles(semitones, frames.voiced, (0.2, 0.5, 0.8)), 3, axis=-1)
+    p20, p50, p80 = quantiles(semitones, frames.voiced, (0.2, 0.5, 0.8)).T
     slope = np.diff(semitones, axis=-1) / np.float32(HOP_S)
     together = frames.voiced[:, 1:] & frames.voiced[:, :-1]
     glides = together & (np.abs(slope) * HOP_S < JUMP_ST)
     rise, _ = _moments(slope, glides & (slope > 0))
     fall, _ = _moments(slope, glides & (slope < 0))
-    jumps = (together & ~glides).sum(axis=-1) / np.maximum(together.sum(axis=-1), 1)
+    jumps = count(together & ~glides) / np.maximum(count(together), 1)
     steady = steady_ratio(semitones, frames.voiced)
-    return np.stack(
-        (mean, std, p20[:, 0], p50[:, 0], p80[:, 0], p80[:, 0] - p20[:, 0], rise, fall, steady, jumps), axis=-1
-    )
+    return np.stack((mean, std, p20, p50, p80, p80 - p20, rise, fall, steady, jumps), axis=-1)
 
 
 def _rhythm(frames: SpeechFrames) -> NDArray[np.float64]:
-    speech_s = np.maximum(frames.speech.sum(axis=-1), 1) * HOP_S
-    starts = (frames.voiced[:, 1:] & ~frames.voiced[:, :-1]).sum(axis=-1)
+    n_speech = count(frames.speech)
+    speech_s = np.maximum(n_speech, 1) * HOP_S
+    starts = count(frames.voiced[:, 1:] & ~frames.voiced[:, :-1])
     # pauses are counted from the first to the last speech frame: how long the caller waited before is not his rhythm
     order = np.arange(frames.speech.shape[-1])
     first = np.where(frames.speech, order, order[-1]).min(axis=-1)
@@ -220,10 +220,10 @@ def _rhythm(frames: SpeechFrames) -> NDArray[np.float64]:
     span = np.maximum(last - first + 1, 1)
     return np.stack(
         (
-            frames.nuclei.sum(axis=-1) / speech_s,
-            frames.voiced.sum(axis=-1) * HOP_S / speech_s,
+            count(frames.nuclei) / speech_s,
+            count(frames.voiced) * HOP_S / speech_s,
             starts / speech_s,
-            1.0 - np.minimum(frames.speech.sum(axis=-1) / span, 1.0),
+            1.0 - np.minimum(n_speech / span, 1.0),
         ),
         axis=-1,
     )

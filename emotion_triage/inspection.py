@@ -15,7 +15,8 @@ from rich.table import Table
 from emotion_triage.classifier import Classifier
 from emotion_triage.errors import PolicyError, TriageError
 from emotion_triage.escalation import Level
-from emotion_triage.policy import Policy, explain, policy_text
+from emotion_triage.policy import Policy, policy_text
+from emotion_triage.reasons import explain
 from emotion_triage.routing import CASES, StandingState
 from emotion_triage.terminal import LEVELS, destination_words, words
 
@@ -67,7 +68,7 @@ def explain_command(
     console = Console(width=None if sys.stdout.isatty() else PIPE_CELLS)
     if level is not None and standing is not None:
         case = Level[level.upper()], StandingState(standing)
-        for verdict in explain(policy, *case, lang):
+        for verdict in explain(policy.router, *case, lang):
             mark = "→" if verdict.chosen else " "
             console.print(
                 f"{mark} {verdict.rule}: {verdict.reason}", style="bold" if verdict.chosen else None, soft_wrap=True

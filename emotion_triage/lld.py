@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
-from emotion_triage.pitch import N_FFT, WINDOW, normalise, pitch, power_spectrum
+from emotion_triage.pitch import N_FFT, WINDOW, normalise, pitch, power_spectrum, squared_magnitudes
 from emotion_triage.voice import voice
 
 __all__ = ["ENERGY_FLOOR_DBFS", "LLD_NAMES", "LLD_UNITS", "MEL_MAX_HZ", "MEL_MIN_HZ", "N_MELS", "lld", "mel_spectrum"]
@@ -60,6 +60,10 @@ MEL_MIN_HZ = 100.0
 MEL_MAX_HZ = 3800.0
 """Upper edge of the highest mel band, in Hz."""
 N_MFCC = 12
+ROWS_AT_ONCE = 320
+"""What a pass over rows needs of them stays in the processor's cache; measured by benchmarks/throughput.py."""
+BLOCKS_AT_ONCE = 4
+"""Of some hundred rows a few tens are voiced: those of several blocks are one pass."""
 
 LLD_UNITS: dict[str, str] = {
     "energy_dbfs": "dBFS",
@@ -160,8 +164,7 @@ def mel_spectrum(power: Array) -> Array:
 
 def _flux(samples: Array) -> Array:
     """Return the distance between the unit-norm magnitude spectra of the first and the second half of each frame."""
-    halves = np.fft.rfft(samples.reshape(-1, 2, HOP_LENGTH) * _HALF_WINDOW)
-    power = halves.real**2 + halves.imag**2
+    power = squared_magnitudes(np.fft.rfft(samples.reshape(-1, 2, HOP_LENGTH) * _HALF_WINDOW))
     energy = np.add.reduce(power, axis=-1)
     both = energy[:, 0] * energy[:, 1]
     shared = np.add.reduce(np.sqrt(power[:, 0] * power[:, 1]), axis=-1)
@@ -193,22 +196,43 @@ def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     >>> round(row["f0_hz"]), round(row["energy_dbfs"], 1)
     (200, -9.0)
     """
+    rows = np.empty((len(frames), len(LLD_NAMES)), np.float32)
+    for start in range(0, len(frames), ROWS_AT_ONCE * BLOCKS_AT_ONCE):
+        _describe(frames[start : start + ROWS_AT_ONCE * BLOCKS_AT_ONCE], rows[start:])
+    return rows
+
+
+def _describe(frames: NDArray[np.float32], rows: NDArray[np.float32]) -> None:
+    """Fill in the rows of a few blocks: spectra block by block, then the voice of what is voiced in all of them."""
+    each = -(-len(frames) // -(-len(frames) // ROWS_AT_ONCE))  # a small last block would cost what a whole one does
+    blocks = [_spectral(frames[at : at + each], rows[at : at + each]) for at in range(0, len(frames), each)]
+    samples, f0_hz, strength = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    if len(samples):
+        voiced = np.flatnonzero(~np.isnan(rows[: len(frames), 2]))
+        quality = voice(samples, f0_hz)
+        rows[voiced, 6] = 10.0 * np.log10(strength / (1.0 - strength))
+        rows[voiced, 7] = quality.jitter_local
+        rows[voiced, 8] = quality.shimmer_local_db
+
+
+def _spectral(frames: NDArray[np.float32], row: NDArray[np.float32]) -> tuple[Array, Array, Array]:
+    """Fill in all columns but the voice's; return the voiced frames, normalised, their F0 in Hz and its strength."""
     samples, power_before = normalise(frames)
     power = power_spectrum(samples)
     f0 = pitch(power)
 
     negative = samples < 0.0
-    crossings = np.add.reduce(negative[:, 1:] != negative[:, :-1], axis=-1, dtype=np.intp)
+    changes = (negative[:, 1:] != negative[:, :-1]).view(np.uint8)
+    crossings = np.add.reduce(changes, axis=-1, dtype=np.uint16)
     total = np.add.reduce(power, axis=-1)
-    floored = np.maximum(power, _POWER_FLOOR)
-    spectrum_db = np.log(floored.astype(np.float32))
+    floored = np.maximum(power.astype(np.float32), np.float32(_POWER_FLOOR))
+    spectrum_db = np.log(floored)
     spectrum_db *= np.float32(10.0 / np.log(10.0))
     low, high = np.add.reduce(floored[:, _LOW], axis=-1), np.add.reduce(floored[:, _HIGH], axis=-1)
     telephone_db = spectrum_db[:, _TELEPHONE]
     n_telephone = telephone_db.shape[1]
     mel_db = 10.0 * np.log10(np.maximum(mel_spectrum(power), _MEL_FLOOR))
 
-    row = np.empty((len(frames), len(LLD_NAMES)), np.float32)
     floor = 10.0 ** (ENERGY_FLOOR_DBFS / 10.0)
     row[:, 0] = 10.0 * np.log10(np.maximum(power_before, floor))
     row[:, 1] = crossings * (SAMPLE_RATE_HZ / (FRAME_LENGTH - 1))
@@ -225,10 +249,4 @@ def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     row[:, 17:] = np.einsum("nm,km->nk", mel_db, _DCT)
 
     voiced = np.flatnonzero(~np.isnan(f0.f0_hz))
-    if len(voiced):
-        strength = f0.voicing[voiced]
-        row[voiced, 6] = 10.0 * np.log10(strength / (1.0 - strength))
-        quality = voice(samples[voiced], f0.f0_hz[voiced])
-        row[voiced, 7] = quality.jitter_local
-        row[voiced, 8] = quality.shimmer_local_db
-    return row
+    return samples[voiced], f0.f0_hz[voiced], f0.voicing[voiced]

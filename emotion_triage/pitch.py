@@ -36,9 +36,11 @@ __all__ = [
     "normalise",
     "pitch",
     "power_spectrum",
+    "squared_magnitudes",
 ]
 
 Array = NDArray[np.float64]
+Real = NDArray[np.floating]
 
 F0_MIN_HZ = 60.0
 """Lowest F0 looked for, in Hz: a frame of 40 ms holds 2.4 of its periods."""
@@ -56,6 +58,7 @@ SILENCE_POWER = 1e-20
 """Mean square (-200 dBFS) up to which a frame is digital zero: far below the last bit of any codec."""
 
 _STRENGTH_MAX = 1.0 - 1e-6
+_NO_PEAK = np.float32(1e30)
 
 WINDOW: Array = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH)
 """Periodic Hann window, shape (320,)."""
@@ -63,12 +66,14 @@ WINDOW.flags.writeable = False
 
 _LAG_MIN = int(SAMPLE_RATE_HZ / F0_MAX_HZ)
 _LAG_MAX = int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ))
-_SEARCHED = slice(_LAG_MIN - 1, _LAG_MAX + 2)
 _COST = (OCTAVE_COST * np.log2(F0_MIN_HZ / SAMPLE_RATE_HZ * np.arange(_LAG_MIN, _LAG_MAX + 1))).astype(np.float32)
 _TAPS = np.arange(-7, 8)
 _WINDOW_ACF = np.fft.irfft(np.abs(np.fft.rfft(WINDOW, N_FFT)) ** 2, N_FFT)[: _LAG_MAX + len(_TAPS)]
 _CORRECTION = _WINDOW_ACF[0] / _WINDOW_ACF
-_CORRECTION_SEARCHED = _CORRECTION[_SEARCHED].astype(np.float32)
+_SEARCHED = slice(_LAG_MIN - 1, _LAG_MAX + 2)
+_CORRECTION_SEARCHED = (0.5 * _CORRECTION[_SEARCHED]).astype(np.float32)
+_NEAR = np.arange(_LAG_MIN + _TAPS[0], _LAG_MAX + _TAPS[-1] + 1)
+_CORRECTION_NEAR = _CORRECTION[_NEAR] / (4.0 * np.sin(2.0 * np.pi * _NEAR / N_FFT))
 
 
 def _half_sample_sinc() -> Array:
@@ -139,7 +144,7 @@ def normalise(frames: NDArray[np.float32]) -> Normalised:
     mean = np.add.reduce(samples, axis=-1, keepdims=True) / FRAME_LENGTH
     samples -= mean
     mean = mean[:, 0]
-    power = np.add.reduce(samples * samples, axis=-1) / FRAME_LENGTH
+    power = np.einsum("nt,nt->n", samples, samples) / FRAME_LENGTH
     audible = power > SILENCE_POWER * (1.0 + mean * mean)
     power = np.where(audible, power, 0.0)
     scale = np.where(audible, 1.0 / np.sqrt(np.where(audible, power, 1.0)), 0.0)
@@ -167,9 +172,20 @@ def power_spectrum(samples: Array) -> Array:
     >>> int(power_spectrum(tone).argmax()) * 15.625
     1000.0
     """
-    spectrum = np.fft.rfft(samples * WINDOW, N_FFT)
-    real, imag = spectrum.real, spectrum.imag
-    return np.asarray(real * real + imag * imag)
+    return squared_magnitudes(np.fft.rfft(samples * WINDOW, N_FFT))
+
+
+def squared_magnitudes(spectrum: NDArray[np.complex128]) -> Array:
+    """Return the squared magnitudes of contiguous spectra, which are overwritten.
+
+    Examples
+    --------
+    >>> squared_magnitudes(np.array([3.0 + 4.0j])).tolist()
+    [25.0]
+    """
+    parts = spectrum.view(np.float64)
+    parts *= parts
+    return np.asarray(parts[..., ::2] + parts[..., 1::2])
 
 
 def pitch(power: Array) -> Pitch:
@@ -196,45 +212,66 @@ def pitch(power: Array) -> Pitch:
     >>> float(pitch(power_spectrum(no_fundamental)).f0_hz[0].round())
     150.0
     """
-    acf = np.fft.irfft(np.sqrt(np.sqrt(power)), N_FFT)
-    energy = acf[:, 0].astype(np.float32)
-    r = acf[:, _SEARCHED].astype(np.float32)
-    r *= _CORRECTION_SEARCHED
-    r *= (np.float32(1.0) / np.where(energy > 0.0, energy, np.float32(1.0)))[:, None]
+    r, r_true = _autocorrelations(power)
     step = r[:, 1:] - r[:, :-1]
     into, out_of = step[:, :-1], step[:, 1:]
-    height = into + out_of
-    height *= height
-    height /= np.maximum(into - out_of, np.float32(1e-9))
-    height *= np.float32(0.125)
-    height += r[:, 1:-1]
-    height -= _COST
-    score = np.where((into > 0.0) & (out_of <= 0.0), height, np.float32(-np.inf))
+    score = into + out_of
+    score *= score
+    score /= np.maximum(into - out_of, np.float32(1e-9))
+    score *= np.float32(0.125)
+    score += r[:, 1:-1]
+    score -= _COST
+    score -= np.multiply((into <= 0.0) | (out_of > 0.0), _NO_PEAK)
 
     rows = np.arange(len(r))
     first = score.argmax(axis=-1)
     score_first = score[rows, first]
     score[rows, first] = -np.inf
     second = score.argmax(axis=-1)
-    exists = np.stack((score_first, score[rows, second])) > -np.inf
-    f0_hz, strength = _refine(power, np.stack((first, second)) + _LAG_MIN)
+    exists = np.stack((score_first, score[rows, second])) > -0.5 * _NO_PEAK
+    f0_hz, strength = _refine(r_true, np.stack((first, second)) + _LAG_MIN)
     f0_hz[~exists] = np.nan
     strength[~exists] = 0.0
     f0_hz[0, strength[0] < VOICING_THRESHOLD] = np.nan
     return Pitch(f0_hz[0], f0_hz[1], strength[0], strength[1])
 
 
-def _refine(power: Array, lags: NDArray[np.intp]) -> tuple[Array, Array]:
+def _autocorrelations(power: Array) -> tuple[Real, Real]:
+    """Return the corrected autocorrelations of the compressed and of the true spectrum, at `_SEARCHED` and at `_NEAR`.
+
+    One transform gives both: the compressed spectrum is its real part and comes out even in the lag; the difference of
+    the true spectrum's neighbours is its imaginary part and comes out odd, as the true autocorrelation times a sine.
+    """
+    true = power.astype(np.float32)
+    true *= _per_energy(true)
+    compressed = np.sqrt(np.sqrt(true))
+    compressed *= _per_energy(compressed)
+    spectrum = np.empty(power.shape, np.complex64)
+    spectrum.real = compressed
+    imaginary = spectrum.imag
+    np.subtract(true[:, :-2], true[:, 2:], out=imaginary[:, 1:-1])
+    imaginary[:, :: N_FFT // 2] = 0.0
+    both = np.fft.irfft(spectrum, N_FFT)
+    r = both[:, _SEARCHED] + both[:, -_SEARCHED.start : -_SEARCHED.stop : -1]
+    r *= _CORRECTION_SEARCHED
+    r_true = both[:, -_NEAR[0] : -_NEAR[-1] - 1 : -1] - both[:, _NEAR[0] : _NEAR[-1] + 1]
+    r_true *= _CORRECTION_NEAR
+    return r, r_true
+
+
+def _per_energy(spectra: NDArray[np.float32]) -> Real:
+    """Return what makes the autocorrelation of each symmetric spectrum 1 at lag 0; shape (n_frames, 1)."""
+    total = np.add.reduce(spectra, axis=-1) * np.float32(2.0) - spectra[:, 0] - spectra[:, -1]
+    return (np.float32(N_FFT) / np.where(total > 0.0, total, np.float32(1.0)))[:, None]
+
+
+def _refine(r: Real, lags: NDArray[np.intp]) -> tuple[Array, Array]:
     """Return F0 in Hz and strength of the true autocorrelation's peaks nearest to `lags`, all of shape (2, n_frames).
 
     A sinc gives values between the samples (Boersma 1993, section 5), a parabola the rest.
     """
-    acf = np.fft.irfft(power, N_FFT)
-    energy = acf[:, 0]
-    near = lags[..., None] + _TAPS
-    r = acf[np.arange(len(acf))[:, None], near] * _CORRECTION[near]
-    r *= (1.0 / np.where(energy > 0.0, energy, 1.0))[:, None]
-    fine = np.einsum("cnt,tp->cnp", r, _INTERPOLATION).reshape(-1, 7)
+    near = r[np.arange(len(r))[:, None], lags[..., None] + (_TAPS - _NEAR[0])]
+    fine = np.einsum("cnt,tp->cnp", near, _INTERPOLATION).reshape(-1, 7)
     each = np.arange(len(fine))
     best = fine[:, 1:-1].argmax(axis=-1) + 1
     left, centre, right = fine[each, best - 1], fine[each, best], fine[each, best + 1]

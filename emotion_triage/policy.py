@@ -17,12 +17,12 @@ import msgspec
 from msgspec import Meta
 from msgspec.inspect import EnumType, FrozenSetType, LiteralType, StructType, Type, VarTupleType, type_info
 
-from emotion_triage.affect import Language
 from emotion_triage.errors import PolicyError
-from emotion_triage.escalation import EscalationPolicy, Level
-from emotion_triage.routing import Destination, Router, Rule, StandingState, Verdict
+from emotion_triage.escalation import EscalationPolicy
+from emotion_triage.protection import ProtectionPolicy
+from emotion_triage.routing import Destination, Router, Rule
 
-__all__ = ["Notice", "NoticeText", "Policy", "explain", "policy_text"]
+__all__ = ["Notice", "NoticeText", "Policy", "policy_text"]
 
 DIGEST_HEX_DIGITS = 16
 """Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""
@@ -67,6 +67,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         How the caller is told.
     escalation : EscalationPolicy
         When evidence makes a level.
+    protection : ProtectionPolicy
+        When contacts make a standing or a shield.
     rules : tuple of Rule
         Level and standing to a destination; the first that matches wins.
     neutral : Destination
@@ -90,11 +92,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     name: Annotated[str, Meta(min_length=1)]
     notice: Notice
     escalation: EscalationPolicy
+    protection: ProtectionPolicy
     rules: tuple[Rule, ...]
     neutral: Destination
 
     def __post_init__(self) -> None:
         _refuse_crossed_thresholds(self.escalation)
+        _refuse_crossed_counts(self.protection)
         Router(rules=self.rules, neutral=self.neutral)
 
     @classmethod
@@ -161,18 +165,6 @@ def policy_text() -> str:
     return (files("emotion_triage") / "policies" / "balanced.toml").read_text(encoding="utf-8")
 
 
-def explain(policy: Policy, level: Level, state: StandingState, language: Language) -> tuple[Verdict, ...]:
-    """Return, for each rule of a policy in order, whether it matches a level and standing, and why.
-
-    Examples
-    --------
-    >>> verdicts = explain(Policy.load(), Level.ESCALATED, StandingState.CLEAR, "en")
-    >>> [verdict.rule for verdict in verdicts if verdict.chosen]
-    ['escalated caller']
-    """
-    return policy.router.explain(level, state, language)
-
-
 def _refuse_crossed_thresholds(escalation: EscalationPolicy) -> None:
     rising = (
         ("tense_offset", "tense_onset"),
@@ -188,6 +180,14 @@ def _refuse_crossed_thresholds(escalation: EscalationPolicy) -> None:
     ]
     if crossed:
         raise PolicyError("; ".join(crossed))
+
+
+def _refuse_crossed_counts(protection: ProtectionPolicy) -> None:
+    if protection.watch_after > protection.protected_after:
+        raise PolicyError(
+            f"protection.watch_after is {protection.watch_after} and protection.protected_after is "
+            f"{protection.protected_after}; expected watch_after <= protected_after"
+        )
 
 
 def _merged(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

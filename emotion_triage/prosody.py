@@ -90,8 +90,8 @@ def measure(recording: Recording) -> Iterator[Measurements]:
     """
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
     for at, samples in recording.blocks():
-        frames, lost = stream.jump(at)
-        due = stream.windows(*rows_of([frames])) + stream.lose(lost)
+        hops, lost = stream.jump(at)
+        due = stream.windows(*rows_of([hops])) + stream.lose(lost)
         yield from _measured(due + stream.windows(*rows_of([stream.frames(samples)])))
     yield from _measured(stream.windows(*rows_of([stream.flush()])) + stream.last())
 

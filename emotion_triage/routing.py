@@ -12,13 +12,14 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.affect import Language
+from emotion_triage.contacts import Restriction
 from emotion_triage.errors import PolicyError
 from emotion_triage.escalation import Level
 
 __all__ = [
     "CASES",
     "CLEAR",
+    "UNKNOWN",
     "Case",
     "Destination",
     "Route",
@@ -26,7 +27,7 @@ __all__ = [
     "Rule",
     "Standing",
     "StandingState",
-    "Verdict",
+    "Target",
     "When",
 ]
 
@@ -56,6 +57,16 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         When the state began and when it ends, with a time zone; None where nothing is held.
     avoid_agents : tuple of str
         Agents he abused: no route may lead him to them.
+    restriction : Restriction or None
+        What a named person decided, where the state is restricted.
+    objection : bool
+        He objected to being scored: no score may be computed.
+    usual_agents : tuple of str
+        Agents who know him, from the one he spoke with most; none of those he abused.
+    known : bool
+        False where the ledger could not be asked: then nothing is held, and `problem` says what to mend.
+    problem : str or None
+        Why it could not be asked, and the fix.
     """
 
     state: StandingState
@@ -63,10 +74,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     since: Annotated[datetime, Meta(tz=True)] | None
     expires_at: Annotated[datetime, Meta(tz=True)] | None
     avoid_agents: tuple[str, ...] = ()
+    restriction: Restriction | None = None
+    objection: bool = False
+    usual_agents: tuple[str, ...] = ()
+    known: bool = True
+    problem: str | None = None
 
 
 CLEAR = Standing(state=StandingState.CLEAR, abusive_contacts=0, since=None, expires_at=None)
 """The standing of a caller of whom nothing is known."""
+
+UNKNOWN = msgspec.structs.replace(CLEAR, known=False)
+"""The standing where the ledger could not be asked: the call goes on."""
 
 LevelName = Literal["calm", "tense", "escalated"]
 Case = tuple[Level, StandingState]
@@ -83,13 +102,28 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     standing: Annotated[frozenset[StandingState], Meta(min_length=1)] = frozenset(StandingState)
 
 
+class Target(enum.StrEnum):
+    """What stands behind a destination's name: people who answer in turn, a supervisor, a voicebot, a call back."""
+
+    QUEUE = "queue"
+    SUPERVISOR = "supervisor"
+    VOICEBOT = "voicebot"
+    CALLBACK = "callback"
+
+
+ANSWERED_BY_PEOPLE = frozenset({Target.QUEUE, Target.SUPERVISOR})
+"""The targets that bring the caller to a person during this call."""
+
+
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Where a caller waits and for whom.
 
     Attributes
     ----------
     queue : str
-        The routing engine's name of the queue.
+        The routing engine's name of the queue, or of the target.
+    target : Target
+        What that name stands for.
     skills : tuple of str
         What the agent must be able to do, most wanted first.
     priority : int
@@ -97,6 +131,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     queue: Name
+    target: Target = Target.QUEUE
     skills: tuple[Name, ...] = ()
     priority: Annotated[int, Meta(ge=0, le=100)]
 
@@ -134,7 +169,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         The call.
     time_s : float
         Stream time of the decision, in seconds from the call's first sample.
-    queue, skills, priority
+    queue, target, skills, priority
         The destination; priority is 0 to 100, larger is more urgent.
     rule : str
         The rule that chose it, or ``neutral``.
@@ -151,6 +186,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     time_s: float
     queue: str
+    target: Target = Target.QUEUE
     skills: tuple[str, ...]
     priority: int
     rule: str
@@ -159,15 +195,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     avoid_agents: tuple[str, ...]
     model_digest: str
     policy_digest: str
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What one rule says of one case: whether it matches, whether it is the one chosen, and why, in words."""
-
-    rule: str
-    matches: bool
-    chosen: bool
-    reason: str
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -183,8 +210,8 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     Raises
     ------
     PolicyError
-        Two rules share a name, a rule can never match, a case has no rule, or priority falls as the
-        level rises.
+        Two rules share a name, a rule can never match, a case has no rule, or, as the level rises, priority
+        falls or a caller who had a person gets a voicebot or a call back.
 
     Examples
     --------
@@ -199,8 +226,8 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     ... )
     >>> router.table[Level.ESCALATED, StandingState.CLEAR].route.queue
     'senior'
-    >>> print(router.explain(Level.TENSE, StandingState.CLEAR, "en")[0].reason)
-    level is tense, not escalated
+    >>> router.table[Level.TENSE, StandingState.CLEAR].name
+    'everyone else'
     """
 
     rules: tuple[Rule, ...]
@@ -250,6 +277,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             call_id=call_id,
             time_s=time_s,
             queue=destination.queue,
+            target=destination.target,
             skills=destination.skills,
             priority=destination.priority,
             rule=NEUTRAL if neutral else rule.name,
@@ -259,63 +287,6 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             model_digest=model_digest,
             policy_digest=policy_digest,
         )
-
-    def explain(self, level: Level, state: StandingState, language: Language) -> tuple[Verdict, ...]:
-        """Return, for each rule in order, whether it matches this case and why, in English or French."""
-        words = _WORDS[language]
-        chosen = self.table[level, state]
-        verdicts = []
-        for rule in self.rules:
-            matches = (level, state) in rule.cases
-            if rule is chosen:
-                reason = words["chosen"]
-            elif matches:
-                reason = words["late"].format(rule=chosen.name)
-            else:
-                reason = words["and"].join(_misses(rule, level, state, language))
-            verdicts.append(Verdict(rule=rule.name, matches=matches, chosen=rule is chosen, reason=reason))
-        return tuple(verdicts)
-
-
-_WORDS: Mapping[Language, Mapping[str, str]] = {
-    "en": {
-        "chosen": "matches, and no rule before it does",
-        "late": "matches too, but '{rule}' comes first",
-        "level": "level is {got}, not {wanted}",
-        "standing": "standing is {got}, not {wanted}",
-        "and": "; ",
-        "or": " or ",
-    }
-    | {word: word for word in (*get_args(LevelName), *StandingState)},
-    "fr": {
-        "chosen": "correspond, et aucune règle avant elle",
-        "late": "correspond aussi, mais « {rule} » passe avant",
-        "level": "niveau {got}, et non {wanted}",
-        "standing": "dossier {got}, et non {wanted}",
-        "and": " ; ",
-        "or": " ou ",
-        "calm": "calme",
-        "tense": "tendu",
-        "escalated": "escalade",
-        "clear": "sans antécédent",
-        "watch": "à surveiller",
-        "protected": "protégé",
-        "restricted": "restreint",
-    },
-}
-
-
-def _misses(rule: Rule, level: Level, state: StandingState, language: Language) -> list[str]:
-    words = _WORDS[language]
-    conditions = (
-        ("level", level.name.lower(), [name for name in get_args(LevelName) if name in rule.when.level]),
-        ("standing", state.value, [each.value for each in StandingState if each in rule.when.standing]),
-    )
-    return [
-        words[condition].format(got=words[got], wanted=words["or"].join(words[each] for each in wanted))
-        for condition, got, wanted in conditions
-        if got not in wanted
-    ]
 
 
 def _quoted(names: list[str]) -> str:
@@ -350,7 +321,8 @@ def _refuse_uncovered_cases(rules: tuple[Rule, ...]) -> None:
 
 
 def _refuse_longer_waits(table: Mapping[Case, Rule]) -> None:
-    faults = []
+    faults: list[str] = []
+    gone: list[str] = []
     for state in StandingState:
         for lower, higher in pairwise(Level):
             before, after = table[lower, state], table[higher, state]
@@ -360,6 +332,17 @@ def _refuse_longer_waits(table: Mapping[Case, Rule]) -> None:
                     f"{after.route.priority} ('{after.name}') when he goes from {lower.name.lower()} to "
                     f"{higher.name.lower()}"
                 )
+            if before.route.target in ANSWERED_BY_PEOPLE and after.route.target not in ANSWERED_BY_PEOPLE:
+                gone.append(
+                    f"a {state} caller goes from a {before.route.target} ('{before.name}') to a "
+                    f"{after.route.target} ('{after.name}') when he goes from {lower.name.lower()} to "
+                    f"{higher.name.lower()}"
+                )
+    if gone:
+        raise PolicyError(
+            f"rules: {'; '.join(gone)}; a score may find a caller a better person, never take the person away: "
+            "give the higher level a queue or a supervisor"
+        )
     if faults:
         raise PolicyError(
             f"rules: {'; '.join(faults)}; a score may speed a caller up, never make him wait longer: "

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from itertools import islice
 from os import PathLike
 from types import TracebackType
 
 import numpy as np
 
 from emotion_triage.audio import Chunk
-from emotion_triage.caller import Caller, Event, steps_of, typical_reference
+from emotion_triage.caller import MIN_NEW_SPEECH_S, Caller, Event, typical_reference
 from emotion_triage.classifier import Classifier
 from emotion_triage.errors import PushError, StreamError, TriageError
 from emotion_triage.escalation import Level
+from emotion_triage.frames import FRAME_S, HOP_S
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Route, Standing
-from emotion_triage.windows import Rows, Window, WindowStream, rows_of
+from emotion_triage.ticks import Due, Heard, judge, serve
+from emotion_triage.vad import STEP_FRAMES
+from emotion_triage.windows import PATIENCE, WindowStream
 
 __all__ = ["Call", "Event", "Triage"]
 
-SLAB_FRAMES = 500
-"""Frames of one call taken at once (10 s): bounds the memory of a push of any length."""
+
+PATIENCE_IN_A_TICK = 5
+"""Frames of a call pushed with others that wait to be described together."""
+KEPT_BYTES = 1 << 25
+"""Freed memory that a process keeps for the next tick: a third of its time would go into asking for it again."""
 
 
 class Triage:
@@ -47,6 +53,9 @@ class Triage:
         self.classifier = classifier
         self.policy = policy
         self.typical = typical_reference(classifier)
+        # glibc gives freed memory back to the system, and pays for its pages again in the next tick, up to twice the
+        # largest block freed so far: free a large one, which nobody ever touches, and it keeps what a tick needs
+        np.empty(KEPT_BYTES // 2, np.uint8)
 
     @classmethod
     def load(
@@ -67,6 +76,18 @@ class Triage:
             If one of them cannot be used; the message says why and what to do.
         """
         return cls(Classifier.load(model), policy if isinstance(policy, Policy) else Policy.load(policy))
+
+    @property
+    def affect_latency_s(self) -> float:
+        """Longest time, in seconds of audio, from a sound of speech to the `Affect` that has heard it."""
+        # just too little of it for one step, it waits for the next; the frame that ends there began 20 ms before
+        return STEP_FRAMES * HOP_S + MIN_NEW_SPEECH_S + FRAME_S - HOP_S
+
+    @property
+    def latency_s(self) -> float:
+        """Longest time, in seconds of audio, from speech past an onset to its `Escalation`, by this policy."""
+        step_s = STEP_FRAMES * HOP_S
+        return self.affect_latency_s + math.ceil(self.policy.escalation.min_duration_on_s / step_s) * step_s
 
     def __reduce__(self) -> tuple[type[Triage], tuple[Classifier, Policy]]:
         return type(self), (self.classifier, self.policy)
@@ -93,7 +114,8 @@ class Triage:
         standing : Standing, optional
             What the ledger knows of the caller; clear by default.
         objection : bool
-            The caller objected to being scored: no score is computed, and the route is neutral.
+            The caller objected to being scored, now or as his standing remembers: no score is computed, and the route
+            is neutral.
 
         Raises
         ------
@@ -136,54 +158,25 @@ class Triage:
         """
         events: list[list[Event]] = [[] for _ in chunks]
         errors: dict[int, TriageError] = {}
-        batch: dict[Call, tuple[int, Rows]] = {}
+        taken: dict[Call, Heard] = {}
         for i, (call, chunk) in enumerate(chunks):
-            if call in batch:  # its earlier packet comes first
-                self._run(batch, events)
-                batch = {}
+            if call in taken:  # its earlier packet comes first
+                serve(list(taken.values()), self.classifier)
+                taken = {}
             try:
-                if call.triage.classifier is not self.classifier:
+                if call.triage is not self and call.triage.classifier is not self.classifier:
                     raise StreamError(
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
                         "push it to the Triage that opened it"
                     )
-                batch[call] = i, call._take(chunk)
+                if hops := call._take(chunk, every=PATIENCE_IN_A_TICK, turn=i):
+                    taken[call] = Heard(call._stream, call._caller, events[i], hops)
             except TriageError as error:
                 errors[i] = error
-        self._run(batch, events)
+        serve(list(taken.values()), self.classifier)
         if errors:
             raise PushError(events, errors)
         return events
-
-    def _run(self, batch: dict[Call, tuple[int, Rows]], events: list[list[Event]]) -> None:
-        """Frames of each call to events: one pass over all rows, one classifier run for each step that is due."""
-        longest = max((len(frames) for _, frames in batch.values()), default=0)
-        for start in range(0, longest, SLAB_FRAMES):
-            rows = rows_of([frames[start : start + SLAB_FRAMES] for _, frames in batch.values()])
-            due = [
-                (call, i, call._stream.windows(block))
-                for (call, (i, _)), block in zip(batch.items(), rows, strict=True)
-            ]
-            self._score(due, events)
-
-    def _score(self, due: list[tuple[Call, int, list[Window]]], events: list[list[Event]]) -> None:
-        """Windows of each call to events, a step at a time: a caller's baseline rests on his steps before."""
-        windows = [window for _, _, each in due for window in each]
-        if not windows:
-            return
-        steps = iter(steps_of(windows))
-        queues = [(call._caller, i, list(islice(steps, len(each)))) for call, i, each in due]
-        for turn in range(max(len(queue) for _, _, queue in queues)):
-            ready = []
-            for caller, i, queue in queues:
-                if turn < len(queue):
-                    events[i] += caller.wait(queue[turn].time_s)
-                    if (inputs := caller.inputs(queue[turn])) is not None:
-                        ready.append((caller, i, queue[turn], inputs))
-            if ready:
-                scores = self.classifier.score(np.concatenate([inputs for *_, inputs in ready]))
-                for (caller, i, step, _), score in zip(ready, np.split(scores, len(ready)), strict=True):
-                    events[i] += caller.hear(step, score)
 
 
 class Call:
@@ -220,7 +213,7 @@ class Call:
         self.call_id = call_id
         self.standing = CLEAR if standing is None else standing
         self._format = (encoding, sample_rate_hz)
-        self._objection = objection
+        self._objection = objection or self.standing.objection
         self.reset()
 
     def reset(self) -> None:
@@ -230,6 +223,7 @@ class Call:
         self._caller = self._new_caller(objection=self._objection)
         self.notice_played_s: float | None = None
         self.lost_s = 0.0
+        self._scores = self._may_score()
 
     @property
     def route(self) -> Route:
@@ -281,9 +275,9 @@ class Call:
         """
         if at is not None and at > self._stream.source_position:
             self._stream.check(chunk)  # bad audio must not move the call
-        events = [[] if at is None else self._skip(at)]
-        self.triage._run({self: (0, self._take(chunk))}, events)
-        return events[0]
+        events = [] if at is None else self._skip(at)
+        self._serve(self._take(chunk, every=PATIENCE[self._stream.coding], turn=0), events)
+        return events
 
     def advance(self, to: int) -> list[Event]:
         """Move stream time while no audio comes (hold, mute): lost audio, after which a level holds for `hold_s`.
@@ -314,17 +308,18 @@ class Call:
         """
         if self._flushed:
             return []
-        events: list[list[Event]] = [[]]
+        events: list[Event] = []
         if self._scores:
-            self.triage._run({self: (0, self._stream.flush())}, events)
-            self.triage._score([(self, 0, self._stream.last())], events)
+            self._serve(self._stream.flush(), events)
+            judge([Due(self._caller, events, self._stream.last())], self.triage.classifier)
         self._flushed = True
-        return events[0]
+        return events
 
     def notice_played(self) -> None:
         """Record that the caller was told; with a policy that requires it, scoring begins with the next audio."""
         if self.notice_played_s is None:
             self.notice_played_s = self.position_s
+            self._scores = self._may_score()
 
     def object(self) -> list[Event]:
         """Record the caller's objection: nothing more is scored, what was learnt is forgotten, the route is neutral.
@@ -336,6 +331,8 @@ class Call:
         """
         before = self.route
         self._caller = self._new_caller(objection=True, time_s=self.position_s)
+        self._scores = False
+        self._stream.forget()
         return [self.route] if self.route.rule != before.rule else []
 
     def __enter__(self) -> Call:
@@ -346,8 +343,7 @@ class Call:
     ) -> None:
         self.flush()
 
-    @property
-    def _scores(self) -> bool:
+    def _may_score(self) -> bool:
         """Whether the law lets this call be scored now."""
         told = self.triage.policy.notice.mode == "assumed" or self.notice_played_s is not None
         return told and not self.objection
@@ -356,19 +352,23 @@ class Call:
         if self._flushed:
             raise StreamError("got audio after flush, expected none; reset() the call, or open another")
 
-    def _take(self, chunk: Chunk) -> Rows:
+    def _take(self, chunk: Chunk, *, every: int, turn: int) -> bytes:
         self._open()
-        return self._stream.frames(chunk) if self._scores else self._stream.ignore(chunk)
+        return self._stream.frames(chunk, every=every, turn=turn) if self._scores else self._stream.ignore(chunk)
 
     def _skip(self, to: int) -> list[Event]:
         self._open()
         before_s = self.position_s
-        frames, lost = self._stream.jump(to)
+        hops, lost = self._stream.jump(to)
         self.lost_s += self.position_s - before_s
-        events: list[list[Event]] = [[]]
-        self.triage._run({self: (0, frames)}, events)
-        self.triage._score([(self, 0, self._stream.lose(lost))], events)
-        return events[0] + self._caller.wait(self.position_s)
+        events: list[Event] = []
+        self._serve(hops, events)
+        judge([Due(self._caller, events, self._stream.lose(lost))], self.triage.classifier)
+        return events + self._caller.wait(self.position_s)
+
+    def _serve(self, hops: bytes, events: list[Event]) -> None:
+        if hops:
+            serve([Heard(self._stream, self._caller, events, hops)], self.triage.classifier)
 
     def _new_caller(self, *, objection: bool, time_s: float = 0.0) -> Caller:
         return Caller(

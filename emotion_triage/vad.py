@@ -6,10 +6,9 @@ so that it is causal, needs no state of its own, and many windows of many calls 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from emotion_triage.lld import LLD_NAMES
@@ -18,6 +17,7 @@ __all__ = [
     "STEP_FRAMES",
     "WINDOW_FRAMES",
     "SpeechFrames",
+    "count",
     "quantiles",
     "repair_octaves",
     "speech_frames",
@@ -85,24 +85,52 @@ def quantiles(values: NDArray[np.float32], mask: Mask, ranks: tuple[float, ...])
     >>> quantiles(values, values < 9, (0.0, 0.5, 1.0)).tolist()
     [[1.0, 3.0, 5.0]]
     """
-    ordered = np.sort(np.where(mask, values, np.float32(np.inf)), axis=-1)
-    last = np.maximum(mask.sum(axis=-1, keepdims=True) - 1, 0)
-    at = np.rint(last * np.asarray(ranks)).astype(np.intp)
-    picked = np.take_along_axis(ordered, at, axis=-1)
+    ordered = np.where(mask, values, np.float32(np.inf))
+    ordered.sort(axis=-1)
+    last = np.maximum(count(mask) - 1, 0)
+    at = np.rint(last[:, None] * np.asarray(ranks)).astype(np.intp)
+    picked = ordered[np.arange(len(ordered))[:, None], at]
     return np.where(np.isfinite(picked), picked, np.float32(0.0))
+
+
+def count(mask: Mask) -> NDArray[np.intp]:
+    """Return how many are masked in along the last axis, of at most 65,535.
+
+    Examples
+    --------
+    >>> int(count(np.array([True, False, True])))
+    2
+    """
+    return np.asarray(np.add.reduce(mask.view(np.uint8), axis=-1, dtype=np.uint16), np.intp)
+
+
+def _running(combine: np.ufunc, values: NDArray[Any], length: int) -> NDArray[Any]:
+    """Combine each `length` neighbours by an operation for which one counted twice is one: max, min, and, or."""
+    span = 1
+    while span < length:
+        step = min(span, length - span)
+        values = combine(values[:, :-step], values[:, step:])
+        span += step
+    return values
+
+
+def _padded(values: NDArray[Any], reach: int) -> NDArray[Any]:
+    """Repeat what is at the edges `reach` times."""
+    before, after = values[:, :1].repeat(reach, axis=-1), values[:, -1:].repeat(reach, axis=-1)
+    return np.concatenate((before, values, after), axis=-1)
 
 
 def _within(mask: Mask, reach: int) -> Mask:
     """Frames no further than `reach` frames from a masked one."""
-    padded = np.pad(mask, ((0, 0), (reach, reach)))
-    return np.asarray(sliding_window_view(padded, 2 * reach + 1, axis=-1).any(axis=-1))
+    nothing = np.zeros((len(mask), reach), np.bool_)
+    return _running(np.logical_or, np.concatenate((nothing, mask, nothing), axis=-1), 2 * reach + 1)
 
 
 def _runs(mask: Mask, length: int) -> Mask:
     """Frames that belong to a run of at least `length` masked frames."""
-    starts = sliding_window_view(mask, length, axis=-1).all(axis=-1)
-    padded = np.pad(starts, ((0, 0), (length - 1, length - 1)))
-    return np.asarray(sliding_window_view(padded, length, axis=-1).any(axis=-1))
+    nothing = np.zeros((len(mask), length - 1), np.bool_)
+    starts = _running(np.logical_and, mask, length)
+    return _running(np.logical_or, np.concatenate((nothing, starts, nothing), axis=-1), length)
 
 
 def repair_octaves(f0_hz: NDArray[np.float32], second_hz: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -153,20 +181,17 @@ def steady_ratio(semitones: NDArray[np.float32], voiced: Mask) -> NDArray[np.flo
     """
     together = voiced[:, 1:] & voiced[:, :-1]
     held = together & (np.abs(np.diff(semitones, axis=-1)) < STEADY_ST)
-    return np.asarray(held.sum(axis=-1) / np.maximum(together.sum(axis=-1), 1))
+    return np.asarray(count(held) / np.maximum(count(together), 1))
 
 
 def _nuclei(energy_dbfs: NDArray[np.float32], voiced: Mask) -> Mask:
     near, far = NUCLEUS_REACH_FRAMES, NUCLEUS_DIP_REACH_FRAMES
-    smooth = np.pad(energy_dbfs, ((0, 0), (1, 1)), mode="edge")
+    smooth = _padded(energy_dbfs, 1)
     smooth = (smooth[:, :-2] + smooth[:, 1:-1] + smooth[:, 2:]) / np.float32(3.0)
-    padded = np.pad(smooth, ((0, 0), (far, far)), mode="edge")
-    around = sliding_window_view(padded, 2 * far + 1, axis=-1)
+    highest, lowest = _running(np.maximum, _padded(smooth, near), near), _running(np.minimum, _padded(smooth, far), far)
     # the first of equal maxima counts, so that a plateau is one nucleus
-    peak = (smooth > around[..., far - near : far].max(axis=-1)) & (
-        smooth >= around[..., far + 1 : far + near + 1].max(axis=-1)
-    )
-    dip = np.maximum(around[..., :far].min(axis=-1), around[..., far + 1 :].min(axis=-1))
+    peak = (smooth > highest[:, : -near - 1]) & (smooth >= highest[:, near + 1 :])
+    dip = np.maximum(lowest[:, : -far - 1], lowest[:, far + 1 :])
     return np.asarray(voiced & peak & (smooth - dip >= NUCLEUS_DIP_DB))
 
 
@@ -188,7 +213,8 @@ def speech_frames(windows: NDArray[np.float32]) -> SpeechFrames:
     energy = windows[:, _COLUMN["energy_dbfs"]]
     lost = np.isnan(energy)
     heard = ~lost & (energy > MIN_ENERGY_DBFS - 40.0)
-    floor, peak = np.split(quantiles(energy, heard, (0.05, 0.95)), 2, axis=-1)
+    low_high = quantiles(energy, heard, (0.05, 0.95))
+    floor, peak = low_high[:, :1], low_high[:, 1:]
     energy = np.where(lost, np.float32(MIN_ENERGY_DBFS - 60.0), energy)
     floor = np.minimum(floor, peak - np.float32(MIN_RANGE_DB - ABOVE_FLOOR_DB))
     loud = (energy > MIN_ENERGY_DBFS) & (energy > floor + ABOVE_FLOOR_DB) & (energy > peak - DYNAMICS_DB)
@@ -197,11 +223,11 @@ def speech_frames(windows: NDArray[np.float32]) -> SpeechFrames:
     voiced = _runs(loud & np.isfinite(f0_hz), MIN_VOICED_RUN_FRAMES)
     speech = loud & _within(voiced, VOICED_REACH_FRAMES)
 
-    total_range = peak[:, 0] - quantiles(energy, heard, (0.05,))[:, 0]
-    count = np.maximum(voiced.sum(axis=-1), 1)
+    total_range = low_high[:, 1] - low_high[:, 0]
+    n_voiced = np.maximum(count(voiced), 1)
     semitones = np.where(voiced, np.float32(12.0) * np.log2(np.where(voiced, f0_hz, np.float32(1.0))), np.float32(0.0))
-    mean = semitones.sum(axis=-1) / count
-    variance = np.where(voiced, (semitones - mean[:, None]) ** 2, 0.0).sum(axis=-1) / count
+    mean = semitones.sum(axis=-1) / n_voiced
+    variance = np.where(voiced, (semitones - mean[:, None]) ** 2, 0.0).sum(axis=-1) / n_voiced
     moves = (total_range >= MIN_RANGE_DB) & (variance >= MIN_F0_SPREAD_ST**2)
     moves &= steady_ratio(semitones, voiced) <= MAX_STEADY_RATIO
     speech &= moves[:, None]

@@ -47,8 +47,10 @@ _PADDED = FRAME_LENGTH + int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ)) + 2 * _REACH +
 _AROUND = np.arange(-8, 9) / 9.0
 _HANN_SQUARED = (0.5 + 0.5 * np.cos(np.pi * _AROUND)) ** 2
 _MAX_STEP_DB = 20.0 * np.log10(MAX_AMPLITUDE_FACTOR)
-_TIME = np.arange(FRAME_LENGTH, dtype=np.float64)
 _MIDDLE = 0.5 * (FRAME_LENGTH - 1)
+_LONGEST_HALF = int(np.ceil(0.5 * SAMPLE_RATE_HZ / F0_MIN_HZ))
+_CENTRE = slice(FRAME_LENGTH // 2 - _LONGEST_HALF, FRAME_LENGTH // 2 + _LONGEST_HALF)
+_AWAY = np.abs(np.arange(_CENTRE.start, _CENTRE.stop) - _MIDDLE)
 
 
 class Voice(NamedTuple):
@@ -137,7 +139,7 @@ def _mean(values: Array, chosen: NDArray[np.bool_], at_least: int) -> Array:
 
 def _cut(squares: Array, period: Array) -> _Periods:
     """Cut frames into periods centred on pulses, the first pulse being the strongest sample of the middle period."""
-    pulse = (squares * (np.abs(_TIME - _MIDDLE) <= 0.5 * period[:, None])).argmax(axis=-1)
+    pulse = (squares[:, _CENTRE] * (0.5 * period[:, None] >= _AWAY)).argmax(axis=-1) + _CENTRE.start
     before = np.floor(pulse / period - 0.5).astype(np.intp)
     first = pulse - (before + 0.5) * period
     count = ((FRAME_LENGTH - first) / period).astype(np.intp)
@@ -198,9 +200,10 @@ def _levels(squares: Array, periods: _Periods, pulse: Array) -> Array:
     reach = AMPLITUDE_REACH * periods.length
     inside = (pulse >= reach) & (pulse + reach <= FRAME_LENGTH - 1)
     # 17 points lie up to 3 samples apart: smoothed first, none of the power between them is missed
-    smooth = squares.copy()
-    smooth[:, 1:-1] += 0.5 * (squares[:, :-2] + squares[:, 2:])
-    smooth[:, 1:-1] *= 0.5
+    smooth = 0.5 * squares
+    smooth[:, 1:-1] += 0.25 * squares[:, :-2]
+    smooth[:, 1:-1] += 0.25 * squares[:, 2:]
+    smooth[:, :: FRAME_LENGTH - 1] *= 2.0
     time = np.where(inside, pulse, _MIDDLE)[:, None] + reach[:, None] * _AROUND
     whole = time.astype(np.intp)
     fraction = time - whole

@@ -1,24 +1,45 @@
-"""One call's stream to windows of rows: 3 s of rows every 0.5 s of stream time, on one grid for the whole call."""
+"""One call's stream to windows of rows: 3 s of rows every 0.5 s of stream time, on one grid for the whole call.
+
+Hops and rows travel as bytes: those of a thousand calls are joined, and cut again, at a tenth of what arrays cost.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.audio import SAMPLE_RATE_HZ, AudioStream, Chunk
+from emotion_triage.audio import SAMPLE_RATE_HZ, AudioStream, Chunk, Coding, decode
 from emotion_triage.errors import StreamError
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer
+from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of
 from emotion_triage.lld import ENERGY_FLOOR_DBFS, LLD_NAMES, lld
 from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
 
-__all__ = ["Window", "WindowStream", "rows_of"]
+__all__ = ["HOP_BYTES", "PATIENCE", "ROW_BYTES", "Window", "WindowStream", "rows_of"]
 
 Rows = NDArray[np.float32]
-_FULL = WINDOW_FRAMES + STEP_FRAMES
-ROWS_AT_ONCE = 128
-"""What a pass over rows needs of them stays in the processor's cache; measured by benchmarks/recordings.py."""
+ROW_BYTES = 4 * len(LLD_NAMES)
+"""A row as float32."""
+_STEP_BYTES = STEP_FRAMES * ROW_BYTES
+_WINDOW_BYTES = WINDOW_FRAMES * ROW_BYTES
+_SAMPLE_BYTES: dict[Coding, int] = {"mulaw": 1, "alaw": 1, "float32": 4}
+HOP_BYTES = {coding: HOP_LENGTH * width for coding, width in _SAMPLE_BYTES.items()}
+"""A hop of each coding."""
+PATIENCE: dict[Coding, int] = {"mulaw": STEP_FRAMES, "alaw": STEP_FRAMES, "float32": (STEP_FRAMES + 1) // 2}
+"""Frames of a call pushed alone that wait to be described together: within 32 KiB of state, decoded or not."""
+
+
+def _row(energy_dbfs: float) -> bytes:
+    row = np.full(len(LLD_NAMES), np.nan, np.float32)
+    row[LLD_NAMES.index("energy_dbfs")] = energy_dbfs
+    return row.tobytes()
+
+
+_LOST = _row(np.nan)
+# nothing was lost before a call began: there was silence
+_BEFORE = _row(ENERGY_FLOOR_DBFS) * WINDOW_FRAMES
 
 
 class Window(NamedTuple):
@@ -40,21 +61,26 @@ class Window(NamedTuple):
     n_new: int
 
 
-def rows_of(frames: list[Rows]) -> list[Rows]:
-    """Return the rows of many blocks of frames in one pass.
+def rows_of(hops: Sequence[bytes], coding: Coding = "float32") -> list[bytes]:
+    """Return the rows of many pushes in one pass.
 
     Parameters
     ----------
-    frames : list of ndarray of float32, each of shape (n_frames, 320)
+    hops : sequence of bytes
+        From `WindowStream.frames`, one for each push.
+    coding : {"mulaw", "alaw", "float32"}
+        The `WindowStream.coding` of them all.
 
     Returns
     -------
-    list of ndarray of float32, each of shape (n_frames, n_lld)
+    list of bytes
+        The rows of each push, `ROW_BYTES` each: float32 in the order of `emotion_triage.lld.LLD_NAMES`.
     """
-    together = np.concatenate(frames)
-    rows = [lld(together[start : start + ROWS_AT_ONCE]) for start in range(0, len(together), ROWS_AT_ONCE)]
-    every = np.concatenate(rows) if rows else np.empty((0, len(LLD_NAMES)), np.float32)
-    return np.split(every, np.cumsum([len(block) for block in frames])[:-1])
+    hops_each = np.fromiter(map(len, hops), np.intp, len(hops)) // HOP_BYTES[coding]
+    frames = frames_of(decode(b"".join(hops), coding), hops_each)
+    rows = lld(frames).tobytes()
+    ends = (np.cumsum(np.maximum(hops_each - 1, 0)) * ROW_BYTES).tolist()
+    return [rows[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class WindowStream:
@@ -69,27 +95,32 @@ class WindowStream:
     sample_rate_hz : int
         8000 to 48000.
 
+    Attributes
+    ----------
+    coding : {"mulaw", "alaw", "float32"}
+        How the hops that come out are coded.
+
     Examples
     --------
     >>> stream = WindowStream("pcm16", 8000)
     >>> frames = stream.frames(np.zeros(8000, np.int16))
-    >>> [(window.time_s, window.n_new) for window in stream.windows(*rows_of([frames]))]
+    >>> [(window.time_s, window.n_new) for window in stream.windows(*rows_of([frames], stream.coding))]
     [(0.52, 25)]
     >>> [(window.time_s, window.n_new) for window in stream.last()]
     [(1.0, 24)]
     """
 
-    __slots__ = ("_audio", "_buffer", "_filled", "_framer", "_n_rows", "_source_start")
+    __slots__ = ("_audio", "_framer", "_n_new", "_n_shown", "_new", "_shown", "_source_start", "coding")
 
     def __init__(self, encoding: str, sample_rate_hz: int) -> None:
         self._audio = AudioStream(encoding, sample_rate_hz)
-        self._framer = Framer()
+        self.coding = self._audio.coding
+        self._framer = Framer(_SAMPLE_BYTES[self.coding])
         self._source_start = 0
-        self._buffer = np.full((_FULL, len(LLD_NAMES)), np.nan, np.float32)
-        # nothing was lost before the call began: there was silence
-        self._buffer[:, LLD_NAMES.index("energy_dbfs")] = ENERGY_FLOOR_DBFS
-        self._filled = WINDOW_FRAMES
-        self._n_rows = 0
+        self._shown = _BEFORE
+        self._new: list[bytes] = []
+        self._n_new = 0
+        self._n_shown = 0
 
     @property
     def source_position(self) -> int:
@@ -101,31 +132,50 @@ class WindowStream:
         """Stream time up to which audio was taken or declared lost, in seconds."""
         return self.source_position / self._audio.sample_rate_hz
 
-    def frames(self, chunk: Chunk) -> Rows:
-        """Take audio of any length; return the frames it completes, float32 of shape (n_frames, 320)."""
-        return self._framer.push(self._audio.push(chunk))
+    def frames(self, chunk: Chunk, *, every: int = 1, turn: int = 0) -> bytes:
+        """Take audio of any length; return the hops of the frames that are now to be described, as `Framer.cut` does.
+
+        Parameters
+        ----------
+        chunk : bytes or ndarray
+        every : int
+            How many frames may wait, since rows of one pass cost less the more they are; a step that is due does not.
+        turn : int
+            Which of `every` frames is this stream's turn, so that of many streams as many come at each.
+        """
+        framer = self._framer
+        waiting = framer.push(self._audio.take(chunk))
+        new = waiting + self._n_new
+        if new >= STEP_FRAMES or waiting > (new + turn) % every:
+            return framer.cut()
+        return b""
 
     def check(self, chunk: Chunk) -> None:
         """Raise AudioError where a chunk could not be taken after a gap."""
         AudioStream(self._audio.encoding, self._audio.sample_rate_hz).push(chunk)
 
-    def ignore(self, chunk: Chunk) -> Rows:
+    def ignore(self, chunk: Chunk) -> bytes:
         """Let audio pass unheard: time moves on, nothing of it is kept, no frame comes out."""
-        samples = self._audio.push(chunk)
-        self.lose(self._framer.jump(self._framer.position + len(samples)))
-        return np.empty((0, FRAME_LENGTH), np.float32)
+        n_samples = len(self._audio.take(chunk)) // _SAMPLE_BYTES[self.coding]
+        self.lose(self._framer.jump(self._framer.position + n_samples))
+        return b""
 
-    def flush(self) -> Rows:
-        """End the audio; return the frames that the resampler still held, float32 of shape (n_frames, 320)."""
-        return self._framer.push(self._audio.flush())
+    def forget(self) -> None:
+        """Drop the audio that waits, as lost."""
+        self.lose(self._framer.forget())
 
-    def jump(self, source_position: int) -> tuple[Rows, int]:
+    def flush(self) -> bytes:
+        """End the audio; return the hops of the frames that the resampler still held."""
+        self._framer.push(self._audio.flush().tobytes())
+        return self._framer.cut()
+
+    def jump(self, source_position: int) -> tuple[bytes, int]:
         """Skip to a later sample.
 
         Returns
         -------
-        frames : ndarray of float32, shape (n_frames, 320)
-            What the audio before the gap still completes.
+        hops : bytes
+            Of the frames that the audio before the gap still completes.
         lost : int
             How many rows after those were never heard; pass them to `lose`.
 
@@ -141,45 +191,50 @@ class WindowStream:
                 "cannot be pushed into the past; drop late packets, or reorder them first"
             )
         if source_position == self.source_position:
-            return np.empty((0, FRAME_LENGTH), np.float32), 0
-        frames = self.flush()
+            return b"", 0
+        hops = self.flush()
         self._audio.reset()
         self._source_start = source_position
-        return frames, self._framer.jump(max(self._framer.position, -(-source_position * SAMPLE_RATE_HZ // rate)))
+        return hops, self._framer.jump(max(self._framer.position, -(-source_position * SAMPLE_RATE_HZ // rate)))
 
-    def windows(self, rows: Rows) -> list[Window]:
+    def windows(self, rows: bytes) -> list[Window]:
         """Take rows; return the windows that they make due, in order; a step that heard nothing makes none."""
-        due = []
-        while len(rows):
-            taken = rows[: _FULL - self._filled]
-            self._buffer[self._filled : self._filled + len(taken)] = taken
-            self._filled += len(taken)
-            self._n_rows += len(taken)
-            rows = rows[len(taken) :]
-            if self._filled == _FULL:
-                due += self._due()
-                self._buffer[:WINDOW_FRAMES] = self._buffer[STEP_FRAMES:]
-                self._filled = WINDOW_FRAMES
-        return due
+        self._new.append(rows)
+        self._n_new += len(rows) // ROW_BYTES
+        if self._n_new < STEP_FRAMES:
+            return []
+        n_steps, self._n_new = divmod(self._n_new, STEP_FRAMES)
+        every = b"".join((self._shown, *self._new))
+        ends = range(_STEP_BYTES, n_steps * _STEP_BYTES + 1, _STEP_BYTES)
+        due = [
+            self._due(every[end : end + _WINDOW_BYTES], STEP_FRAMES, self._n_shown + end // ROW_BYTES) for end in ends
+        ]
+        self._shown = every[ends[-1] : ends[-1] + _WINDOW_BYTES]
+        self._new = [every[ends[-1] + _WINDOW_BYTES :]] if self._n_new else []
+        self._n_shown += n_steps * STEP_FRAMES
+        return [window for window in due if window is not None]
 
     def lose(self, n_rows: int) -> list[Window]:
         """Declare rows lost; return the windows due with what was heard before them."""
         # whole steps beyond a window's length change nothing: a gap of hours costs what one of seconds does
-        beyond = max(0, n_rows - _FULL) // STEP_FRAMES * STEP_FRAMES
-        due = self.windows(np.full((n_rows - beyond, len(LLD_NAMES)), np.nan, np.float32))
-        self._n_rows += beyond
+        beyond = max(0, n_rows - WINDOW_FRAMES - STEP_FRAMES) // STEP_FRAMES * STEP_FRAMES
+        due = self.windows(_LOST * (n_rows - beyond))
+        self._n_shown += beyond
         return due
 
     def last(self) -> list[Window]:
         """Return the window that ends with the last row, if it brings rows that no window has shown."""
-        return self._due()
+        every = b"".join((self._shown, *self._new))
+        window = self._due(every[-_WINDOW_BYTES:], self._n_new, self._n_shown + self._n_new)
+        return [] if window is None else [window]
 
-    def _due(self) -> list[Window]:
-        n_new = self._filled - WINDOW_FRAMES
-        heard = np.flatnonzero(~np.isnan(self._buffer[WINDOW_FRAMES : self._filled, 0]))
+    def _due(self, rows: bytes, n_new: int, n_rows: int) -> Window | None:
+        """Return the window that ends with the stream's `n_rows`-th row; None if no new row was heard."""
+        window = np.frombuffer(rows, np.float32).reshape(WINDOW_FRAMES, -1)
+        heard = np.flatnonzero(~np.isnan(window[WINDOW_FRAMES - n_new :, 0]))
         if not len(heard):
-            return []
-        last_row = self._n_rows - n_new + int(heard[-1])
+            return None
+        last_row = n_rows - n_new + int(heard[-1])
         # the resampler's very last sample may end up to 125 us after the source's
         time_s = min((last_row * HOP_LENGTH + FRAME_LENGTH) / SAMPLE_RATE_HZ, self.position_s)
-        return [Window(self._buffer[self._filled - WINDOW_FRAMES : self._filled].T.copy(), time_s, n_new)]
+        return Window(window.T.copy(), time_s, n_new)

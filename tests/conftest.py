@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -81,3 +83,28 @@ def temper() -> np.ndarray:
     samples = np.concatenate((calm, angry[: 8 * 8000], np.zeros(6 * 8000, np.float32), calm[: 4 * 8000]))
     samples.setflags(write=False)
     return samples
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """An empty PostgreSQL database of one's own, on the server that `EMOTION_TRIAGE_POSTGRES` names."""
+    server = os.environ.get("EMOTION_TRIAGE_POSTGRES")
+    if not server:
+        pytest.skip(
+            "EMOTION_TRIAGE_POSTGRES names no server; `.ci/postgres start FOLDER` starts one and prints its URL"
+        )
+    psycopg = pytest.importorskip("psycopg")
+    name = f"ledger_{uuid4().hex}"
+    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield f"{server.rpartition('/')[0]}/{name}"
+    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each kind of store in turn, empty."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    return str(request.getfixturevalue("postgres_url"))

@@ -17,13 +17,12 @@ from emotion_triage.affect import Affect
 from emotion_triage.audio import encode_alaw, encode_mulaw
 from emotion_triage.caller import Event
 from emotion_triage.escalation import Escalation, Level
-from emotion_triage.lld import LLD_NAMES
+from emotion_triage.lld import LLD_NAMES, lld
 from emotion_triage.policy import Policy
 from emotion_triage.recordings import open_recording
 from emotion_triage.routing import Route, Standing, StandingState
 from emotion_triage.synthesis import synthetic_speech
 from emotion_triage.triage import Call, Triage
-from emotion_triage.windows import rows_of
 
 modest = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 FORMATS = [("mulaw", 8000), ("alaw", 8000), ("pcm16", 16000), ("float32", 44100), ("float32", 11025)]
@@ -392,7 +391,7 @@ def test_gain_leaves_the_voice_alone(gain: float) -> None:
     """At a tenth of the level F0, jitter, shimmer and HNR are the same, and only the energy follows the gain."""
     speech = synthetic_speech(6.0, seed=4)
     frames = np.lib.stride_tricks.sliding_window_view(speech, 320)[::160]
-    (rows,), (quieter,) = rows_of([frames]), rows_of([np.float32(gain) * frames])
+    rows, quieter = lld(frames), lld(np.float32(gain) * frames)
     for name in LLD_NAMES:
         k = LLD_NAMES.index(name)
         shift = 20 * np.log10(gain) if name == "energy_dbfs" else 0.0

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emotion_triage.contacts import Restriction, RestrictionKind
 from emotion_triage.errors import PolicyError
 from emotion_triage.escalation import EscalationPolicy, Level
-from emotion_triage.policy import Policy, explain, policy_text
-from emotion_triage.routing import CASES, StandingState
+from emotion_triage.policy import Policy, policy_text
+from emotion_triage.protection import ProtectionPolicy, Retention
+from emotion_triage.reasons import explain
+from emotion_triage.routing import CASES, StandingState, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = '[[rules]]\nname = "all"\n'
@@ -71,16 +75,18 @@ def test_objecting_costs_nothing_in_the_balanced_policy() -> None:
 
 def test_every_default_is_explained() -> None:
     """Each line of the balanced policy that sets a threshold has words about it on or above it."""
-    escalation = policy_text().partition("[escalation]")[2].partition("[[rules]]")[0]
-    assert all(f"\n{name} = " in escalation for name in EscalationPolicy.__struct_fields__)
-    for line in escalation.splitlines():
-        assert not line or line.startswith(("#", "tense_", "escalated_")) or "#" in line, line
+    settings = policy_text().partition("[escalation]")[2].partition("[[rules]]")[0]
+    assert all(f"\n{name} = " in settings for name in EscalationPolicy.__struct_fields__)
+    for line in settings.partition("[protection.texts.en]")[0].splitlines():
+        assert not line or line.startswith(("#", "[", "tense_", "escalated_")) or "#" in line, line
 
 
 def test_every_threshold_is_in_the_reference() -> None:
     """The reference of the policy names each threshold."""
     reference = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
-    for name in EscalationPolicy.__struct_fields__:
+    tables = {"retention", "texts"}
+    protection = {*ProtectionPolicy.__struct_fields__, *Retention.__struct_fields__} - tables
+    for name in (*EscalationPolicy.__struct_fields__, *protection):
         assert f".{name}`" in reference, name
 
 
@@ -102,6 +108,17 @@ def test_rules_replace_the_default_rules_as_a_whole() -> None:
     policy = Policy.parse(RULE + ROUTE)
     assert [rule.name for rule in policy.rules] == ["all"]
     assert policy.escalation == Policy.load().escalation
+
+
+def test_a_target_is_one_of_four() -> None:
+    """A destination may name its target; left out it is a queue, and spelling that out is the same policy."""
+    assert {rule.route.target for rule in Policy.load().rules} == {Target.QUEUE}
+    spelt_out = policy_text().replace(
+        'queue = "supervisor", priority', 'queue = "supervisor", target = "queue", priority'
+    )
+    assert Policy.parse(spelt_out).digest == Policy.load().digest
+    with pytest.raises(PolicyError, match=r"neutral.target is 'robot'; expected .*'voicebot'"):
+        Policy.parse('[neutral]\ntarget = "robot"')
 
 
 def test_an_integer_is_as_good_as_a_float() -> None:
@@ -181,7 +198,7 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
             "unknown key escalation.escalated_onsett (did you mean escalated_onset?)",
         ),
         ("hold_s = 3", "unknown key hold_s (did you mean escalation.hold_s?)"),
-        ("zzz = 3", "unknown key zzz (known here: schema, name, notice, escalation, rules, neutral)"),
+        ("zzz = 3", "unknown key zzz (known here: schema, name, notice, escalation, protection, rules, neutral)"),
         (
             "[notices]\n[escalation]\nhold = 3",
             "unknown key escalation.hold (did you mean hold_s?); unknown key notices (did you mean notice?)",
@@ -299,5 +316,30 @@ def test_an_explanation_of_a_policy_covers_its_rules() -> None:
     policy = Policy.load()
     for level, state in CASES:
         for language in ("en", "fr"):
-            verdicts = explain(policy, level, state, language)
+            verdicts = explain(policy.router, level, state, language)
             assert [verdict.rule for verdict in verdicts] == [rule.name for rule in policy.rules]
+
+
+def test_watched_comes_before_protected() -> None:
+    """A policy that protects a caller before it watches him is refused."""
+    with pytest.raises(PolicyError, match="expected watch_after <= protected_after"):
+        Policy.parse("[protection]\nwatch_after = 4")
+
+
+def test_decisions_are_kept_for_six_months_at_least() -> None:
+    """Retention of the decision log has a floor of 183 days."""
+    with pytest.raises(PolicyError, match=r"protection\.retention\.decisions_days is 182; expected"):
+        Policy.parse("[protection.retention]\ndecisions_days = 182")
+
+
+@pytest.mark.parametrize("kind", RestrictionKind)
+def test_each_restriction_has_a_notice(kind: RestrictionKind) -> None:
+    """Whatever the restriction, the caller is told until when and how to appeal, in French and in English."""
+    until = datetime(2026, 6, 1, tzinfo=UTC)
+    restriction = Restriction(kind=kind, decided_by="d", reason="r", until=until, review_at=until)
+    protection = Policy.load().protection
+    french, english = protection.notice(restriction, "fr"), protection.notice(restriction, "en")
+    assert "2026-06-01" in french
+    assert "2026-06-01" in english
+    assert french.endswith(protection.texts.fr.appeal)
+    assert english.endswith(protection.texts.en.appeal)

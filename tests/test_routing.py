@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 from itertools import product
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from emotion_triage.errors import PolicyError
 from emotion_triage.escalation import Level
+from emotion_triage.reasons import explain
 from emotion_triage.routing import (
     CASES,
     CLEAR,
@@ -20,6 +22,7 @@ from emotion_triage.routing import (
     Rule,
     Standing,
     StandingState,
+    Target,
     When,
 )
 
@@ -155,7 +158,7 @@ def test_an_explanation_chooses_what_the_router_chooses(
 ) -> None:
     """An explanation has one verdict a rule, and the one it marks as chosen is the rule of the route."""
     sound = built(plain)
-    verdicts = sound.explain(*case, language)  # type: ignore[arg-type]
+    verdicts = explain(sound, *case, language)  # type: ignore[arg-type]
     assert [verdict.rule for verdict in verdicts] == [rule.name for rule in sound.rules]
     assert [verdict.rule for verdict in verdicts if verdict.chosen] == [sound.table[case].name]
     assert [verdict.matches for verdict in verdicts] == [case in rule.cases for rule in sound.rules]
@@ -168,13 +171,13 @@ def test_an_explanation_says_which_condition_failed() -> None:
         only("restricted", standing={"restricted"}),
         everyone(),
     )
-    clear = sound.explain(Level.CALM, StandingState.CLEAR, "en")
+    clear = explain(sound, Level.CALM, StandingState.CLEAR, "en")
     assert [verdict.reason for verdict in clear] == [
         "level is calm, not tense or escalated; standing is clear, not protected",
         "standing is clear, not restricted",
         "matches, and no rule before it does",
     ]
-    restricted = sound.explain(Level.TENSE, StandingState.RESTRICTED, "fr")
+    restricted = explain(sound, Level.TENSE, StandingState.RESTRICTED, "fr")
     assert [verdict.reason for verdict in restricted] == [
         "dossier restreint, et non protégé",
         "correspond, et aucune règle avant elle",
@@ -258,6 +261,38 @@ def test_unsound_rules_say_what_is_wrong(rules: tuple[Rule, ...], message: str) 
     with pytest.raises(PolicyError) as caught:
         router(*rules)
     assert str(caught.value) == message
+
+
+def test_a_route_tells_its_target() -> None:
+    """A route carries its destination's target, which is a queue where the rule says nothing."""
+    callback = Rule(
+        name="call back",
+        when=When(standing=frozenset({StandingState.WATCH})),
+        route=Destination(queue="morning", target=Target.CALLBACK, priority=50),
+    )
+    sound = router(callback, everyone())
+    watch = Standing(state=StandingState.WATCH, abusive_contacts=1, since=None, expires_at=None)
+    targets = [
+        sound.route(
+            call_id="c", time_s=0.0, level=Level.CALM, standing=standing, model_digest="m", policy_digest="p"
+        ).target
+        for standing in (watch, CLEAR)
+    ]
+    assert targets == [Target.CALLBACK, Target.QUEUE]
+
+
+@pytest.mark.parametrize("person", [Target.QUEUE, Target.SUPERVISOR])
+@pytest.mark.parametrize("machine", [Target.VOICEBOT, Target.CALLBACK])
+def test_a_score_never_takes_the_person_away(person: Target, machine: Target) -> None:
+    """A higher level may not lead from people to a voicebot or a call back; the other way round it may."""
+    angry = When(level=frozenset({"escalated"}))
+    toward = {
+        target: Rule(name=f"to {target}", route=Destination(queue="q", target=target, priority=50))
+        for target in (person, machine)
+    }
+    with pytest.raises(PolicyError, match=f"goes from a {person} .* to a {machine} .*; a score may find"):
+        router(msgspec.structs.replace(toward[machine], when=angry), toward[person])
+    router(msgspec.structs.replace(toward[person], when=angry), toward[machine])
 
 
 def test_a_router_pickles() -> None:

@@ -333,6 +333,14 @@ def test_who_objects_is_not_scored(triage: Triage, spy: Spied, temper: np.ndarra
     assert call.position_s == 60.0 + len(temper) / RATE_HZ
 
 
+def test_an_objection_that_is_remembered_holds(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
+    """A caller whose standing says that he objected once is not scored either."""
+    standing = Standing(state=StandingState.CLEAR, abusive_contacts=0, since=None, expires_at=None, objection=True)
+    call = triage.call("call", encoding="float32", standing=standing)
+    assert call.push(temper) + call.flush() == []
+    assert (call.route.rule, spy.rows) == ("neutral", 0)
+
+
 def test_a_caller_may_object_at_any_time(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
     """From his objection on nothing is scored, his level and baseline are forgotten, and the neutral route comes."""
     call = triage.call("call", encoding="float32")

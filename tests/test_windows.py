@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from unittest.mock import patch
 
 import numpy as np
@@ -10,30 +11,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emotion_triage.audio import Coding, decode
 from emotion_triage.errors import StreamError
 from emotion_triage.functionals import functionals
-from emotion_triage.lld import LLD_NAMES
+from emotion_triage.lld import LLD_NAMES, lld
 from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
-from emotion_triage.windows import Window, WindowStream, rows_of
+from emotion_triage.windows import ROW_BYTES, Window, WindowStream, rows_of
 
 ENERGY = LLD_NAMES.index("energy_dbfs")
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(20 * 8000)).astype(np.float32)
 
 
 def push(stream: WindowStream, samples: np.ndarray) -> list[Window]:
-    return stream.windows(*rows_of([stream.frames(samples)]))
+    return stream.windows(*rows_of([stream.frames(samples)], stream.coding))
 
 
 def jump(stream: WindowStream, position: int) -> list[Window]:
-    frames, lost = stream.jump(position)
-    return stream.windows(*rows_of([frames])) + stream.lose(lost)
+    hops, lost = stream.jump(position)
+    return stream.windows(*rows_of([hops], stream.coding)) + stream.lose(lost)
 
 
 def test_windows_are_the_last_150_rows() -> None:
     """Window n ends with row 25 n - 1 and holds the 150 rows up to it, silent before the first."""
     stream = WindowStream("float32", 8000)
     due = push(stream, NOISE[: 6 * 8000])
-    (rows,) = rows_of([np.lib.stride_tricks.sliding_window_view(NOISE[: 6 * 8000], 320)[::160]])
+    rows = lld(np.lib.stride_tricks.sliding_window_view(NOISE[: 6 * 8000], 320)[::160])
     before = np.full((WINDOW_FRAMES, len(LLD_NAMES)), np.nan, np.float32)
     before[:, ENERGY] = -120.0
     padded = np.concatenate((before, rows))
@@ -93,7 +95,7 @@ def test_a_gap_of_hours_costs_what_one_of_seconds_does(hours: int) -> None:
         push(stream, NOISE[:8000])
         with patch.object(WindowStream, "windows", autospec=True, side_effect=WindowStream.windows) as spy:
             jump(stream, (1 + gap_s) * 8000)
-            passed = [len(call.args[1]) for call in spy.call_args_list]
+            passed = [len(call.args[1]) // ROW_BYTES for call in spy.call_args_list]
         after = push(stream, NOISE[: 4 * 8000])
         return sum(passed), len(pickle.dumps(stream)) // 100, [window.time_s - gap_s for window in after]
 
@@ -112,11 +114,22 @@ def test_the_past_cannot_be_pushed() -> None:
 
 
 def test_rows_of_many_blocks_are_the_rows_of_each() -> None:
-    """Blocks of any size, empty ones too, are described together as each by itself, to the bit."""
-    frames = np.lib.stride_tricks.sliding_window_view(NOISE, 320)[::160]
-    blocks = np.split(frames, [0, 1, 1, 30, 200, 201])
-    for rows, block in zip(rows_of(blocks), blocks, strict=True):
-        np.testing.assert_array_equal(rows, *rows_of([block]))
+    """Pushes of any size, empty ones too, are described together as each frame by itself, to the bit."""
+    hops = NOISE[: len(NOISE) // 160 * 160].reshape(-1, 160)
+    blocks = [hops[start:stop] for start, stop in ((0, 0), (0, 2), (1, 1), (1, 31), (30, 201), (5, 7))]
+    for rows, block in zip(rows_of([block.tobytes() for block in blocks]), blocks, strict=True):
+        frames = [np.concatenate(pair)[None] for pair in pairwise(block)]
+        assert rows == b"".join(lld(frame).tobytes() for frame in frames)
+
+
+@pytest.mark.parametrize("coding", ["mulaw", "alaw"])
+def test_codes_are_described_as_the_samples_they_stand_for(coding: Coding) -> None:
+    """Hops that stay G.711 until the tick decodes them give the rows of the samples decoded one push at a time."""
+    codes = np.random.default_rng(3).integers(256, size=(3, 4 * 160), dtype=np.uint8)
+    stream, decoded = WindowStream(coding, 8000), WindowStream("float32", 8000)
+    for packet in codes:
+        hops, samples = stream.frames(packet.tobytes()), decoded.frames(decode(packet.tobytes(), coding))
+        assert rows_of([hops], stream.coding) == rows_of([samples], decoded.coding)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 11025, 44100])
@@ -125,7 +138,7 @@ def test_ignored_audio_moves_time_and_leaves_nothing(rate_hz: int) -> None:
     stream = WindowStream("float32", rate_hz)
     second = np.resize(NOISE, rate_hz)
     for packet in np.split(np.tile(second, 2)[: rate_hz // 50 * 100], 100):
-        assert len(stream.ignore(packet)) == 0
+        assert stream.ignore(packet) == b""
     assert stream.last() == []
     (window, *_) = push(stream, second)
     assert window.time_s == pytest.approx(2.52)
@@ -142,7 +155,7 @@ def test_nothing_was_lost_before_a_call_began() -> None:
 def test_a_window_never_ends_after_its_audio() -> None:
     """Where the last sample at 8 kHz ends after the last of the source, the window ends with the source."""
     stream = WindowStream("float32", 11025)
-    stream.windows(*rows_of([stream.frames(np.resize(NOISE, 17860))]))
+    push(stream, np.resize(NOISE, 17860))
     assert -(-17860 * 8000 // 11025) == 12960 == 79 * 160 + 320
-    due = stream.windows(*rows_of([stream.flush()])) + stream.last()
+    due = stream.windows(*rows_of([stream.flush()], stream.coding)) + stream.last()
     assert due[-1].time_s == stream.position_s == 17860 / 11025

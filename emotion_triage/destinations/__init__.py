@@ -1,0 +1,15 @@
+"""Routes out: a `Route` in the terms of a routing engine, one file an engine (extra ``[destinations]``).
+
+Each file holds a pure translation and a thin asynchronous sender. A sender raises one `DestinationError` when the
+engine does not take the route, and changes nothing else; `delivery.outcome` returns that error instead.
+"""
+
+from importlib.util import find_spec
+
+from emotion_triage.errors import MissingExtraError
+
+for package in ("httpx", "stamina", "standardwebhooks"):
+    if find_spec(package) is None:
+        raise MissingExtraError(
+            f"routes out need {package}, which is not installed; pip install 'emotion-triage[destinations]'"
+        )

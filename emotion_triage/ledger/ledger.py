@@ -1,0 +1,397 @@
+"""The ledger: contacts over time, never voices and never numbers; what people decide, and what follows for routing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emotion_triage.contacts import Candidates, Contact, Exposure, Restriction, Review
+from emotion_triage.errors import LedgerError, MissingExtraError
+from emotion_triage.escalation import Level
+from emotion_triage.ledger.accounts import days_us, instant, micros
+from emotion_triage.ledger.audit import AUDITED, GroupAudit, audit, cases
+from emotion_triage.ledger.bodies import Noted
+from emotion_triage.ledger.exposures import exposures, ranked
+from emotion_triage.ledger.labelled import labelled, packed
+from emotion_triage.ledger.reviews import Copy, copied, reviews
+from emotion_triage.ledger.standings import standing
+from emotion_triage.policy import Policy
+from emotion_triage.routing import CLEAR, UNKNOWN, Standing
+
+# The database library is heavy: it is loaded when a ledger is opened.
+if TYPE_CHECKING:
+    from emotion_triage.ledger.acts import Acts
+    from emotion_triage.ledger.identity import Identity
+    from emotion_triage.ledger.rows import Rows
+    from emotion_triage.ledger.store import Store
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Contacts over time, in one database that many processes may share; safe to use from many threads.
+
+    Made by `Ledger.open`. Each method takes the clock as `at`, with a time zone; left out, it is now. Every method
+    raises `LedgerError` where the ledger cannot be used, a person or reason is empty, or a caller who must be told
+    apart withheld his number; save for what a call waits for: `standing` and `eligible` go on without the ledger.
+
+    Attributes
+    ----------
+    policy : Policy
+        What counts, for how long, and what is kept.
+    store : Store
+        The database, for the decision log and audits.
+    """
+
+    def __init__(self, store: Store, policy: Policy, identity: Identity) -> None:
+        self.store = store
+        self.policy = policy
+        self._identity = identity
+
+    @classmethod
+    def open(cls, url: str, *, policy: Policy, key: bytes, previous_keys: Sequence[bytes] = ()) -> Ledger:
+        """Open a ledger, made where there is none, and upgraded where an older release made it.
+
+        Parameters
+        ----------
+        url : str
+            ``sqlite:///FILE`` or ``postgresql+psycopg://USER@HOST/NAME``.
+        policy : Policy
+            Its section ``protection`` decides.
+        key : bytes
+            32 bytes or more, kept apart from the database: who has both can try every number.
+        previous_keys : sequence of bytes
+            The keys before it, the oldest first, since `rotate_key` wraps and does not replace.
+
+        Raises
+        ------
+        LedgerError
+            The database cannot be used, was made by a newer release, or has other keys.
+        MissingExtraError
+            The database's driver is not installed.
+        """
+        try:
+            from emotion_triage.ledger.identity import Identity
+            from emotion_triage.ledger.store import Store
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f"the ledger needs {error.name}, which is not installed; pip install 'emotion-triage[ledger]'"
+            ) from None
+        identity = Identity((*previous_keys, key), policy.protection.region)
+        ledger = cls(Store(url), policy, identity)
+        try:
+            with ledger._read() as rows:
+                fingerprint = rows.fingerprint()
+            if not fingerprint:
+                with ledger._transaction() as rows:
+                    fingerprint = rows.fingerprint() or rows.set_fingerprint(identity.fingerprint)
+            ledger._refuse_other_keys(fingerprint)
+        except LedgerError:
+            ledger.close()
+            raise
+        return ledger
+
+    def close(self) -> None:
+        """Close the database."""
+        self.store.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Ledger({self.store.name!r})"
+
+    def standing(self, caller: str | None, *, queue: str | None = None, at: datetime | None = None) -> Standing:
+        """Return a caller's standing, before the first word.
+
+        Parameters
+        ----------
+        caller : str or None
+            Number, ``tel:`` or SIP URI, ``crm:ID``; None or what carriers send for a withheld number: always clear.
+        queue : str, optional
+            Where he wants to go: in the policy's exempt queues nobody is restricted.
+
+        Returns
+        -------
+        Standing
+            Where the ledger cannot be asked: clear, with `known` False and the fix in `problem`.
+        """
+        now_us = _us(at)
+        try:
+            with self._read() as rows:
+                return self._standing(rows, caller, queue, now_us)
+        except LedgerError as error:
+            return msgspec.structs.replace(UNKNOWN, problem=str(error))
+
+    def eligible(
+        self,
+        agents: Sequence[str],
+        *,
+        caller: str | None,
+        level: Level = Level.CALM,
+        queue: str | None = None,
+        at: datetime | None = None,
+    ) -> Candidates:
+        """Return who of the free and qualified agents may take a call of this level, best first.
+
+        Returns
+        -------
+        Candidates
+            Never neither an agent nor a fallback. Where the ledger cannot be asked: the agents as they were given.
+        """
+        now_us = _us(at)
+        try:
+            with self._read() as rows:
+                his = self._standing(rows, caller, queue, now_us)
+                had = self._exposures(rows, agents, now_us)
+        except LedgerError as error:
+            given = tuple(dict.fromkeys(agents))
+            fallbacks = () if given else self.policy.protection.fallbacks
+            return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {error}")
+        return ranked(agents, had, his, level, self.policy.protection)
+
+    def exposure(self, agent_id: str, *, at: datetime | None = None) -> Exposure:
+        """Return what an agent has been through, counted from contacts alone."""
+        with self._read() as rows:
+            return self._exposures(rows, [agent_id], _us(at))[agent_id]
+
+    def reviews(self, *, at: datetime | None = None) -> tuple[Review, ...]:
+        """Return what waits for a person, the oldest first.
+
+        These are contacts whose evidence asks for a verdict or contradicts the agent's disposition, as long as
+        their scores are kept, and restrictions in force whose review is due.
+        """
+        now_us, kept_us = _us(at), days_us(self.policy.protection.retention.scores_days)
+        with self._read() as rows:
+            return reviews(rows.entries_that_ask(now_us - kept_us), self.policy.protection, now_us)
+
+    def export(self, caller: str, *, at: datetime | None = None) -> Copy:
+        """Return everything that is kept of a caller, for him to read."""
+        pseudonym = self._required(caller)
+        with self._read() as rows:
+            self._refuse_other_keys(rows.fingerprint())
+            subject_id = rows.subject_of(pseudonym)
+            if subject_id is None:
+                return copied([], [], CLEAR)
+            his, decided = rows.entries_about(subject_id), rows.decisions_about(subject_id)
+        now = standing([entry for entry, _, _ in his], self.policy.protection, _us(at))
+        return copied(his, decided, now)
+
+    def record(self, contact: Contact, *, at: datetime | None = None) -> None:
+        """Keep a contact; the same contact again changes nothing, and contacts may arrive in any order.
+
+        Of a caller whose number is withheld only the agent's side is kept.
+
+        Raises
+        ------
+        LedgerError
+            If another contact has this `contact_id`, or the caller cannot be read.
+        """
+        pseudonym = self._identity.pseudonym(contact.caller)
+        with self._write(at) as acts:
+            acts.record(contact, pseudonym)
+
+    def void(self, contact_id: str, *, by: str, reason: str, at: datetime | None = None) -> None:
+        """Declare that a contact counts no more: it was recorded by mistake. Nothing undoes this."""
+        with self._write(at) as acts:
+            acts.void(contact_id, by, reason)
+
+    def verdict(self, contact_id: str, *, by: str, abusive: bool, reason: str, at: datetime | None = None) -> None:
+        """Say whether a contact was abusive: this outweighs the agent's disposition, and the latest verdict holds."""
+        with self._write(at) as acts:
+            acts.verdict(contact_id, by, abusive, reason)
+
+    def outcome(
+        self,
+        contact_id: str,
+        *,
+        survey: float | None = None,
+        false_alarm: bool | None = None,
+        by: str | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Attach to a contact what became known afterwards.
+
+        Parameters
+        ----------
+        contact_id : str
+            The contact.
+        survey : float, optional
+            What the caller answered after the call, on the centre's own scale.
+        false_alarm : bool, optional
+            Whether a person found that the voice was not escalated; the contact then weighs on nobody.
+        by : str, optional
+            The person; needed with `false_alarm`.
+        """
+        with self._write(at) as acts:
+            acts.outcome(contact_id, survey, false_alarm, by)
+
+    def restrict(self, caller: str, restriction: Restriction, *, at: datetime | None = None) -> None:
+        """Restrict a caller, by a named person's decision; it ends by itself. The same one again changes nothing.
+
+        Raises
+        ------
+        LedgerError
+            If it names no person or reason, lasts longer than the policy lets it, or is reviewed after its end.
+        """
+        pseudonym = self._required(caller)
+        with self._write(at) as acts:
+            acts.restrict(pseudonym, restriction)
+
+    def lift(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
+        """End every restriction of a caller that is in force."""
+        pseudonym = self._required(caller)
+        with self._write(at) as acts:
+            acts.lift(pseudonym, by, reason)
+
+    def appeal(self, caller: str, *, by: str, text: str, at: datetime | None = None) -> None:
+        """Note a caller's appeal against his restriction; `by` is who noted it down."""
+        pseudonym = self._required(caller)
+        with self._write(at) as acts:
+            acts.appeal(pseudonym, by, text)
+
+    def object_to_scoring(self, caller: str, *, at: datetime | None = None) -> None:
+        """Remember that a caller objects to being scored, until he is forgotten or withdraws it."""
+        pseudonym = self._required(caller)
+        with self._write(at) as acts:
+            acts.object_to_scoring(pseudonym, True)
+
+    def withdraw_objection(self, caller: str, *, at: datetime | None = None) -> None:
+        """Remember that a caller no longer objects to being scored."""
+        pseudonym = self._required(caller)
+        with self._write(at) as acts:
+            acts.object_to_scoring(pseudonym, False)
+
+    def forget(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
+        """Erase a caller: his pseudonym, contacts, restrictions, objection, and what the decision log says of him.
+
+        The contacts leave his agents' exposure too. Of a SQLite database no trace stays in its files; PostgreSQL
+        keeps deleted rows in its files until it vacuums.
+        """
+        pseudonym = self._required(caller)
+        with self._write(at) as acts:
+            acts.forget(pseudonym, by, reason)
+        self.store.compact()
+
+    def log(
+        self,
+        noted: Noted,
+        *,
+        call_id: str,
+        caller: str | None = None,
+        model_digest: str | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Note in the decision log what was recommended for a call, or what a person did with it.
+
+        `call_id` is the contact's name, never a number; with `caller`, forgetting him erases this even where no contact
+        is recorded. A route brings the digest of its model, an `Escalation` is given it.
+        """
+        pseudonym = self._identity.pseudonym(caller)
+        with self._write(at) as acts:
+            acts.log(noted, call_id, pseudonym, model_digest)
+
+    def keep_windows(self, contact_id: str, windows: ArrayLike, *, at: datetime | None = None) -> None:
+        """Keep the features of a contact's windows for retraining, as `emotion_triage.ledger.labelled.packed` says."""
+        with self._write(at) as acts:
+            acts.keep_windows(contact_id, packed(windows))
+
+    def audit(self) -> list[GroupAudit]:
+        """Return hits, false alarms and routes by group, from what people said of the contacts that are kept."""
+        with self._read() as rows:
+            return audit(cases(rows.entries_of_kinds(AUDITED)).values())
+
+    def labelled_windows(self) -> Iterator[NDArray[np.float64]]:
+        """Give the windows kept of contacts that people judged: `emotion_triage.ledger.labelled.labelled`."""
+        with self._read() as rows:
+            yield from labelled(cases(rows.entries_of_kinds(AUDITED)), rows.entries_of_kinds(("windows",)))
+
+    def purge(self, *, at: datetime | None = None) -> None:
+        """Remove what the policy keeps no longer. No standing and no exposure changes by it."""
+        with self._write(at) as acts:
+            acts.purge()
+        self.store.compact()
+
+    def rotate_key(self, key: bytes, *, by: str, at: datetime | None = None) -> None:
+        """Wrap every pseudonym with a new key; from now on open with it as `key` and those before as `previous_keys`.
+
+        Other processes that have the ledger open raise `LedgerError` (and `standing` is unknown) until they do so.
+
+        Raises
+        ------
+        LedgerError
+            If the key is too short or was used before.
+        """
+        following = self._identity.followed_by(key)
+        with self._write(at) as acts:
+            acts.rotate(self._identity, following, key, by)
+        self._identity = following
+        self.store.compact()
+
+    @contextmanager
+    def _read(self) -> Iterator[Rows]:
+        from emotion_triage.ledger.rows import Rows
+
+        with self.store.read() as connection:
+            yield Rows(connection)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Rows]:
+        from emotion_triage.ledger.rows import Rows
+
+        with self.store.write() as connection:
+            rows = Rows(connection)
+            rows.wait()
+            yield rows
+
+    @contextmanager
+    def _write(self, at: datetime | None) -> Iterator[Acts]:
+        from emotion_triage.ledger.acts import Acts
+
+        now_us = _us(at)
+        with self._transaction() as rows:
+            self._refuse_other_keys(rows.fingerprint())
+            yield Acts(rows, self.policy, now_us)
+
+    def _standing(self, rows: Rows, caller: str | None, queue: str | None, now_us: int) -> Standing:
+        pseudonym = self._identity.pseudonym(caller)
+        if pseudonym is None:
+            return CLEAR
+        fingerprint, his = rows.known(pseudonym)
+        self._refuse_other_keys(fingerprint)
+        return standing(his, self.policy.protection, now_us, queue) if his else CLEAR
+
+    def _exposures(self, rows: Rows, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
+        had = rows.entries_of_agents(agents, now_us - micros(self.policy.protection.shift))
+        return exposures(agents, had, self.policy.protection, now_us)
+
+    def _required(self, caller: str) -> str:
+        pseudonym = self._identity.pseudonym(caller)
+        if pseudonym is None:
+            raise LedgerError(
+                "caller: got a withheld number, expected one that tells him apart; nothing is kept of him"
+            )
+        return pseudonym
+
+    def _refuse_other_keys(self, fingerprint: str | None) -> None:
+        if fingerprint != self._identity.fingerprint:
+            raise LedgerError(
+                f"ledger {self.store.name}: got a key that is not the one in use here; open it with the newest key as "
+                "`key` and all before it, the oldest first, as `previous_keys`"
+            )
+
+
+def _us(at: datetime | None) -> int:
+    return instant("at", datetime.now(UTC) if at is None else at)

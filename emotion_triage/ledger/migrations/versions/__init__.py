@@ -1,0 +1,1 @@
+"""One file per released schema; a file that was released is never changed."""

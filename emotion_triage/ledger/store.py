@@ -1,0 +1,258 @@
+"""The ledger's database: connections, transactions, schema, and its errors in this library's words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from emotion_triage.errors import LedgerError, MissingExtraError
+
+__all__ = ["Store"]
+
+RETRY_S = 0.02
+"""Where SQLite does not wait for its turn by itself, how often to ask again."""
+READ_TIMEOUT_S = 0.5
+"""How long a call waits for a SQLite file that another process keeps to itself."""
+WRITE_TIMEOUT_S = 30.0
+"""How long a writer waits for the writers before it: some thousand small transactions, or one compaction."""
+SERVER_TIMEOUT_S = 2
+"""How long a server may leave a call without an answer: the shortest that libpq knows."""
+SLOW_S = 1.0
+SILENCE_S = 10.0
+"""After an attempt that took so long and failed, for how long nobody is made to wait for another."""
+MIGRATION_LOCK = 0x656D6F74
+"""Any number that every process of this library agrees on: PostgreSQL's advisory locks are numbered."""
+EXPECTED = "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+
+# SQLite by the start of its error's name, PostgreSQL by the start of its SQLSTATE: what happened, and the fix.
+SQLITE_FAULTS = {
+    "SQLITE_BUSY": ("is locked by another process", "find who holds a transaction open and end it"),
+    "SQLITE_LOCKED": ("is locked by another process", "find who holds a transaction open and end it"),
+    "SQLITE_READONLY": ("is read-only", "make the file and its folder writable for this user"),
+    "SQLITE_FULL": ("has no room left", "free space on its disk, then go on: what was acknowledged is kept"),
+    "SQLITE_CANTOPEN": ("cannot be opened", "check that its folder exists and is yours to read and write"),
+    "SQLITE_PERM": ("cannot be opened", "check that its folder exists and is yours to read and write"),
+    "SQLITE_IOERR": ("cannot be read or written", "check its disk"),
+    "SQLITE_NOTADB": ("is not a SQLite database", "name another file, or move this one away"),
+    "SQLITE_CORRUPT": ("is damaged", "restore it from a backup"),
+}
+POSTGRES_FAULTS = {
+    "25006": ("is read-only", "connect to the primary server"),
+    "28": ("refuses this user", "check user and password in the URL or in ~/.pgpass"),
+    "3D": ("does not exist", "create it: createdb NAME"),
+    "42501": ("refuses this user", "grant him create and write on the schema"),
+    "53100": ("has no room left", "free space on the server's disk, then go on: what was acknowledged is kept"),
+    "53300": ("has no connection left", "raise max_connections or put a pooler before it"),
+    "55P03": ("is locked by another process", "find who holds a transaction open (pg_stat_activity) and end it"),
+}
+
+
+class Store:
+    """One database, at the schema of this library; safe to use from many threads.
+
+    Parameters
+    ----------
+    url : str
+        ``sqlite:///FILE`` or ``postgresql+psycopg://USER@HOST/NAME``.
+
+    Raises
+    ------
+    LedgerError
+        The database cannot be reached, opened or upgraded, or its schema is newer than this library.
+    MissingExtraError
+        The URL's driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.name, self._reading = _engine(url, READ_TIMEOUT_S)
+        _, engine = _engine(url, WRITE_TIMEOUT_S)
+        # A writer that begins as a reader cannot wait for its turn: SQLite would refuse it at once.
+        self._writing = engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._bare = engine.execution_options(begin="")
+        self._silent_until_s = 0.0
+        try:
+            with self._translated():
+                if self.sqlite:
+                    self._keep_log_ahead()
+                self._upgrade()
+        except LedgerError:
+            self.close()
+            raise
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether this is a file of one's own rather than a server."""
+        return self._reading.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection to read from; what it reads in one statement is of one moment."""
+        asked_s = time.monotonic()
+        if asked_s < self._silent_until_s:
+            raise LedgerError(f"ledger {self.name}: did not answer just now; check its server and the network to it")
+        try:
+            with self._translated(), self._reading.connect() as connection:
+                yield connection
+        except LedgerError:
+            # One call has waited long enough; those that follow at once are not to wait as well.
+            if time.monotonic() - asked_s > SLOW_S:
+                self._silent_until_s = time.monotonic() + SILENCE_S
+            raise
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection in a transaction: all of it is durable when the block ends, none where it raises."""
+        with self._translated(), self._writing.begin() as connection:
+            yield connection
+
+    def compact(self) -> None:
+        """Leave no trace of deleted rows in the files of a SQLite database; PostgreSQL vacuums by itself.
+
+        Raises
+        ------
+        LedgerError
+            If another process keeps the files in use; what was deleted stays deleted.
+        """
+        if not self.sqlite:
+            return
+        deadline = time.monotonic() + WRITE_TIMEOUT_S
+        with self._translated(), self._bare.connect() as connection:
+            # secure_delete zeroes what is deleted, but rows that moved between pages may have left copies.
+            connection.exec_driver_sql("VACUUM")
+            while busy := connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one():
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(RETRY_S)
+        if busy:
+            raise LedgerError(
+                f"ledger {self.name}: deleted rows may still stand in its write-ahead log, which another process "
+                "keeps reading; end that, then purge"
+            )
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        with self._translated():
+            self._reading.dispose()
+            self._writing.dispose()
+
+    def _keep_log_ahead(self) -> None:
+        """Turn on the write-ahead log, so that who reads waits for nobody."""
+        deadline = time.monotonic() + WRITE_TIMEOUT_S
+        with self._bare.connect() as connection:
+            while connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() != "wal":
+                try:
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                except OperationalError as error:
+                    code = getattr(error.orig, "sqlite_errorname", "")
+                    if code.startswith("SQLITE_READONLY"):
+                        return
+                    if not code.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                        raise
+                    time.sleep(RETRY_S)
+
+    def _upgrade(self) -> None:
+        with as_file(files("emotion_triage.ledger") / "migrations") as folder:
+            script = ScriptDirectory(folder)
+            known = {revision.revision for revision in script.walk_revisions()}
+            with self._reading.connect() as connection:
+                version = MigrationContext.configure(connection).get_current_revision()
+            if version == script.get_current_head():
+                return
+            if version is not None and version not in known:
+                raise LedgerError(
+                    f"ledger {self.name}: got schema {version}, expected {script.get_current_head()} or older; "
+                    "a newer release wrote it: upgrade emotion-triage here too"
+                )
+            self._apply(folder)
+
+    def _apply(self, folder: Path) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        with self._writing.begin() as connection:
+            if not self.sqlite:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        # Not chained: a driver's message may quote what was written.
+        except DBAPIError as error:
+            what, fix = _fault(error)
+            raise LedgerError(f"ledger {self.name}: {what}; {fix}") from None
+        except SQLAlchemyError as error:
+            raise LedgerError(
+                f"ledger {self.name}: cannot be used ({type(error).__name__}); expected a free connection; "
+                "close ledgers that are no longer needed, or try again"
+            ) from None
+
+
+def _engine(url: str, timeout_s: float) -> tuple[str, Engine]:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise LedgerError(f"ledger: got what is no database URL, {EXPECTED}") from None
+    name = parsed.render_as_string(hide_password=True)
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise LedgerError(f"ledger {name}: got {backend}, {EXPECTED}")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise LedgerError(f"ledger {name}: got a database in memory, which threads cannot share; {EXPECTED}")
+    timeouts = (
+        {"timeout": timeout_s}
+        if backend == "sqlite"
+        else {"connect_timeout": SERVER_TIMEOUT_S, "tcp_user_timeout": 1000 * SERVER_TIMEOUT_S}
+    )
+    arguments = {key: value for key, value in timeouts.items() if key not in parsed.query}
+    try:
+        engine = create_engine(
+            parsed, hide_parameters=True, connect_args=arguments, pool_pre_ping=backend == "postgresql"
+        )
+    except NoSuchModuleError:
+        raise LedgerError(f"ledger {name}: got an unknown driver, {EXPECTED}") from None
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"ledger {name}: the driver {error.name} is not installed; pip install 'emotion-triage[postgres]'"
+        ) from None
+    if backend == "sqlite":
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+    return name, engine
+
+
+def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver would begin transactions of its own, too late
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    if begin := connection.get_execution_options().get("begin", "BEGIN"):
+        connection.exec_driver_sql(begin)
+
+
+def _fault(error: DBAPIError) -> tuple[str, str]:
+    """Return what happened to a database, and the fix."""
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    for start, fault in (SQLITE_FAULTS | POSTGRES_FAULTS).items():
+        if code.startswith(start):
+            return fault
+    if error.connection_invalidated or isinstance(error, OperationalError):
+        return "cannot be reached", "check that the server runs and that the URL names it"
+    return f"refused ({type(error.orig).__name__} {code})".rstrip(), "restore the schema, or name another database"

@@ -1,0 +1,73 @@
+"""What many calls heard to what follows from it, in as few passes of array code as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from emotion_triage.audio import Coding
+from emotion_triage.caller import Caller, Event, steps_of
+from emotion_triage.classifier import Classifier
+from emotion_triage.windows import HOP_BYTES, Window, WindowStream, rows_of
+
+__all__ = ["Due", "Heard", "judge", "serve"]
+
+SLAB_FRAMES = 500
+"""Frames of one call taken at once (10 s): bounds the memory of a push of any length."""
+
+
+class Heard(NamedTuple):
+    """What a call heard: the hops of one `WindowStream.frames`, and the list that its events go to."""
+
+    stream: WindowStream
+    caller: Caller
+    events: list[Event]
+    hops: bytes
+
+
+class Due(NamedTuple):
+    """The windows of one call that are due, in order, and the list that its events go to."""
+
+    caller: Caller
+    events: list[Event]
+    windows: list[Window]
+
+
+def serve(heard: Sequence[Heard], classifier: Classifier) -> None:
+    """Turn hops of many calls into events: one pass over all rows, one classifier run for each step that is due."""
+    by_coding: dict[Coding, list[Heard]] = {}
+    for each in heard:
+        by_coding.setdefault(each.stream.coding, []).append(each)
+    n_hops = [max(len(one.hops) for one in each) // HOP_BYTES[coding] for coding, each in by_coding.items()]
+    for start in range(0, max(n_hops, default=0) - 1, SLAB_FRAMES):
+        due = []
+        for coding, calls in by_coding.items():
+            slab = slice(start * HOP_BYTES[coding], (start + SLAB_FRAMES + 1) * HOP_BYTES[coding])
+            rows = rows_of([call.hops[slab] for call in calls], coding)
+            for call, new in zip(calls, rows, strict=True):
+                if windows := call.stream.windows(new):
+                    due.append(Due(call.caller, call.events, windows))
+        judge(due, classifier)
+
+
+def judge(due: Sequence[Due], classifier: Classifier) -> None:
+    """Turn windows of many calls into events, a step at a time: a caller's baseline rests on his steps before."""
+    windows = [window for each in due for window in each.windows]
+    if not windows:
+        return
+    steps = iter(steps_of(windows))
+    queues = [(each.caller, each.events, list(islice(steps, len(each.windows)))) for each in due]
+    for turn in range(max(len(queue) for *_, queue in queues)):
+        ready = []
+        for caller, events, queue in queues:
+            if turn < len(queue):
+                events += caller.wait(queue[turn].time_s)
+                if (inputs := caller.inputs(queue[turn])) is not None:
+                    ready.append((caller, events, queue[turn], inputs))
+        if ready:
+            scores = classifier.score(np.concatenate([inputs for *_, inputs in ready]))
+            for (caller, events, step, _), score in zip(ready, np.split(scores, len(ready)), strict=True):
+                events += caller.hear(step, score)
