@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -35,6 +36,7 @@ from emotion_triage.cli import app
 from emotion_triage.errors import TriageError
 from emotion_triage.escalation import Escalator
 from emotion_triage.policy import Policy
+from emotion_triage.synthesis import synthetic_speech
 
 BALANCED = Policy.load().escalation
 THRESHOLDS = ("tense_onset", "tense_offset", "escalated_onset", "escalated_offset")
@@ -296,3 +298,24 @@ def test_the_command_refuses_too_little(tmp_path: Path) -> None:
     assert code == 2
     assert "label more calls" in told
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_scored_recording_can_be_labelled(tmp_path: Path) -> None:
+    """What ``score --events`` writes reads as it is: both angers once the caller has a baseline, one before."""
+    caller = np.concatenate([synthetic_speech(18.0, mood="calm", seed=1), synthetic_speech(6.0, mood="angry", seed=1)])
+    soundfile.write(tmp_path / "caller.wav", caller, 8000)
+    out = tmp_path / "scores.csv"
+    command = ["score", str(tmp_path / "caller.wav"), "--caller-channel", "mono", "--out", str(out), "--events"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    with out.with_suffix(".events.csv").open(newline="") as file:
+        rows = [row | {"caller": "c1", "angry": "no"} for row in csv.DictReader(file)]
+    with (tmp_path / "labelled.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    read = read_labelled(tmp_path / "labelled.csv")
+    known = ~np.isnan(read.against)
+    assert len(known) == sum(row["kind"] == "affect" for row in rows)
+    assert not known[:10].any()
+    assert known[-5:].all()
+    assert (read.alone[-5:] != read.against[-5:]).all()
