@@ -35,9 +35,9 @@ for _row, _columns in zip(_OCCLUDED[1:], DRIVER_GROUPS.values(), strict=True):
 MIN_WEIGHT = 0.05
 """Log-odds below which a group is not worth a word."""
 MAX_DRIVERS = 4
-RISING = frozenset({"loudness", "f0", "effort", "rate"})
+RISING = frozenset({"loudness", "f0", "effort", "rate", "contour"})
 """Groups whose headline rises with anger; where it fell and finer features rose, there is no word for the reason."""
-JUST_NOTICEABLE = {"dB": 1.0, "%": 5.0, "st": 1.0, "pt": 5.0}
+JUST_NOTICEABLE = {"dB": 1.0, "%": 5.0, "st": 1.0, "pt": 5.0, "log-odds": 0.5}
 """A headline that changed by less is not told: nobody hears it (about 1 dB, 5 % and a semitone in running speech)."""
 
 
@@ -47,7 +47,7 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name : str
-        ``loudness``, ``f0``, ``intonation``, ``rate``, ``pauses``, ``effort`` or ``voice_quality``.
+        ``loudness``, ``f0``, ``intonation``, ``rate``, ``pauses``, ``effort``, ``voice_quality`` or ``contour``.
     change : float
         How far the caller is from `reference`, in `unit`; signed.
     unit : str
@@ -103,6 +103,11 @@ _WORDS: dict[str, dict[Language, tuple[str, str]]] = {
     "voice_quality": {
         "en": ("clearer voice (HNR +{} dB)", "rougher voice (HNR -{} dB)"),
         "fr": ("voix plus claire (HNR +{} dB)", "voix plus rauque (HNR -{} dB)"),
+    },
+    # what the contour network hears has no unit that a supervisor knows
+    "contour": {
+        "en": ("tone of voice more like anger", "tone of voice less like anger"),
+        "fr": ("ton de voix plus proche de la colère", "ton de voix plus loin de la colère"),
     },
 }
 

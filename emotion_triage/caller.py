@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from emotion_triage.affect import Affect, measure_drivers, occlusions
 from emotion_triage.classifier import LABELS, Classifier
 from emotion_triage.escalation import Escalation, Escalator, Level
 from emotion_triage.frames import HOP_S
-from emotion_triage.functionals import Baseline, features, functionals, population
+from emotion_triage.functionals import STATISTIC_NAMES, Baseline, features, functionals, population
 from emotion_triage.policy import Policy
 from emotion_triage.routing import Route, Standing
 from emotion_triage.vad import count
@@ -26,6 +27,9 @@ MIN_NEW_SPEECH_S = 0.1
 _ANGER, _ANGER_AGAINST_BASELINE, _DISTRESS, _AROUSAL, _SPEECH = range(len(LABELS))
 
 
+Contour = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
 class Step(NamedTuple):
     """What one window told; times in seconds, statistics as `emotion_triage.functionals.STATISTIC_NAMES`."""
 
@@ -33,18 +37,32 @@ class Step(NamedTuple):
     statistics: NDArray[np.float32]
     speech_s: float
     lost_s: float
+    snr_db: float
     new_speech_s: float
 
 
-def steps_of(windows: list[Window]) -> list[Step]:
-    """Measure windows, of one call or of many, in one pass; return a step for each, in order."""
+def steps_of(windows: list[Window], contour: Contour) -> list[Step]:
+    """Measure windows, of one call or of many, in one pass; return a step for each, in order.
+
+    Parameters
+    ----------
+    windows : list of Window
+    contour : callable
+        `Classifier.contour`, or what stands for it; only windows with new speech are put to it.
+    """
     if not windows:
         return []
-    statistics, speech, speech_s, lost_s = functionals(np.stack([window.rows for window in windows]))
+    rows = np.stack([window.rows for window in windows])
+    measured, speech, speech_s, lost_s, snr_db = functionals(rows)
     n_new = np.array([window.n_new for window in windows])
     is_new = np.arange(speech.shape[-1]) >= speech.shape[-1] - n_new[:, None]
     new_speech_s = count(speech & is_new) * HOP_S
-    told = (np.array([window.time_s for window in windows]), speech_s, lost_s, new_speech_s)
+    spoken = new_speech_s >= MIN_NEW_SPEECH_S
+    statistics = np.zeros((len(rows), len(STATISTIC_NAMES)), np.float32)
+    statistics[:, :-1] = measured
+    if spoken.any():
+        statistics[spoken, -1] = contour(rows[spoken])
+    told = (np.array([window.time_s for window in windows]), speech_s, lost_s, snr_db, new_speech_s)
     return [
         Step(time_s, each, *seconds)
         for each, time_s, *seconds in zip(statistics, *(column.tolist() for column in told), strict=True)
@@ -88,6 +106,10 @@ class Caller:
         Where the call should go now.
     speech_s : float
         Speech that was scored, in seconds.
+    abstained_s : float
+        Speech that was not, because the line was too noisy to judge a voice by, in seconds.
+    abstaining : bool
+        Whether the latest speech was such.
     """
 
     def __init__(
@@ -111,6 +133,8 @@ class Caller:
         self._unconfirmed_s = 0.0
         self.objection = objection
         self.speech_s = 0.0
+        self.abstained_s = 0.0
+        self.abstaining = False
         self.route = self._route(time_s, self.level)
 
     @property
@@ -125,7 +149,12 @@ class Caller:
     def inputs(self, step: Step) -> NDArray[np.float32] | None:
         """Return the rows to be scored for a step, as `occlusions` gives them; None where it is no evidence."""
         self._unconfirmed_s += step.new_speech_s
-        if step.new_speech_s < MIN_NEW_SPEECH_S or step.speech_s < self._policy.escalation.min_speech_s:
+        policy = self._policy.escalation
+        if step.new_speech_s < MIN_NEW_SPEECH_S or step.speech_s < policy.min_speech_s:
+            return None
+        self.abstaining = step.snr_db < policy.min_snr_db
+        if self.abstaining:
+            self.abstained_s, self._unconfirmed_s = self.abstained_s + self._unconfirmed_s, 0.0
             return None
         reference = self._reference
         baseline = reference.statistics if reference.source == "caller" else None

@@ -16,6 +16,7 @@ from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.errors import ModelError
 from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
 from emotion_triage.functionals import FEATURE_NAMES
+from emotion_triage.lld import LLD_NAMES
 from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["LABELS", "METADATA_KEY", "Classifier", "Contract", "default_model_path"]
 
 METADATA_KEY = "emotion_triage.contract"
-SCHEMA = 1
+SCHEMA = 2
+_NO_ROWS = np.zeros((0, len(LLD_NAMES), WINDOW_FRAMES), np.float32)
+_NO_FEATURES = np.zeros((0, len(FEATURE_NAMES)), np.float32)
 LABELS = ("anger", "anger_against_baseline", "distress", "arousal", "speech")
 """The classifier's outputs: probabilities. The second anger also knows the caller's baseline and means nothing before
 he has one; `speech` tells a voice from music and noise."""
@@ -170,18 +173,36 @@ class Classifier:
             In the order of `LABELS`, each 0 to 1; a row's result does not depend on its
             neighbours, bit for bit.
         """
-        probabilities: NDArray[np.float32] = self._session.run(None, {"features": features})[0]
+        inputs = {"rows": _NO_ROWS, "features": features}
+        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], inputs)[0]
         return probabilities
+
+    def contour(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the log-odds of anger that the contour network gives windows of rows, before calibration.
+
+        Parameters
+        ----------
+        rows : ndarray of float32, shape (n_windows, n_lld, 150)
+            As in `emotion_triage.windows.Window`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_windows,)
+            For the feature ``contour_log_odds``; a window's result does not depend on its neighbours, bit for bit.
+        """
+        contour: NDArray[np.float32] = self._session.run(["contour"], {"rows": rows, "features": _NO_FEATURES})[0]
+        return contour
 
     def _rehearse(self) -> None:
         """Run once: the first call pays nothing, and a graph that breaks its contract is found before it."""
         try:
-            got: object = self.score(self.mean[None]).shape
+            silence = np.full((1, *_NO_ROWS.shape[1:]), np.nan, np.float32)
+            got: object = (self.contour(silence).shape, self.score(self.mean[None]).shape)
         except Exception as error:  # onnxruntime's own errors share no base class
             got = type(error).__name__
-        if got != (expected := (1, len(LABELS))):
+        if got != (expected := ((1,), (1, len(LABELS)))):
             raise ModelError(
-                f"{self.path}: got {got} from the row of the contract's means, expected shape {expected}; "
+                f"{self.path}: got {got} from silence and the row of the contract's means, expected {expected}; "
                 "the graph is not that of its contract: export it again with python -m emotion_triage.training"
             )
 

@@ -178,3 +178,16 @@ def features(
     with ending(INCOMPLETE):
         write_table(out, FRAME_UNITS, frames())
         write_table(out.with_suffix(f".windows{out.suffix}"), WINDOW_UNITS, windows)
+
+
+@app.command()
+def serve(
+    config_path: Annotated[Path, typer.Option("--config", help="A TOML configuration; secrets stay out of it.")],
+) -> None:
+    """Serve every wire, the API and the supervisor's page until SIGTERM."""
+    with ending(WRONG_USAGE):
+        from emotion_triage.server.config import Config
+        from emotion_triage.server.processes import run
+
+        code = run(Config.load(config_path))
+    raise typer.Exit(code)

@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "AudioError",
+    "ConfigError",
     "DestinationError",
     "LedgerError",
     "MissingExtraError",
@@ -24,6 +25,10 @@ class TriageError(Exception):
 
 class AudioError(TriageError, ValueError):
     """Audio that cannot be used: codec, dtype, rate, channels, samples or file."""
+
+
+class ConfigError(TriageError, ValueError):
+    """A server's configuration with an unknown key, a value out of range, or a secret that is not there."""
 
 
 class StreamError(TriageError, RuntimeError):

@@ -72,6 +72,8 @@ class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
         Speech that a window of 3 s must hold to be scored, in seconds.
     min_speech_probability : float
         A window whose speech probability is lower (music, noise) is not scored.
+    min_snr_db : float
+        A window whose voice stands out of the line's noise by less is not scored: the call abstains, in dB.
     baseline_s : float
         Seconds of the caller's own first speech that make his baseline.
     relative_slope, absolute_slope : float
@@ -90,6 +92,7 @@ class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     min_speech_s: Annotated[float, Meta(gt=0.0, le=3.0)]
     min_speech_probability: Ratio
+    min_snr_db: Annotated[float, Meta(ge=0.0, le=60.0)]
     baseline_s: Seconds
     relative_slope: Slope
     absolute_slope: Slope

@@ -18,8 +18,10 @@ from emotion_triage.vad import SpeechFrames, count, quantiles, speech_frames, st
 
 __all__ = [
     "CHANGE_NAMES",
+    "CONTOUR_NAME",
     "DRIVER_GROUPS",
     "FEATURE_NAMES",
+    "FUNCTIONAL_NAMES",
     "HEADLINES",
     "STATISTIC_NAMES",
     "Baseline",
@@ -32,6 +34,8 @@ __all__ = [
 _COLUMN = {name: i for i, name in enumerate(LLD_NAMES)}
 F0_REFERENCE_HZ = 27.5
 """0 semitones, as in GeMAPS."""
+FLOOR_RANK = 0.05
+"""Between words only the line is heard; its level is the 5th percentile of a window's frames."""
 JUMP_ST = 3.0
 """Steps of more semitones in 20 ms are tracking errors or new phrases, not intonation."""
 
@@ -53,7 +57,7 @@ _SPEECH: tuple[str, ...] = (
     *(name for name in LLD_NAMES if name.startswith("mfcc_")),
 )
 
-STATISTIC_NAMES: tuple[str, ...] = (
+FUNCTIONAL_NAMES: tuple[str, ...] = (
     "level_dbfs",
     "level_std_db",
     "level_range_db",
@@ -76,6 +80,9 @@ STATISTIC_NAMES: tuple[str, ...] = (
     "pause_ratio",
 )
 """What a window is measured by; units in the names, ratios 0 to 1."""
+CONTOUR_NAME = "contour_log_odds"
+STATISTIC_NAMES: tuple[str, ...] = (*FUNCTIONAL_NAMES, CONTOUR_NAME)
+"""What is known of a window: the functionals, and the log-odds of anger that the contour network gives its rows."""
 
 _AT = {name: i for i, name in enumerate(STATISTIC_NAMES)}
 
@@ -103,6 +110,7 @@ DRIVER_GROUPS: dict[str, NDArray[np.intp]] = {
     "pauses": _group("pause_ratio", "voiced_ratio"),
     "effort": _group("slope_", "band_balance", "peak_balance", "centroid", "mfcc_", "zero_crossing"),
     "voice_quality": _group("voicing", "hnr", "jitter", "shimmer", "flatness"),
+    "contour": _group(CONTOUR_NAME),
 }
 """Features by the name a supervisor knows; every feature is in exactly one group."""
 
@@ -114,6 +122,7 @@ HEADLINES: dict[str, tuple[int, str]] = {
     "pauses": (_AT["pause_ratio"], "pt"),
     "effort": (_AT["band_balance_db_mean"], "dB"),
     "voice_quality": (_AT["hnr_db_mean"], "dB"),
+    "contour": (_AT[CONTOUR_NAME], "log-odds"),
 }
 """The statistic that stands for a group in words, and the unit its change is told in."""
 
@@ -123,18 +132,21 @@ class Windows(NamedTuple):
 
     Attributes
     ----------
-    statistics : ndarray of float32, shape (n_windows, n_statistics)
-        In the order of `STATISTIC_NAMES`; finite.
+    statistics : ndarray of float32, shape (n_windows, n_functionals)
+        In the order of `FUNCTIONAL_NAMES`; finite.
     speech : ndarray of bool, shape (n_windows, n_frames)
         The frames that are speech.
     speech_s, lost_s : ndarray of float64, shape (n_windows,)
         Speech and lost audio in each window, in seconds.
+    snr_db : ndarray of float64, shape (n_windows,)
+        Level of the voiced frames over the 5th percentile of all that was heard, in dB: how far the voice stands out.
     """
 
     statistics: NDArray[np.float32]
     speech: NDArray[np.bool_]
     speech_s: NDArray[np.float64]
     lost_s: NDArray[np.float64]
+    snr_db: NDArray[np.float64]
 
 
 def _moments(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -169,11 +181,12 @@ def functionals(windows: NDArray[np.float32]) -> Windows:
     >>> import numpy as np
     >>> silence = np.full((1, len(LLD_NAMES), 150), np.nan, np.float32)
     >>> measured = functionals(silence)
-    >>> measured.statistics.shape == (1, len(STATISTIC_NAMES)), measured.speech_s.tolist(), measured.lost_s.tolist()
+    >>> measured.statistics.shape == (1, len(FUNCTIONAL_NAMES)), measured.speech_s.tolist(), measured.lost_s.tolist()
     (True, [0.0], [3.0])
     """
     frames = speech_frames(windows)
     columns = [_level(windows, frames), _f0(frames)]
+    floor = quantiles(windows[:, _COLUMN["energy_dbfs"]], ~frames.lost, (FLOOR_RANK,))
     for names, mask in ((_VOICED, frames.voiced), (_SPEECH, frames.speech)):
         values = windows[:, [_COLUMN[name] for name in names]]
         columns.append(_interleave(_moments(values, mask[:, None, :])))
@@ -182,6 +195,7 @@ def functionals(windows: NDArray[np.float32]) -> Windows:
         statistics=np.concatenate(columns, axis=-1).astype(np.float32),
         speech=frames.speech,
         speech_s=HOP_S * count(frames.speech).astype(np.float64),
+        snr_db=columns[0][:, 0] - floor[:, 0],
         lost_s=HOP_S * count(frames.lost).astype(np.float64),
     )
 

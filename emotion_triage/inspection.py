@@ -23,7 +23,9 @@ from emotion_triage.terminal import LEVELS, destination_words, words
 __all__ = ["Lang", "ModelPath", "PolicyPath", "ending", "model_app", "policy_app"]
 
 Lang = Annotated[Literal["en", "fr"], typer.Option(help="Language of levels and reasons.")]
-PolicyPath = Annotated[Path | None, typer.Option("--policy", help="A TOML policy; the balanced one by default.")]
+PolicyPath = Annotated[
+    Path | None, typer.Option("--policy", help="A TOML policy, or cautious, balanced or eager; balanced by default.")
+]
 ModelPath = Annotated[Path | None, typer.Option("--model", help="An ONNX model; the one that ships by default.")]
 
 WRONG_USAGE = 2

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.frames import HOP_LENGTH
-from emotion_triage.functionals import STATISTIC_NAMES, functionals
+from emotion_triage.functionals import FUNCTIONAL_NAMES, functionals
 from emotion_triage.lld import LLD_UNITS
 from emotion_triage.recordings import Recording
 from emotion_triage.vad import speech_frames
@@ -48,7 +48,7 @@ FRAME_UNITS: dict[str, str] = {
 }
 """Columns of `Measurements.frames` and their units."""
 WINDOW_UNITS: dict[str, str] = {"time_s": "s", "speech_s": "s", "lost_s": "s"} | {
-    name: _unit(name) for name in STATISTIC_NAMES
+    name: _unit(name) for name in FUNCTIONAL_NAMES
 }
 """Columns of `Measurements.windows` and their units."""
 

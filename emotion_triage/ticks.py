@@ -58,7 +58,7 @@ def judge(due: Sequence[Due], classifier: Classifier) -> None:
     windows = [window for each in due for window in each.windows]
     if not windows:
         return
-    steps = iter(steps_of(windows))
+    steps = iter(steps_of(windows, classifier.contour))
     queues = [(each.caller, each.events, list(islice(steps, len(each.windows)))) for each in due]
     for turn in range(max(len(queue) for *_, queue in queues)):
         ready = []

@@ -246,6 +246,16 @@ class Call:
         return self._caller.speech_s
 
     @property
+    def abstaining(self) -> bool:
+        """Whether the caller's latest speech was left unscored, because the line was too noisy to judge a voice by."""
+        return self._caller.abstaining
+
+    @property
+    def abstained_s(self) -> float:
+        """Speech left unscored for that reason so far, in seconds."""
+        return self._caller.abstained_s
+
+    @property
     def position_s(self) -> float:
         """Stream time up to which audio was taken or declared lost, in seconds."""
         return self._stream.position_s

@@ -14,8 +14,9 @@ from emotion_triage.classifier import LABELS
 from emotion_triage.functionals import FEATURE_NAMES
 from emotion_triage.policy import Policy
 from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.training.contour import silent
 from emotion_triage.training.export import export
-from emotion_triage.training.fit import Linear
+from emotion_triage.training.fit import Linear, Model
 from emotion_triage.triage import Triage
 
 WriteModel = Callable[..., Path]
@@ -52,9 +53,9 @@ def write_model(tmp_path_factory: pytest.TempPathFactory) -> WriteModel:
             for feature, weight in by_feature.items():
                 weights[LABELS.index(label), FEATURE_NAMES.index(feature)] = weight
         biases = {"anger": bias, "anger_against_baseline": bias, "distress": -1.0, "arousal": 0.0, "speech": heard}
-        model = Linear(mean, scale, weights, np.array([biases[label] for label in LABELS]))
+        linear = Linear(mean, scale, weights, np.array([biases[label] for label in LABELS]))
         path = tmp_path_factory.mktemp("model") / "by_hand.onnx"
-        export(path, model, name="by hand", training={"corpora": []})
+        export(path, Model(silent(), linear), name="by hand", training={"corpora": []})
         return path
 
     return write

@@ -103,7 +103,12 @@ def test_the_caller_is_given_and_not_shown() -> None:
     assert isinstance(started, Started)
     assert started.caller is not None
     assert started.caller.reveal() == "+33123456789"
-    assert started.parameters.reveal() == {"aniName": "J. Martin", "dnis": "+33987654321", "language": "fr-FR"}
+    assert started.parameters.reveal() == {
+        "participantId": "883efee8",
+        "aniName": "J. Martin",
+        "dnis": "+33987654321",
+        "language": "fr-FR",
+    }
     assert not any(word in repr(started) for word in ("33123456789", "Martin", "33987654321"))
 
 

@@ -43,7 +43,7 @@ def new_caller(model: Path, *, standing: Standing = CLEAR, objection: bool = Fal
 def step(time_s: float, *, speech_s: float = 2.0, new_speech_s: float = 0.5, level_dbfs: float = -25.0) -> Step:
     statistics = np.ones(len(STATISTIC_NAMES), np.float32)
     statistics[STATISTIC_NAMES.index("level_dbfs")] = level_dbfs
-    return Step(time_s, statistics, speech_s, 0.0, new_speech_s)
+    return Step(time_s, statistics, speech_s, 0.0, 40.0, new_speech_s)
 
 
 def scores(anger: float, *, of_anyone: float | None = None, speech: float = 0.9) -> np.ndarray:

@@ -172,7 +172,7 @@ def test_a_model_of_the_same_features_in_another_order(anger_model: Path, tmp_pa
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("schema", 2),
+        ("schema", 1),
         ("sample_rate_hz", 16000),
         ("frame_length", 400),
         ("hop_length", 80),

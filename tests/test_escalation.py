@@ -18,6 +18,7 @@ CALM, TENSE, ESCALATED = Level
 PLAIN = EscalationPolicy(
     min_speech_s=1.0,
     min_speech_probability=0.5,
+    min_snr_db=0.0,
     baseline_s=4.0,
     relative_slope=1.0,
     absolute_slope=1.0,

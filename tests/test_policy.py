@@ -198,7 +198,10 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
             "unknown key escalation.escalated_onsett (did you mean escalated_onset?)",
         ),
         ("hold_s = 3", "unknown key hold_s (did you mean escalation.hold_s?)"),
-        ("zzz = 3", "unknown key zzz (known here: schema, name, notice, escalation, protection, rules, neutral)"),
+        (
+            "zzz = 3",
+            "unknown key zzz (known here: schema, name, notice, escalation, protection, suggestions, rules, neutral)",
+        ),
         (
             "[notices]\n[escalation]\nhold = 3",
             "unknown key escalation.hold (did you mean hold_s?); unknown key notices (did you mean notice?)",

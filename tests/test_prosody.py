@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from emotion_triage.errors import TriageError
 from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
-from emotion_triage.functionals import STATISTIC_NAMES
+from emotion_triage.functionals import FUNCTIONAL_NAMES
 from emotion_triage.lld import LLD_NAMES, lld
 from emotion_triage.prosody import FRAME_UNITS, WINDOW_UNITS, Measurements, measure
 from emotion_triage.recordings import open_recording
@@ -60,7 +60,7 @@ def test_repaired_f0(path: Path) -> None:
 def test_windows_every_half_second(path: Path) -> None:
     """Windows end every 0.5 s and once more at the end."""
     table = dict(zip(WINDOW_UNITS, measured(path).windows.T, strict=True))
-    assert len(table) == 3 + len(STATISTIC_NAMES)
+    assert len(table) == 3 + len(FUNCTIONAL_NAMES)
     np.testing.assert_allclose(table["time_s"][:-1], 0.52 + 0.5 * np.arange(len(table["time_s"]) - 1))
     assert table["time_s"][-1] == DURATION_S
     assert np.all(table["speech_s"] <= 3.0)

@@ -20,11 +20,13 @@ from emotion_triage.errors import ModelError, TriageError
 from emotion_triage.functionals import FEATURE_NAMES, STATISTIC_NAMES, features
 from emotion_triage.sounds import hold_music
 from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.training.contour import CHANNELS, Contour, silent
 from emotion_triage.training.corpora import COLUMNS, Corpora, _groups
 from emotion_triage.training.dataset import NOISE, WindowSet, measure
 from emotion_triage.training.export import check_parity, export
 from emotion_triage.training.figures import auc, bootstrap, calibration_error
-from emotion_triage.training.fit import Linear, held_out_scores
+from emotion_triage.training.fit import Linear, Model, held_out_scores
+from emotion_triage.vad import WINDOW_FRAMES
 
 N_SPEAKERS = 6
 
@@ -73,7 +75,7 @@ def train(folder: Path, out: Path, *options: str) -> subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "tiny.onnx"
-    run = train(folder, out, "--passes", "1", "--name", "tiny", "--workers", "2")
+    run = train(folder, out, "--passes", "1", "--steps", "20", "--name", "tiny", "--workers", "2")
     assert run.returncode == 0, run.stderr
     return out
 
@@ -125,7 +127,7 @@ def test_a_trained_model_tells_anger_from_calm(trained: Path) -> None:
 def test_the_same_seed_gives_the_same_model(trained: Path, folder: Path, tmp_path: Path) -> None:
     """Trained again with another number of processes the file is the same to the byte; with another seed it is not."""
     for name, options in (("same", ("--workers", "1")), ("other", ("--seed", "1"))):
-        run = train(folder, tmp_path / f"{name}.onnx", "--passes", "1", "--name", "tiny", *options)
+        run = train(folder, tmp_path / f"{name}.onnx", "--passes", "1", "--steps", "20", "--name", "tiny", *options)
         assert run.returncode == 0, run.stderr
     digest = Classifier.load(trained).digest
     assert Classifier.load(tmp_path / "same.onnx").digest == digest
@@ -170,7 +172,7 @@ def test_a_clip_that_is_missing(tmp_path: Path) -> None:
     """A clip that the manifest names and the folder lacks ends the command with 2 and the clip's path."""
     about = dict(zip(COLUMNS, ("a.wav", "a", "en", "a_1", "female", "angry", "1.0", "CC0"), strict=True))
     write(tmp_path / "manifest.csv", [about])
-    run = train(tmp_path, tmp_path / "model.onnx", "--passes", "1", "--workers", "1")
+    run = train(tmp_path, tmp_path / "model.onnx", "--passes", "1", "--steps", "20", "--workers", "1")
     assert run.returncode == 2
     assert "a.wav" in run.stderr
     assert "Traceback" not in run.stderr
@@ -206,7 +208,8 @@ def windows_of(n: int, groups: list[str], speakers: list[str], emotions: list[st
     """Random statistics under these labels."""
     statistics = np.random.default_rng(0).standard_normal((n, len(STATISTIC_NAMES))).astype(np.float32)
     words = (np.resize(np.array(each), n) for each in (emotions, groups, speakers, ["en"], [""]))
-    return WindowSet(statistics, np.full_like(statistics, np.nan), *words)
+    rows = np.zeros((n, len(CHANNELS), WINDOW_FRAMES), np.float16)
+    return WindowSet(rows, statistics, np.full_like(statistics, np.nan), *words)
 
 
 def test_no_score_comes_from_a_model_that_heard_the_speaker() -> None:
@@ -247,14 +250,24 @@ def test_parity_is_checked(tmp_path: Path) -> None:
     """The file's probabilities are the trainer's to 1e-5, and a file with other weights is refused."""
     draw = np.random.default_rng(0)
     shape = (len(LABELS), len(FEATURE_NAMES))
-    model = Linear(
+    linear = Linear(
         draw.normal(size=shape[1]), 0.5 + draw.random(shape[1]), draw.normal(size=shape), draw.normal(size=shape[0])
     )
+    layers = (draw.normal(0.0, 0.1, each.shape).astype(np.float32) for each in silent()[2:-1])
+    model = Model(Contour(*silent()[:2], *layers, 0.3), linear)
     export(tmp_path / "model.onnx", model, name="random", training={})
-    rows = (3 * draw.standard_normal((300, shape[1]))).astype(np.float32)
-    assert check_parity(tmp_path / "model.onnx", model, rows) <= 1e-5
+    features = (3 * draw.standard_normal((300, shape[1]))).astype(np.float32)
+    rows = draw.normal(0.0, 20.0, (50, len(CHANNELS), WINDOW_FRAMES)).astype(np.float16)
+    f0 = rows[:, CHANNELS.index("f0_hz")]
+    f0[:] = np.where(f0 > 0, 60.0 + 4.0 * f0, np.nan)  # about half of the frames are unvoiced
+    rows[:10, :, :40] = np.nan  # and some were never heard
+    assert check_parity(tmp_path / "model.onnx", model, features, rows) <= 1e-5
     with pytest.raises(ModelError, match=r"off the trainer's, expected 1e-05 at most"):
-        check_parity(tmp_path / "model.onnx", model._replace(bias=model.bias + 1e-3), rows)
+        check_parity(
+            tmp_path / "model.onnx", model._replace(linear=linear._replace(bias=linear.bias + 1e-3)), features, rows
+        )
+    with pytest.raises(ModelError, match=r"off the trainer's"):
+        check_parity(tmp_path / "model.onnx", model._replace(contour=model.contour._replace(bias=0.4)), features, rows)
 
 
 def test_an_area_under_the_curve() -> None:

@@ -300,14 +300,19 @@ class Spied:
     """Counts what the classifier of a Triage is asked."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.rows = 0
-        score = Classifier.score
+        self.rows = self.windows = 0
+        score, contour = Classifier.score, Classifier.contour
 
         def counted(classifier: Classifier, features: np.ndarray) -> np.ndarray:
             self.rows += len(features)
             return score(classifier, features)
 
+        def heard(classifier: Classifier, rows: np.ndarray) -> np.ndarray:
+            self.windows += len(rows)
+            return contour(classifier, rows)
+
         monkeypatch.setattr(Classifier, "score", counted)
+        monkeypatch.setattr(Classifier, "contour", heard)
 
 
 @pytest.fixture
@@ -316,9 +321,10 @@ def spy(triage: Triage, monkeypatch: pytest.MonkeyPatch) -> Spied:
 
 
 def test_the_spy_sees(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
-    """A call without objection is scored: eight rows a window, the window and its seven occlusions."""
+    """A call without objection is scored: nine rows a window, the window and its eight occlusions."""
     told = triage.call("call", encoding="float32").push(temper[: 5 * RATE_HZ])
-    assert spy.rows == 8 * len(affects(told)) > 0
+    assert spy.rows == 9 * len(affects(told)) > 0
+    assert spy.windows >= len(affects(told))
 
 
 @pytest.mark.parametrize("state", [StandingState.CLEAR, StandingState.PROTECTED])
@@ -328,7 +334,7 @@ def test_who_objects_is_not_scored(triage: Triage, spy: Spied, temper: np.ndarra
     call = triage.call("call", encoding="float32", objection=True, standing=standing)
     assert (call.route.rule, call.route.level, call.route.time_s) == ("neutral", None, 0.0)
     events = call.push(temper) + call.advance(60 * RATE_HZ) + call.push(temper, at=60 * RATE_HZ) + call.flush()
-    assert (events, spy.rows, call.speech_s) == ([], 0, 0.0)
+    assert (events, spy.rows, spy.windows, call.speech_s) == ([], 0, 0, 0.0)
     assert call.route.rule == "neutral"
     assert call.position_s == 60.0 + len(temper) / RATE_HZ
 
@@ -338,7 +344,7 @@ def test_an_objection_that_is_remembered_holds(triage: Triage, spy: Spied, tempe
     standing = Standing(state=StandingState.CLEAR, abusive_contacts=0, since=None, expires_at=None, objection=True)
     call = triage.call("call", encoding="float32", standing=standing)
     assert call.push(temper) + call.flush() == []
-    assert (call.route.rule, spy.rows) == ("neutral", 0)
+    assert (call.route.rule, spy.rows, spy.windows) == ("neutral", 0, 0)
 
 
 def test_a_caller_may_object_at_any_time(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
@@ -379,7 +385,7 @@ def test_nothing_is_scored_before_the_notice(told_first: Triage, spy: Spied, tem
     assert call.push(temper[: 6 * RATE_HZ]) == []
     assert call.notice_played_s is None
     assert call.flush() == []
-    assert (spy.rows, call.speech_s, call.position_s) == (0, 0.0, 6.0)
+    assert (spy.rows, spy.windows, call.speech_s, call.position_s) == (0, 0, 0.0, 6.0)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000])

@@ -2,7 +2,7 @@
 
     python -m benchmarks.detection CORPORA [--quick] [--only corpora,calls] [--json F] [--plots DIR]
 
-Protocols: corpora, calibration, calls, lines, not_speech, groups, peers; each prints its tables with 95 % intervals.
+Protocols: corpora, calibration, calls, presets, lines, not_speech, groups, peers; their tables have 95 % intervals.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.detection import calibration, calls, corpora, groups, lines, not_speech, peers
+from benchmarks.detection import calibration, calls, corpora, groups, lines, not_speech, peers, presets
 from benchmarks.detection.clips import chosen
 from benchmarks.detection.study import Size, Study
 from emotion_triage.errors import TriageError
@@ -23,9 +23,9 @@ from emotion_triage.training.corpora import Corpora
 
 PROTOCOLS = {
     module.__name__.rpartition(".")[2]: module.run
-    for module in (corpora, calibration, calls, lines, not_speech, groups, peers)
+    for module in (corpora, calibration, calls, presets, lines, not_speech, groups, peers)
 }
-QUICK = Size(passes=1, calls=1, clips=20, line_clips=10, music_s=60.0)
+QUICK = Size(passes=1, calls=1, clips=20, line_clips=10, steps=10, music_s=60.0)
 QUICK_SPEAKERS, QUICK_CLIPS = 2, 70
 """Of each corpus with anger."""
 
@@ -44,7 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpora", nargs="?", default=os.environ.get("EMOTION_TRIAGE_CORPORA") or None, type=Path)
     parser.add_argument("--only", default=",".join(PROTOCOLS), help="protocols, with commas between")
-    parser.add_argument("--policy", help="a TOML policy; the balanced one by default")
+    parser.add_argument("--policy", help="a TOML policy, or the name of one that ships")
     parser.add_argument("--passes", type=int, default=Size().passes, help="lines that each speaker is trained over")
     parser.add_argument("--calls", type=int, default=Size().calls, help="calls of each kind a speaker")
     parser.add_argument("--seed", type=int, default=0)

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detection.composed import heard_steps
 from emotion_triage.training.corpora import CALM, Clip
-from emotion_triage.training.dataset import WindowSet, measure, read
+from emotion_triage.training.dataset import Measured, WindowSet, heard_steps, measure, read
 from emotion_triage.training.lines import Line, Samples, trim
 
 __all__ = ["Clips", "chosen", "hear", "over_a_line"]
@@ -37,6 +36,15 @@ class Clips(NamedTuple):
             WindowSet._make(np.concatenate(column) for column in zip(*(part.windows for part in parts), strict=True)),
             np.concatenate([part.clip + start for part, start in zip(parts, starts, strict=False)]),
         )
+
+    def refer(self, statistics: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return for each window the mean of its speaker's calm windows of other clips."""
+        reference = np.full(statistics.shape, np.nan, np.float32)
+        calm = np.isin(self.windows.emotion, sorted(CALM))
+        for name in np.unique(self.windows.speaker):
+            own = self.windows.speaker == name
+            reference[own] = others_calm(statistics[own], calm[own], self.clip[own])
+        return reference
 
     def column(self, name: str) -> NDArray[np.str_]:
         """Return one label of each clip."""
@@ -77,18 +85,21 @@ def hear(clips: list[Clip], *, seed: int, backgrounds: list[Path]) -> Clips:
     """Windows of one speaker's clips; a clip too short for one that a call would score gives its fullest window."""
     found = []
     for samples in over_a_line(clips, seed=seed, backgrounds=backgrounds):
-        statistics = measure(samples)
-        if not len(statistics):
-            statistics = max(heard_steps(samples), key=lambda step: step.speech_s).statistics[None]
-        found.append(statistics)
-    of = np.repeat(np.arange(len(clips)), [len(each) for each in found])
+        measured = measure(samples)
+        if not len(measured.rows):
+            steps, rows = heard_steps(samples)
+            fullest = max(range(len(steps)), key=lambda i: steps[i].speech_s)
+            measured = Measured(rows[fullest][None], steps[fullest].statistics[None])
+        found.append(measured)
+    of = np.repeat(np.arange(len(clips)), [len(each.rows) for each in found])
     emotion, group, speaker, language, gender = (
         np.array([getattr(clip, name) for clip in clips])[of]
         for name in ("emotion", "group", "speaker", "language", "gender")
     )
-    statistics = np.concatenate(found)
-    reference = others_calm(statistics, np.isin(emotion, sorted(CALM)), of)
-    return Clips(clips, WindowSet(statistics, reference, emotion, group, speaker, language, gender), of)
+    rows, statistics = Measured.joined(found)
+    unknown = np.full_like(statistics, np.nan)
+    clips_of_one = Clips(clips, WindowSet(rows, statistics, unknown, emotion, group, speaker, language, gender), of)
+    return clips_of_one._replace(windows=clips_of_one.windows._replace(reference=clips_of_one.refer(statistics)))
 
 
 def others_calm(values: NDArray[np.floating], calm: NDArray[np.bool_], clip: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.caller import Caller, Event, Reference, Step, steps_of
+from emotion_triage.caller import Caller, Event, Reference, Step
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.functionals import features, population
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR
+from emotion_triage.training.contour import log_odds
 from emotion_triage.training.corpora import ANGER, CALM, Clip
-from emotion_triage.training.dataset import read
-from emotion_triage.training.fit import Linear
+from emotion_triage.training.dataset import heard_steps, read
+from emotion_triage.training.fit import Model
 from emotion_triage.training.lines import Line, Samples, trim
-from emotion_triage.windows import WindowStream, rows_of
 
-__all__ = ["ComposedCall", "changes", "compose", "events", "heard_steps", "reached", "strung"]
+__all__ = ["ComposedCall", "changes", "compose", "events", "reached", "strung"]
 
 JOY = frozenset({"happy", "surprise"})
 CALM_S, ANGRY_S, CALM_ONLY_S = 30.0, 20.0, 60.0
@@ -40,6 +40,7 @@ class ComposedCall(NamedTuple):
     turn_s: float
     duration_s: float
     steps: list[Step]
+    rows: NDArray[np.float16]
 
 
 def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[ComposedCall]:
@@ -71,7 +72,7 @@ def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[Compo
         turn_s, duration_s = len(before) / SAMPLE_RATE_HZ, len(heard) / SAMPLE_RATE_HZ
         first = clips[0]
         true_of_it = (kind, first.group, first.speaker, first.language, first.gender, turn_s, duration_s)
-        calls.append(ComposedCall(*true_of_it, heard_steps(heard)))
+        calls.append(ComposedCall(*true_of_it, *heard_steps(heard)))
     return calls
 
 
@@ -90,15 +91,11 @@ def strung(clips: list[Samples], duration_s: float, rng: np.random.Generator) ->
     return np.concatenate(pieces)
 
 
-def heard_steps(samples: NDArray[np.floating]) -> list[Step]:
-    """What each window of a call told, as a call sees it."""
-    stream = WindowStream("float32", SAMPLE_RATE_HZ)
-    return steps_of(stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last())
-
-
-def events(steps: list[Step], model: Linear, policy: Policy) -> list[Event]:
+def events(steps: list[Step], rows: NDArray[np.float16], model: Model, policy: Policy) -> list[Event]:
     """What the library would have said of a call, with this model."""
-    typical = population(model.mean.astype(np.float32))
+    typical = population(model.linear.mean.astype(np.float32))
+    contour = log_odds(model.contour, rows).astype(np.float32)
+    steps = [s._replace(statistics=np.append(s.statistics[:-1], c)) for s, c in zip(steps, contour, strict=True)]
     caller = Caller(
         call_id="composed",
         policy=policy,
@@ -112,7 +109,7 @@ def events(steps: list[Step], model: Linear, policy: Policy) -> list[Event]:
     for step in steps:
         said += caller.wait(step.time_s)
         if (inputs := caller.inputs(step)) is not None:
-            probabilities = 1.0 / (1.0 + np.exp(-model.log_odds(inputs)))
+            probabilities = 1.0 / (1.0 + np.exp(-model.linear.log_odds(inputs)))
             said += caller.hear(step, probabilities.astype(np.float32))
     return said
 

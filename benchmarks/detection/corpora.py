@@ -22,7 +22,7 @@ def run(study: Study) -> list[Table]:
     """Leave one corpus out, by window and by clip; leave speakers out within each corpus."""
     windows, scores = study.spoken
     clips = study.clips
-    by_clip = study.held_out(clips.windows)
+    by_clip = study.held_out(clips.windows, clips.refer)
     alone, against = (clips.means(column) for column in alone_and_known(clips.windows, by_clip))
     emotion, group, speaker = (clips.column(name) for name in ("emotion", "group", "speaker"))
     return [
@@ -32,7 +32,7 @@ def run(study: Study) -> list[Table]:
         ),
         table("Corpus held out, clips (mean of their windows)", emotion, alone, against, group, speaker),
         table(
-            f"Speakers held out within the corpus ({FOLDS} folds or as many as speakers), windows of 3 s",
+            f"Speakers held out within the corpus ({FOLDS} folds or one a speaker), windows, functionals alone",
             *(windows.emotion, *alone_and_known(windows, within(windows)), windows.group, windows.speaker),
         ),
     ]
@@ -44,7 +44,7 @@ def alone_and_known(windows: WindowSet, scores: Array) -> tuple[Array, Array]:
 
 
 def within(windows: WindowSet) -> Array:
-    """Log-odds by models fitted to other speakers of the same corpus alone, before calibration."""
+    """Log-odds by models of functionals fitted to other speakers of the same corpus alone, before calibration."""
     scores = np.full((len(windows.group), max(ALONE, KNOWN) + 1), np.nan)
     for group in np.unique(windows.group):
         rows = np.flatnonzero(windows.group == group)

@@ -16,7 +16,7 @@ from benchmarks.detection.study import Study, by_speaker
 from benchmarks.detection.table import Cell, Table
 from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.training.corpora import ANGER, Clip
-from emotion_triage.training.dataset import WindowSet, calm_references, measure, read
+from emotion_triage.training.dataset import Measured, WindowSet, calm_references, measure, read
 from emotion_triage.training.fit import known
 from emotion_triage.training.lines import trim
 
@@ -40,7 +40,7 @@ def run(study: Study) -> list[Table]:
         name: WindowSet._make(np.concatenate(column) for column in zip(*(each[name] for each in heard), strict=True))
         for name in names
     }
-    scores = {name: study.held_out(windows) for name, windows in sets.items()}
+    scores = {name: study.held_out(windows, calm_references(windows, study.seed)) for name, windows in sets.items()}
     rows: list[tuple[Cell, ...]] = []
     for name in LINES:
         if name not in sets:
@@ -82,12 +82,10 @@ def over_lines(clips: list[Clip], *, names: list[str], seed: int, backgrounds: l
     for name in names:
         drawn = np.random.default_rng(entropy)
         found = [measure(LINES[name](stream, drawn, noise)) for stream in streams.values()]
-        statistics, emotion_of = np.concatenate(found), np.repeat(list(streams), [len(each) for each in found])
-        labels = (
-            np.full(len(statistics), value) for value in (first.group, first.speaker, first.language, first.gender)
-        )
-        windows = WindowSet(statistics, np.full_like(statistics, np.nan), emotion_of, *labels)
-        sets[name] = windows._replace(reference=calm_references(windows, np.random.default_rng(entropy)))
+        rows, statistics = Measured.joined(found)
+        emotion_of = np.repeat(list(streams), [len(each.rows) for each in found])
+        labels = (np.full(len(rows), value) for value in (first.group, first.speaker, first.language, first.gender))
+        sets[name] = WindowSet(rows, statistics, np.full_like(statistics, np.nan), emotion_of, *labels)
     return sets
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.detection.composed import events, heard_steps, reached, seconds
+from benchmarks.detection.composed import events, reached, seconds
 from benchmarks.detection.measures import rate
 from benchmarks.detection.study import Study, by_speaker
 from benchmarks.detection.table import Cell, Table
@@ -16,7 +16,7 @@ from emotion_triage.affect import Affect
 from emotion_triage.audio import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
 from emotion_triage.caller import Event
 from emotion_triage.sounds import comfort_noise, drums, dtmf, hold_music
-from emotion_triage.training.dataset import read
+from emotion_triage.training.dataset import heard_steps, read
 from emotion_triage.training.lines import Samples
 from emotion_triage.triage import Triage
 
@@ -37,7 +37,7 @@ def run(study: Study) -> list[Table]:
         with shipped.call(name) as call:
             said = call.push(payload) + call.flush()
         tally["shipped"][name].append(counted(said, len(samples)))
-        said = events(heard_steps(heard), study.model_without(unit), study.policy)
+        said = events(*heard_steps(heard), study.model_without(unit), study.policy)
         tally["held out"][name].append(counted(said, len(samples)))
     columns = ("kind", "calls", "hours", "Affects an hour", "false escalations an hour")
     note = "intervals by bootstrap over calls; where none was seen the upper end is 3 events in the hours heard"

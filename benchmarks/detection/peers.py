@@ -27,7 +27,7 @@ from benchmarks.detection.table import Cell, Table
 from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.functionals import STATISTIC_NAMES
 from emotion_triage.training.corpora import ANGER, CALM, Clip
-from emotion_triage.training.fit import CLIP, MAX_ITERATIONS, balanced, held_out_scores
+from emotion_triage.training.fit import CLIP, MAX_ITERATIONS, balanced, held_out_contour, held_out_scores, taught
 
 __all__ = ["OURS", "run"]
 
@@ -54,7 +54,7 @@ def run(study: Study) -> list[Table]:
         "F0": statistic(clips, "f0_mean_semitone"),
     }
     against = {name: scores - own_calm(clips, scores) for name, scores in alone.items()}
-    ours = {OURS: same_clips(clips), OURS_TRAINED: study.held_out(clips.windows)}
+    ours = {OURS: same_clips(clips, study), OURS_TRAINED: study.held_out(clips.windows, clips.refer)}
     parted = {
         name: [clips.means(each) for each in alone_and_known(clips.windows, scores)] for name, scores in ours.items()
     }
@@ -106,7 +106,8 @@ def held_out(clips: Clips, features: NDArray[np.float32], train: Model) -> Array
     angry, scores = np.isin(of_clips.emotion, sorted(ANGER)), np.zeros(len(features))
     for group in np.unique(of_clips.group):
         out = of_clips.group == group
-        predict = train(features[~out], angry[~out], balanced(of_clips.take(~out)))
+        others = ~out & taught(of_clips)  # as ours
+        predict = train(features[others], angry[others], balanced(of_clips.take(others)))
         scores[out] = predict(features[out])
     return scores
 
@@ -126,9 +127,10 @@ def own_calm(clips: Clips, scores: Array) -> Array:
     return reference
 
 
-def same_clips(clips: Clips) -> Array:
+def same_clips(clips: Clips, study: Study) -> Array:
     """Held-out log-odds of each window by our models, fitted to these clips alone."""
-    windows = clips.windows
+    contour, _ = held_out_contour(clips.windows, seed=study.seed, steps=study.size.steps)
+    windows = clips.windows.with_contour(contour, clips.refer)
     raw = held_out_scores(windows)
     scores = np.zeros_like(raw)
     for group in np.unique(windows.group):

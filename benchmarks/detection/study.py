@@ -19,9 +19,21 @@ from benchmarks.detection.composed import ComposedCall, compose, events
 from emotion_triage.caller import Event
 from emotion_triage.classifier import LABELS
 from emotion_triage.policy import Policy
+from emotion_triage.training.contour import STEPS, Contour, log_odds
 from emotion_triage.training.corpora import ANGER, Clip, Corpora
-from emotion_triage.training.dataset import NOISE, WindowSet, gather
-from emotion_triage.training.fit import Linear, calibrated, fit, held_out_scores, mixing
+from emotion_triage.training.dataset import Refer, WindowSet, calm_references, gather
+from emotion_triage.training.fit import (
+    Linear,
+    Model,
+    calibrated,
+    fit,
+    folds,
+    held_out_contour,
+    held_out_scores,
+    mixing,
+    taught,
+    units,
+)
 
 __all__ = ["Size", "Study", "by_speaker", "without"]
 
@@ -39,6 +51,8 @@ class Size(NamedTuple):
     """Clips a corpus that are scored one by one, by us and by the peers."""
     line_clips: int = 60
     """Clips a corpus that are sent over every impaired line."""
+    steps: int = STEPS
+    """Batches that each contour network is trained on."""
     music_s: float = 600.0
     """Synthetic music, tones, noise and silence, of each."""
 
@@ -64,7 +78,7 @@ class Study:
     ) -> None:
         self.corpora, self.policy, self.size, self.seed, self.workers = corpora, policy, size, seed, workers
         self._memory = joblib.Memory(cache, verbose=0)
-        self._models: dict[str, Linear] = {}
+        self._models: dict[str, Model] = {}
 
     @property
     def backgrounds(self) -> list[Path]:
@@ -78,39 +92,58 @@ class Study:
         return [clip for clip in self.corpora.clips if clip.group in groups]
 
     @cached_property
+    def _gathered(self) -> tuple[WindowSet, list[Contour]]:
+        return self._memory.cache(heard, ignore=["workers"])(
+            self.corpora, passes=self.size.passes, steps=self.size.steps, seed=self.seed, workers=self.workers
+        )
+
+    @property
     def windows(self) -> WindowSet:
-        """All speech and noise over drawn lines, as the trainer hears it."""
-        gathered = self._memory.cache(gather, ignore=["workers"])
-        return gathered(self.corpora, passes=self.size.passes, seed=self.seed, workers=self.workers)
+        """All speech and noise over drawn lines, as the trainer hears it; contours by networks that never did."""
+        return self._gathered[0]
 
     @cached_property
     def units(self) -> NDArray[np.str_]:
-        """What each window is held out with: its group of corpora, or its kind of noise."""
-        return np.where(self.windows.emotion == NOISE, self.windows.speaker, self.windows.group)
+        """What each window is held out with."""
+        return units(self.windows)
+
+    def network_without(self, unit: str) -> Contour:
+        """Return a contour network that never heard a unit."""
+        return self._gathered[1][folds(self.windows).get(unit, 0)]
 
     @cached_property
     def _scores(self) -> NDArray[np.float64]:
         return held_out_scores(self.windows)
 
-    def model_without(self, unit: str) -> Linear:
+    def model_without(self, unit: str) -> Model:
         """Return a calibrated model that never heard a unit."""
         if unit not in self._models:
-            self._models[unit] = without(self.windows, self._scores, self.units == unit)
+            linear = without(self.windows, self._scores, self.units == unit)
+            self._models[unit] = Model(self.network_without(unit), linear)
         return self._models[unit]
 
-    def held_out(self, windows: WindowSet) -> NDArray[np.float64]:
+    def held_out(self, windows: WindowSet, refer: Refer) -> NDArray[np.float64]:
         """Return calibrated log-odds of speech by models that never heard its corpus."""
+        contour = np.zeros(len(windows.group))
+        for group in np.unique(windows.group):
+            inside = windows.group == group
+            contour[inside] = log_odds(self.network_without(str(group)), windows.rows[inside])
+        return self._judged(windows.with_contour(contour, refer))
+
+    def _judged(self, windows: WindowSet) -> NDArray[np.float64]:
         scores = np.full((len(windows.group), len(LABELS)), np.nan)
         for group in np.unique(windows.group):
             inside = windows.group == group
-            scores[inside] = self.model_without(str(group)).log_odds(windows.features[inside])
+            scores[inside] = self.model_without(str(group)).linear.log_odds(windows.features[inside])
         return scores
 
     @cached_property
     def spoken(self) -> tuple[WindowSet, NDArray[np.float64]]:
         """Windows of corpora with anger, and their held-out log-odds."""
-        windows = self.windows.take(np.isin(self.windows.group, sorted({clip.group for clip in self.angry_clips})))
-        return windows, self.held_out(windows)
+        windows = self.windows.without_rows().take(
+            np.isin(self.windows.group, sorted({clip.group for clip in self.angry_clips}))
+        )
+        return windows, self._judged(windows)
 
     @cached_property
     def drawn(self) -> list[list[Clip]]:
@@ -125,14 +158,23 @@ class Study:
     @cached_property
     def calls(self) -> list[tuple[ComposedCall, list[Event]]]:
         """Composed calls of every speaker with enough speech, and what was said of them by held-out models."""
+        return self.calls_under(self.policy)
+
+    def calls_under(self, policy: Policy) -> list[tuple[ComposedCall, list[Event]]]:
+        """Return the same calls under a policy."""
+        return [
+            (call, events(call.steps, call.rows, self.model_without(call.group), policy)) for call in self._composed
+        ]
+
+    @cached_property
+    def _composed(self) -> list[ComposedCall]:
         speakers = by_speaker(self.angry_clips)
-        composed = [
+        return [
             call
             for turn in range(self.size.calls)
             for calls in self.across(compose, speakers, backgrounds=self.backgrounds, seed=self.seed + turn)
             for call in calls
         ]
-        return [(call, events(call.steps, self.model_without(call.group), self.policy)) for call in composed]
 
     def across(self, function: Callable[..., T], speakers: list[list[Clip]], **same: Any) -> list[T]:
         """Apply a function to every speaker's clips, in processes; kept where there is a cache."""
@@ -140,10 +182,17 @@ class Study:
             return list(pool.map(partial(self._memory.cache(function), **same), speakers, chunksize=2))
 
 
+def heard(corpora: Corpora, *, passes: int, steps: int, seed: int, workers: int) -> tuple[WindowSet, list[Contour]]:
+    """Hear everything, and train the contour networks that never heard a fold of it."""
+    windows = gather(corpora, passes=passes, seed=seed, workers=workers)
+    contour, networks = held_out_contour(windows, seed=seed, steps=steps)
+    return windows.with_contour(contour, calm_references(windows, seed)), networks
+
+
 def without(windows: WindowSet, scores: NDArray[np.float64], out: NDArray[np.bool_]) -> Linear:
     """Return a model fitted and calibrated without some windows; `scores` are held out and not calibrated."""
-    rest = windows.take(~out)
-    return calibrated(fit(rest), *mixing(rest, scores[~out]))
+    rest = windows.without_rows().take(~out)
+    return calibrated(fit(rest.take(taught(rest))), mixing(rest, scores[~out]))
 
 
 def by_speaker(clips: Iterable[Clip]) -> list[list[Clip]]:

@@ -65,6 +65,7 @@ class _Media(msgspec.Struct, frozen=True):
 
 
 class _Participant(msgspec.Struct, frozen=True, rename="camel"):
+    id: str = ""
     ani: str = ""
     ani_name: str = ""
     dnis: str = ""
@@ -238,7 +239,8 @@ class AudioHook:
         if asked.conversation_id != _NOBODY:
             encoding = _ENCODINGS[chosen.format]
             self._sample_bytes = SAMPLE_BYTES[encoding]
-            parameters = {"aniName": asked.participant.ani_name, "dnis": asked.participant.dnis}
+            said = asked.participant
+            parameters = {"participantId": said.id, "aniName": said.ani_name, "dnis": said.dnis}
             yield Started(
                 call_id=call_name(asked.conversation_id, WIRE),
                 encoding=encoding,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from emotion_triage.contacts import Contact, Restriction
@@ -27,6 +29,7 @@ from emotion_triage.ledger.accounts import (
 from emotion_triage.ledger.bodies import (
     Appealed,
     Attached,
+    Decision,
     Judged,
     Lifted,
     Noted,
@@ -64,6 +67,15 @@ class Acts:
         self.rows = rows
         self.policy = policy
         self.now_us = now_us
+
+    def log_all(self, about: Sequence[tuple[Decision, str | None]]) -> None:
+        """Append decisions, each with its caller's pseudonym: linked to him where something is kept of him already."""
+        for decision, pseudonym in about:
+            subject_id = None if pseudonym is None else self.rows.subject_of(pseudonym)
+            at_us = instant("at", decision.at)
+            decisions.append(
+                self.rows.connection, decision.body, at_us=at_us, call_id=decision.call_id, subject_id=subject_id
+            )
 
     def record(self, contact: Contact, pseudonym: str | None) -> None:
         """Keep a contact, unless it is kept already."""

@@ -16,12 +16,13 @@ from msgspec import Meta
 from emotion_triage.affect import Driver
 from emotion_triage.contacts import RestrictionKind
 from emotion_triage.escalation import Escalation, Level
-from emotion_triage.routing import Route, StandingState
+from emotion_triage.routing import Route, StandingState, Target
 
 __all__ = [
     "Appealed",
     "Attached",
     "Body",
+    "Decision",
     "Escalated",
     "Forgotten",
     "Judged",
@@ -65,6 +66,7 @@ class Routed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="r
 
     time_s: float
     queue: str
+    target: Target = Target.QUEUE
     skills: tuple[str, ...]
     priority: int
     rule: str
@@ -295,6 +297,30 @@ def body_of(noted: Noted, *, model_digest: str | None, policy_digest: str) -> Bo
             return Escalated.of(noted, model_digest=model_digest, policy_digest=policy_digest)
         case _:
             return noted
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision on its way into the log.
+
+    Attributes
+    ----------
+    at : datetime
+        When it was taken, with a time zone.
+    call_id : str
+        The call it was taken for.
+    caller : str or None
+        As in `Ledger.standing`; never kept, never shown.
+    body : Body
+        What was decided.
+    """
+
+    at: Moment
+    call_id: Name
+    caller: str | None
+    body: Body
+
+    def __repr__(self) -> str:
+        return f"Decision(call_id={self.call_id!r}, body={self.body!r})"
 
 
 def told(body: Body) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +27,7 @@ from emotion_triage.routing import CLEAR, UNKNOWN, Standing
 # The database library is heavy: it is loaded when a ledger is opened.
 if TYPE_CHECKING:
     from emotion_triage.ledger.acts import Acts
+    from emotion_triage.ledger.bodies import Decision
     from emotion_triage.ledger.identity import Identity
     from emotion_triage.ledger.rows import Rows
     from emotion_triage.ledger.store import Store
@@ -105,9 +105,7 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -188,6 +186,11 @@ class Ledger:
             his, decided = rows.entries_about(subject_id), rows.decisions_about(subject_id)
         now = standing([entry for entry, _, _ in his], self.policy.protection, _us(at))
         return copied(his, decided, now)
+
+    def log_all(self, decisions: Sequence[Decision]) -> None:
+        """Append decisions to the log, all or none."""
+        with self._write(None) as acts:
+            acts.log_all([(each, self._identity.pseudonym(each.caller)) for each in decisions])
 
     def record(self, contact: Contact, *, at: datetime | None = None) -> None:
         """Keep a contact; the same contact again changes nothing, and contacts may arrive in any order.

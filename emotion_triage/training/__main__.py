@@ -11,10 +11,21 @@ import typer
 
 from emotion_triage.errors import TriageError
 from emotion_triage.training.card import card, training_facts
+from emotion_triage.training.contour import STEPS
 from emotion_triage.training.corpora import Corpora
-from emotion_triage.training.dataset import gather
+from emotion_triage.training.dataset import calm_references, gather
 from emotion_triage.training.export import check_parity, export
-from emotion_triage.training.fit import calibrated, fit, held_out_scores, mixing
+from emotion_triage.training.fit import (
+    Model,
+    calibrated,
+    calibrated_log_odds,
+    contours,
+    fit,
+    held_out_contour,
+    held_out_scores,
+    mixing,
+    taught,
+)
 
 app = typer.Typer(add_completion=False)
 
@@ -27,6 +38,7 @@ def main(
     ),
     name: Annotated[str, typer.Option(help="Name of the model.")] = "triage",
     passes: Annotated[int, typer.Option(min=1, help="Lines that each speaker calls over.")] = 2,
+    steps: Annotated[int, typer.Option(min=1, help="Batches that each contour network is trained on.")] = STEPS,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
@@ -41,13 +53,19 @@ def main(
         say(f"{len(corpora.clips)} clips, {len(corpora.noises)} noises")
         windows = gather(corpora, passes=passes, seed=seed, workers=workers)
         say(f"{len(windows.emotion)} windows heard")
+        heard, _ = held_out_contour(windows, seed=seed, steps=steps)
+        windows = windows.with_contour(heard, calm_references(windows, seed))
+        say("every corpus heard by a contour network that never heard it before")
         scores = held_out_scores(windows)
-        matrix, offset = mixing(windows, scores)
+        mixed = mixing(windows, scores)
         say("every corpus scored by a model that never heard it")
-        model = calibrated(fit(windows), matrix, offset)
+        model = Model(contours(windows, seed=seed, steps=steps), calibrated(fit(windows.take(taught(windows))), mixed))
         export(out, model, name=name, training=training_facts(corpora, seed=seed, passes=passes))
-        parity = check_parity(out, model, windows.features[:: max(1, len(windows.emotion) // 10_000)])
-        out.with_suffix(".md").write_text(card(out, corpora, windows, scores @ matrix.T + offset, parity))
+        some = slice(None, None, max(1, len(windows.emotion) // 10_000))
+        parity = check_parity(out, model, windows.features[some], windows.rows[some])
+        out.with_suffix(".md").write_text(
+            card(out, corpora, windows, calibrated_log_odds(windows, scores, mixed), parity)
+        )
         say(f"{out} and {out.with_suffix('.md')} written")
     except TriageError as error:
         typer.echo(f"error: {error}", err=True)

@@ -51,6 +51,7 @@ def card(path: Path, corpora: Corpora, windows: WindowSet, log_odds: Array, pari
         Largest difference of the file's probabilities to the trainer's.
     """
     classifier = Classifier.load(path)
+    windows = windows.without_rows()
     spoken = windows.emotion != NOISE
     heard, scores = windows.take(spoken), log_odds[spoken]
     return "\n".join(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.caller import MIN_NEW_SPEECH_S, steps_of
+from emotion_triage.caller import MIN_NEW_SPEECH_S, Step, steps_of
 from emotion_triage.functionals import STATISTIC_NAMES, features
 from emotion_triage.recordings import open_recording
 from emotion_triage.sounds import drums, dtmf, hold_music, hum, tone
+from emotion_triage.training.contour import CHANNELS, COLUMNS
 from emotion_triage.training.corpora import CALM, Clip, Corpora
 from emotion_triage.training.lines import Line, Samples, trim
+from emotion_triage.vad import WINDOW_FRAMES
 from emotion_triage.windows import WindowStream, rows_of
 
-__all__ = ["NOISE", "WindowSet", "calm_references", "gather", "measure", "read"]
+__all__ = ["NOISE", "Measured", "Refer", "WindowSet", "calm_references", "gather", "heard_steps", "measure", "read"]
 
 NOISE = "noise"
 """The emotion of a window without a caller."""
@@ -36,17 +38,25 @@ REFERENCE_WINDOWS = 16
 """Windows in a row that make a reference: about what a caller's first ten seconds of speech hold."""
 
 
+Refer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Statistics of windows to the statistics that each is compared with."""
+
+
 class WindowSet(NamedTuple):
     """Windows of many speakers; row ``i`` of each array is one window.
 
     Attributes
     ----------
+    rows : ndarray of float16, shape (n, n_channels, 150)
+        What the contour network hears of them.
     statistics : ndarray of float32, shape (n, n_statistics)
+        What the contour network says, the last of them, is 0 until `with_contour`.
     reference : ndarray of float32, shape (n, n_statistics)
         Calm speech of the same speaker over the same line; NaN where there is none.
     emotion, group, speaker, language, gender : ndarray of str, shape (n,)
     """
 
+    rows: NDArray[np.float16]
     statistics: NDArray[np.float32]
     reference: NDArray[np.float32]
     emotion: NDArray[np.str_]
@@ -64,6 +74,28 @@ class WindowSet(NamedTuple):
     def take(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> WindowSet:
         """Return some of the windows."""
         return WindowSet._make(column[which] for column in self)
+
+    def without_rows(self) -> WindowSet:
+        """Return the windows without what the contour network hears of them: by far the largest part."""
+        return self._replace(rows=self.rows[:, :0, :0])
+
+    def with_contour(self, contour: NDArray[np.floating], refer: Refer) -> WindowSet:
+        """Return the windows with what the contour network says of each, and the references that follow."""
+        statistics = self.statistics.copy()
+        statistics[:, -1] = contour
+        return self._replace(statistics=statistics, reference=refer(statistics))
+
+
+class Measured(NamedTuple):
+    """Windows without labels: channels and statistics, as in `WindowSet`."""
+
+    rows: NDArray[np.float16]
+    statistics: NDArray[np.float32]
+
+    @staticmethod
+    def joined(parts: list[Measured]) -> Measured:
+        """Return windows one after the other."""
+        return Measured._make(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 def gather(corpora: Corpora, *, passes: int, seed: int, workers: int = 2) -> WindowSet:
@@ -96,7 +128,8 @@ def gather(corpora: Corpora, *, passes: int, seed: int, workers: int = 2) -> Win
     seeds = [(seed, turn, index) for turn in range(passes) for index in range(len(jobs))]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         sets = list(pool.map(_run, jobs * passes, seeds, chunksize=4))
-    return WindowSet._make(np.concatenate(column) for column in zip(*sets, strict=True))
+    windows = WindowSet._make(np.concatenate(column) for column in zip(*sets, strict=True))
+    return windows._replace(reference=calm_references(windows, seed)(windows.statistics))
 
 
 def _run(job: partial[WindowSet], seed: tuple[int, int, int]) -> WindowSet:
@@ -108,29 +141,40 @@ def _speaker(clips: list[Clip], backgrounds: list[Path], *, rng: np.random.Gener
     line = Line(rng, noises)
     sounds = {clip.path: trim(read(clip.path)) for clip in clips}
     level = float(np.median([np.sqrt(np.mean(x**2)) for x in sounds.values()]))
-    emotions: dict[str, NDArray[np.float32]] = {}
+    emotions: dict[str, Measured] = {}
     for emotion in sorted({clip.emotion for clip in clips}):
         chosen = [sounds[clip.path] for clip in clips if clip.emotion == emotion]
         heard = [
             measure(line.carry(stream, level))
             for stream in _strung([chosen[i] for i in rng.permutation(len(chosen))], rng)
         ]
-        emotions[emotion] = np.concatenate(heard)
-    statistics = np.concatenate(list(emotions.values()))
-    emotion_of = np.repeat(list(emotions), [len(windows) for windows in emotions.values()])
+        emotions[emotion] = Measured.joined(heard)
+    emotion_of = np.repeat(list(emotions), [len(windows.rows) for windows in emotions.values()])
     first = clips[0]
-    found = _labelled(statistics, emotion_of, first.group, first.speaker, first.language, first.gender)
-    return found._replace(reference=calm_references(found, rng))
+    every = Measured.joined(list(emotions.values()))
+    return _labelled(every, emotion_of, first.group, first.speaker, first.language, first.gender)
 
 
-def calm_references(windows: WindowSet, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return a baseline for each window of one speaker: a run of his calm speech; NaN where he has none."""
-    calm = windows.statistics[np.isin(windows.emotion, sorted(CALM))]
-    if not len(calm):
-        return np.full_like(windows.statistics, np.nan)
-    starts = rng.integers(max(1, len(calm) - REFERENCE_WINDOWS + 1), size=len(windows.statistics))
-    means = [calm[start : start + REFERENCE_WINDOWS].mean(axis=0) for start in starts]
-    return np.array(means, np.float32).reshape(windows.statistics.shape)
+def calm_references(windows: WindowSet, seed: int) -> Refer:
+    """Return what compares each window with a run of the same speaker's calm speech; NaN where he has none.
+
+    The windows of a speaker over one line stand together.
+    """
+    starts = np.flatnonzero(windows.speaker[1:] != windows.speaker[:-1]) + 1
+    lines = np.split(np.arange(len(windows.speaker)), starts)
+    is_calm = np.isin(windows.emotion, sorted(CALM))
+
+    def refer(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+        rng = np.random.default_rng(seed)
+        reference = np.full_like(statistics, np.nan)
+        for line in lines:
+            calm = statistics[line][is_calm[line]]
+            if len(calm):
+                first = rng.integers(max(1, len(calm) - REFERENCE_WINDOWS + 1), size=len(line))
+                reference[line] = [calm[at : at + REFERENCE_WINDOWS].mean(axis=0) for at in first]
+        return reference
+
+    return refer
 
 
 def _noise(kind: str, paths: list[Path], *, rng: np.random.Generator) -> WindowSet:
@@ -149,20 +193,21 @@ def _synthetic(*, rng: np.random.Generator) -> WindowSet:
 def _unvoiced(kind: str, sounds: list[Samples], rng: np.random.Generator) -> WindowSet:
     """Sounds without a caller, each as it is and over a line."""
     heard = [measure(heard) for sound in sounds for heard in (sound, Line(rng, []).carry(sound, _rms(sound)))]
-    return _labelled(np.concatenate(heard), NOISE, NOISE, f"noise_{kind}", "", "")
+    return _labelled(Measured.joined(heard), NOISE, NOISE, f"noise_{kind}", "", "")
 
 
 def _labelled(
-    statistics: NDArray[np.float32],
+    measured: Measured,
     emotion: str | NDArray[np.str_],
     group: str,
     speaker: str,
     language: str,
     gender: str,
 ) -> WindowSet:
-    n = len(statistics)
+    n = len(measured.rows)
     labels = (np.resize(np.asarray(value, np.str_), n) for value in (group, speaker, language, gender))
-    return WindowSet(statistics, np.full_like(statistics, np.nan), np.resize(np.asarray(emotion, np.str_), n), *labels)
+    reference = np.full_like(measured.statistics, np.nan)
+    return WindowSet(*measured, reference, np.resize(np.asarray(emotion, np.str_), n), *labels)
 
 
 def _strung(clips: list[Samples], rng: np.random.Generator) -> Iterator[Samples]:
@@ -177,12 +222,31 @@ def _strung(clips: list[Samples], rng: np.random.Generator) -> Iterator[Samples]
         yield np.concatenate(pieces)
 
 
-def measure(samples: Samples) -> NDArray[np.float32]:
-    """Return the statistics of windows with new speech, as a call sees them; float32 of shape (n, n_statistics)."""
+def heard_steps(samples: NDArray[np.floating]) -> tuple[list[Step], NDArray[np.float16]]:
+    """Return what each window of a recording told, as a call sees it, but for the contour network; and its channels.
+
+    Returns
+    -------
+    steps : list of Step
+    rows : ndarray of float16, shape (n_steps, n_channels, 150)
+    """
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
-    steps = steps_of(stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last())
-    heard = [s.statistics for s in steps if s.new_speech_s >= MIN_NEW_SPEECH_S and s.speech_s >= MIN_SPEECH_S]
-    return np.array(heard, np.float32).reshape(-1, len(STATISTIC_NAMES))
+    windows = stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last()
+    rows = np.array([window.rows[COLUMNS] for window in windows], np.float16)
+    return steps_of(windows, unheard), rows.reshape(-1, len(CHANNELS), WINDOW_FRAMES)
+
+
+def unheard(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Say nothing, where the contour network would."""
+    return np.zeros(len(rows), np.float32)
+
+
+def measure(samples: Samples) -> Measured:
+    """Return the windows with new speech."""
+    steps, rows = heard_steps(samples)
+    due = [s.new_speech_s >= MIN_NEW_SPEECH_S and s.speech_s >= MIN_SPEECH_S for s in steps]
+    statistics = np.array([step.statistics for step in steps], np.float32).reshape(-1, len(STATISTIC_NAMES))
+    return Measured(rows[due], statistics[due])
 
 
 def read(path: Path) -> Samples:

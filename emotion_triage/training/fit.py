@@ -1,4 +1,4 @@
-"""Windows to a calibrated linear model and its honest figures.
+"""Windows to a contour network, calibrated linear models and their honest figures.
 
 Every score that a figure or a calibration rests on comes from a model that heard neither the corpus nor the speaker.
 """
@@ -12,11 +12,31 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from emotion_triage.classifier import LABELS
-from emotion_triage.functionals import CHANGE_NAMES, FEATURE_NAMES
+from emotion_triage.functionals import CHANGE_NAMES, CONTOUR_NAME, FEATURE_NAMES
+from emotion_triage.training.contour import Contour, fit_contour, log_odds, silent
 from emotion_triage.training.corpora import ANGER, AROUSED, DISTRESS
 from emotion_triage.training.dataset import NOISE, WindowSet
 
-__all__ = ["CLIP", "Linear", "calibrated", "fit", "held_out_scores", "known", "mixing", "targets"]
+__all__ = [
+    "CLIP",
+    "FOLDS",
+    "UNTAUGHT",
+    "Linear",
+    "Mixing",
+    "Model",
+    "calibrated",
+    "calibrated_log_odds",
+    "contours",
+    "fit",
+    "folds",
+    "held_out_contour",
+    "held_out_scores",
+    "known",
+    "mixing",
+    "targets",
+    "taught",
+    "units",
+]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -26,6 +46,14 @@ CLIP = 4.0
 INVERSE_PENALTY = 0.003
 """scikit-learn's C: a strong penalty carried over best to corpora left out (docs/decisions/0003-first-model.md)."""
 MAX_ITERATIONS = 500
+FOLDS = 5
+"""Contour networks that are trained to be asked about what they never heard: one for each fifth of the corpora, so that
+training keeps within half an hour. A corpus is then judged without one or two others as well."""
+CONTOUR_SCALE = 2.0
+"""Log-odds of the contour network that count as one standard deviation."""
+UNTAUGHT = frozenset({"ko_emotts"})
+"""Corpora that are scored but not learned from: a model of all others finds this one's anger calmer than its calm
+speech, and learning from it costs every other corpus (docs/decisions/0010-contour-network.md)."""
 CERTAIN = 8.0
 """Log-odds of a label that the training data never or always has."""
 
@@ -43,7 +71,9 @@ RISING = tuple(
 )
 """Louder, higher, sharper or faster than himself never speaks against a caller's anger: a driver must be believed."""
 
+_CONTOUR = np.array([FEATURE_NAMES.index(name) for name in (CONTOUR_NAME, f"{CONTOUR_NAME}_change")])
 _CHANGES = np.arange(len(FEATURE_NAMES)) >= len(FEATURE_NAMES) - len(CHANGE_NAMES)
+_HEARD_BY_NETWORK = np.isin(np.arange(len(FEATURE_NAMES)), _CONTOUR)
 _RISING = np.isin(FEATURE_NAMES, RISING)
 _ALONE, _KNOWN, _SPEECH = (LABELS.index(label) for label in ("anger", "anger_against_baseline", "speech"))
 
@@ -69,6 +99,29 @@ class Linear(NamedTuple):
         return standardised(features, self.mean, self.scale) @ self.weights.T + self.bias
 
 
+class Model(NamedTuple):
+    """All that a model file holds: the network that hears rows, and what is made of features."""
+
+    contour: Contour
+    linear: Linear
+
+
+class Mixing(NamedTuple):
+    """How held-out scores make calibrated ones (Platt 1999).
+
+    Attributes
+    ----------
+    scores : ndarray of float64, shape (n_labels, n_labels)
+    contour : ndarray of float64, shape (n_labels, 2)
+        Of what the contour network says, and of its change against the caller's baseline, in standard deviations.
+    offset : ndarray of float64, shape (n_labels,)
+    """
+
+    scores: Array
+    contour: Array
+    offset: Array
+
+
 def standardised(features: NDArray[np.float32], mean: Array, scale: Array) -> Array:
     """Return features in standard deviations from the mean, clipped; float64 of the same shape."""
     return np.asarray(np.clip((features - mean) / scale, -CLIP, CLIP))
@@ -90,6 +143,11 @@ def targets(windows: WindowSet) -> Mask:
         "speech": emotion != NOISE,
     }
     return np.stack([truth[label] for label in LABELS], axis=-1)
+
+
+def taught(windows: WindowSet) -> Mask:
+    """Return the windows of corpora that are learned from."""
+    return ~np.isin(windows.group, sorted(UNTAUGHT))
 
 
 def _usable(windows: WindowSet, label: int) -> Mask:
@@ -136,7 +194,8 @@ def fit(windows: WindowSet) -> Linear:
     """Fit every label, before calibration.
 
     Anger against a baseline is judged by the changes alone, all else by the statistics alone: a corpus in which anger
-    is louder than calm speech must not teach that loud corpora are angry.
+    is louder than calm speech must not teach that loud corpora are angry. What the contour network says has no weight
+    yet: `mixing` gives it one.
 
     Parameters
     ----------
@@ -146,6 +205,7 @@ def fit(windows: WindowSet) -> Linear:
     -------
     Linear
     """
+    windows = windows.without_rows()
     features, truth = windows.features, targets(windows)
     spoken, compared = windows.emotion != NOISE, known(windows)
     mean, scale = np.zeros(len(FEATURE_NAMES)), np.ones(len(FEATURE_NAMES))
@@ -153,10 +213,11 @@ def fit(windows: WindowSet) -> Linear:
         if rows.any():
             mean[columns] = features[rows][:, columns].mean(axis=0)
             scale[columns] = features[rows][:, columns].std(axis=0) + 1e-6
+    mean[_CONTOUR], scale[_CONTOUR] = 0.0, CONTOUR_SCALE
     x = standardised(features, mean, scale)
     weights, bias = np.zeros((len(LABELS), len(FEATURE_NAMES))), np.zeros(len(LABELS))
     for label in range(len(LABELS)):
-        columns = _CHANGES if label == _KNOWN else ~_CHANGES
+        columns = (_CHANGES if label == _KNOWN else ~_CHANGES) & ~_HEARD_BY_NETWORK
         rows = _usable(windows, label)
         balance = balanced(windows.take(rows))
         if label == _SPEECH:  # as much noise as speech
@@ -169,6 +230,49 @@ def fit(windows: WindowSet) -> Linear:
     return Linear(mean, scale, weights, bias)
 
 
+def contours(windows: WindowSet, *, seed: int, steps: int) -> Contour:
+    """Fit the contour network to the windows that can teach anger."""
+    spoken = windows.take(_usable(windows, _ALONE) & taught(windows))
+    angry = targets(spoken)[:, _ALONE]
+    if angry.all() or not angry.any():
+        return silent()
+    return fit_contour(spoken.rows, angry, balanced(spoken), seed=seed, steps=steps)
+
+
+def units(windows: WindowSet) -> NDArray[np.str_]:
+    """Return what each window is held out with: its group of corpora, or its kind of noise.
+
+    Where there is one group only, a site's own calls, it is the speaker.
+    """
+    spoken = windows.emotion != NOISE
+    one_group = len(np.unique(windows.group[spoken])) < 2
+    return np.where(spoken & (not one_group), windows.group, windows.speaker)
+
+
+def folds(windows: WindowSet) -> dict[str, int]:
+    """Return for each unit of speech the fold that it is held out with; large ones are dealt out first."""
+    names, counts = np.unique(units(windows)[windows.emotion != NOISE], return_counts=True)
+    order = names[np.argsort(-counts, kind="stable")]
+    return {str(name): min(k % (2 * FOLDS), 2 * FOLDS - 1 - k % (2 * FOLDS)) for k, name in enumerate(order)}
+
+
+def held_out_contour(windows: WindowSet, *, seed: int, steps: int) -> tuple[Array, list[Contour]]:
+    """Return what contour networks that heard nothing of a window's fold say of it, and the networks, fold by fold.
+
+    Returns
+    -------
+    scores : ndarray of float64, shape (n,)
+    networks : list of Contour
+    """
+    dealt = folds(windows)
+    fold = np.array([dealt.get(unit, 0) for unit in units(windows)])
+    networks = [contours(windows.take(fold != k), seed=seed, steps=steps) for k in range(max(dealt.values()) + 1)]
+    scores = np.zeros(len(fold))
+    for k, network in enumerate(networks):
+        scores[fold == k] = log_odds(network, windows.rows[fold == k])
+    return scores, networks
+
+
 def held_out_scores(windows: WindowSet) -> Array:
     """Return log-odds of each window by a model that heard neither its corpus nor any other corpus of its speakers.
 
@@ -179,39 +283,49 @@ def held_out_scores(windows: WindowSet) -> Array:
     ndarray of float64, shape (n, n_labels)
         Before calibration.
     """
+    windows = windows.without_rows()
     scores = np.zeros((len(windows.emotion), len(LABELS)))
-    unit = np.where(windows.emotion == NOISE, windows.speaker, windows.group)
+    unit = units(windows)
     for each in np.unique(unit):
         out = unit == each
-        scores[out] = fit(windows.take(~out)).log_odds(windows.features[out])
+        scores[out] = fit(windows.take(~out & taught(windows))).log_odds(windows.features[out])
     return scores
 
 
-def mixing(windows: WindowSet, scores: Array) -> tuple[Array, Array]:
-    """Return how held-out scores make calibrated ones: ``scores @ matrix.T + offset`` (Platt 1999).
+def _contour_features(windows: WindowSet) -> Array:
+    """Return what the contour network says and its change, as the linear model sees them; shape (n, 2)."""
+    return np.clip(windows.features[:, _CONTOUR] / CONTOUR_SCALE, -CLIP, CLIP)
 
-    Each label is calibrated by itself, but for anger against a baseline, which weighs what the changes say together
-    with what the voice says by itself.
 
-    Returns
-    -------
-    matrix : ndarray of float64, shape (n_labels, n_labels)
-    offset : ndarray of float64, shape (n_labels,)
+def mixing(windows: WindowSet, scores: Array) -> Mixing:
+    """Return how held-out scores make calibrated ones.
+
+    Each label is calibrated by itself, but for anger, which also weighs what the contour network says, and anger
+    against a baseline, which weighs the changes, what the voice says by itself, and the network both ways.
     """
-    truth = targets(windows)
-    matrix, offset = np.eye(len(LABELS)), np.zeros(len(LABELS))
+    windows = windows.without_rows()
+    truth, contour = targets(windows), _contour_features(windows)
+    sources = {_ALONE: ([_ALONE], [0]), _KNOWN: ([_KNOWN, _ALONE], [0, 1])}
+    mixed = Mixing(np.eye(len(LABELS)), np.zeros((len(LABELS), 2)), np.zeros(len(LABELS)))
     for label in range(len(LABELS)):
-        sources = [_KNOWN, _ALONE] if label == _KNOWN else [label]
-        rows = _usable(windows, label)
+        from_scores, from_contour = sources.get(label, ([label], []))
+        rows = _usable(windows, label) & taught(windows)
         if truth[rows, label].all() or not truth[rows, label].any():
             continue
-        weights, offset[label] = _regression(
-            scores[rows][:, sources], truth[rows, label], balanced(windows.take(rows)), 1e6
-        )
-        matrix[label, sources] = np.maximum(weights, 0.0)
-    return matrix, offset
+        x = np.column_stack((scores[rows][:, from_scores], contour[rows][:, from_contour]))
+        rising = np.ones(x.shape[1], np.bool_)
+        weights, mixed.offset[label] = _regression(x, truth[rows, label], balanced(windows.take(rows)), 1e6, rising)
+        mixed.scores[label, from_scores], mixed.contour[label, from_contour] = np.split(weights, [len(from_scores)])
+    return mixed
 
 
-def calibrated(model: Linear, matrix: Array, offset: Array) -> Linear:
+def calibrated_log_odds(windows: WindowSet, scores: Array, mixed: Mixing) -> Array:
+    """Return calibrated log-odds of held-out scores, float64 of shape (n, n_labels)."""
+    return scores @ mixed.scores.T + _contour_features(windows) @ mixed.contour.T + mixed.offset
+
+
+def calibrated(model: Linear, mixed: Mixing) -> Linear:
     """Return the model with its calibration folded in."""
-    return model._replace(weights=matrix @ model.weights, bias=matrix @ model.bias + offset)
+    weights = mixed.scores @ model.weights
+    weights[:, _CONTOUR] = mixed.contour
+    return model._replace(weights=weights, bias=mixed.scores @ model.bias + mixed.offset)

@@ -1,0 +1,11 @@
+"""Every wire, the ledger, routes out, an API and the supervisor's page in one server (extra ``[serve]``)."""
+
+from importlib.util import find_spec
+
+from emotion_triage.errors import MissingExtraError
+
+for package in ("jinja2", "prometheus_client", "starlette", "uvicorn", "websockets"):
+    if find_spec(package) is None:
+        raise MissingExtraError(
+            f"the server needs {package}, which is not installed; pip install 'emotion-triage[serve]'"
+        )

@@ -1,0 +1,102 @@
+"""Who asks: bearer tokens for programs, a signed cookie and a CSRF token for browsers.
+
+A session is the person's name and its end, signed with a key made from his token: it survives a restart, is good in
+every process, and ends when the token is changed. No list of sessions is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from emotion_triage.errors import ConfigError
+from emotion_triage.server.config import MIN_TOKEN_CHARACTERS, Access
+
+__all__ = ["COOKIE", "Doors", "Session"]
+
+COOKIE = "emotion_triage"
+
+
+class _Door(NamedTuple):
+    access: Access
+    digest: bytes
+    key: bytes
+
+
+class Session(NamedTuple):
+    """Who asks, and the CSRF token that his browser has to send with whatever changes something."""
+
+    access: Access
+    csrf: str | None
+
+
+class Doors:
+    """Every token that is taken.
+
+    Parameters
+    ----------
+    accesses : iterable of Access
+        From the configuration.
+
+    Raises
+    ------
+    ConfigError
+        A token is not there, is too short, or is another's too.
+    """
+
+    def __init__(self, accesses: Iterable[Access]) -> None:
+        self._doors: dict[str, _Door] = {}
+        for access in accesses:
+            token = access.token.read()
+            if len(token) < MIN_TOKEN_CHARACTERS:
+                raise ConfigError(
+                    f"access {access.name!r}: the token has {len(token)} characters, expected "
+                    f"{MIN_TOKEN_CHARACTERS} or more; make one with: openssl rand -base64 32"
+                )
+            digest = hashlib.sha256(token.encode()).digest()
+            if any(digest == door.digest for door in self._doors.values()):
+                raise ConfigError(f"access {access.name!r}: the token is another's too, expected one for each")
+            key = hmac.digest(token.encode(), b"emotion-triage session", "sha256")
+            self._doors[access.name] = _Door(access, digest, key)
+
+    def by_token(self, token: str, *, now_s: float) -> Access | None:
+        """Return whose token it is, if it is still good."""
+        digest = hashlib.sha256(token.encode()).digest()
+        found = None
+        for door in self._doors.values():  # each of them, so that time tells nothing
+            if hmac.compare_digest(digest, door.digest):
+                found = door.access
+        return found if found is not None and _good(found, now_s) else None
+
+    def cookie(self, access: Access, *, until_s: float) -> str:
+        """Return a person's session."""
+        text = base64.urlsafe_b64encode(access.name.encode()).decode() + f".{int(until_s)}"
+        return f"{text}.{self._signed(access.name, 'session', text)}"
+
+    def by_cookie(self, cookie: str, *, now_s: float) -> Session | None:
+        """Return whose session it is, if it is still good."""
+        text, _, signature = cookie.rpartition(".")
+        encoded, _, until = text.partition(".")
+        try:
+            name = base64.urlsafe_b64decode(encoded.encode()).decode()
+        except (binascii.Error, UnicodeError):
+            return None
+        if name not in self._doors or not hmac.compare_digest(
+            signature.encode(), self._signed(name, "session", text).encode()
+        ):
+            return None
+        access = self._doors[name].access
+        if int(until) <= now_s or not _good(access, now_s):
+            return None
+        return Session(access, self._signed(name, "csrf", text))
+
+    def _signed(self, name: str, purpose: str, text: str) -> str:
+        return hmac.new(self._doors[name].key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+
+
+def _good(access: Access, now_s: float) -> bool:
+    return access.expires_at is None or now_s < access.expires_at.timestamp()

@@ -1,0 +1,249 @@
+"""The API: what each request does. The table at the end is the one list of them, for routes and document alike."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from emotion_triage.contacts import Candidates, Contact, Exposure, Restriction, Review
+from emotion_triage.errors import LedgerError
+from emotion_triage.ledger import Ledger
+from emotion_triage.server.access import Session
+from emotion_triage.server.answers import (
+    AskForCandidates,
+    CallDetail,
+    CallView,
+    Done,
+    LiftCaller,
+    OverrideRoute,
+    RestrictCaller,
+    SayVerdict,
+    WrapUp,
+    detail,
+    view,
+)
+from emotion_triage.server.calls import LiveCall
+from emotion_triage.server.floor import Floor
+from emotion_triage.server.requests import Refused
+from emotion_triage.server.siblings import Question, Siblings
+from emotion_triage.triage import Call
+
+__all__ = ["ENDPOINTS", "Api", "Endpoint"]
+
+T = TypeVar("T")
+
+
+class Api:
+    """What may be asked of the calls and of the ledger.
+
+    Parameters
+    ----------
+    floor : Floor
+        The calls, and what serves them.
+    siblings : Siblings
+        The other processes, and their calls.
+    """
+
+    def __init__(self, floor: Floor, siblings: Siblings) -> None:
+        self.floor = floor
+        self.siblings = siblings
+
+    async def at(
+        self, run: Callable[..., Awaitable[Any]], asked: Session, call_id: str, body: msgspec.Struct | None = None
+    ) -> Any:
+        """Do something to a call where it is: here, or in another process."""
+        if self.floor.calls.find(call_id) is None:
+            question = Question(
+                run=run.__name__,
+                by=asked.access.name,
+                call_id=call_id,
+                body=msgspec.Raw(msgspec.json.encode(body)),
+            )
+            answer = next(each.answer for each in ENDPOINTS if each.run is run)
+            if answers := await self.siblings.ask(question, answer):
+                return answers[0]
+        return await run(self, asked, call_id, *(() if body is None else (body,)))
+
+    async def calls(self, asked: Session) -> list[CallView]:
+        """Return the calls that go on, in every process."""
+        question = Question(run="calls", by=asked.access.name)
+        theirs = await self.siblings.ask(question, list[CallView])
+        return [*self.calls_here(), *(call for calls in theirs for call in calls)]
+
+    def calls_here(self) -> list[CallView]:
+        """Return the calls that go on in this process."""
+        return [view(live) for live in self.floor.calls]
+
+    async def call(self, asked: Session, call_id: str) -> CallDetail:
+        """Return one call, going on or over."""
+        return detail(self._live(call_id))
+
+    async def override(self, asked: Session, call_id: str, body: OverrideRoute) -> CallView:
+        """Send a call where a person wants it; the machine's own routes are told no more."""
+        live = self._live(call_id)
+        if live.ended is not None:
+            raise Refused(409, "the call is over; expected one that goes on")
+        await self.floor.override(
+            live,
+            by=asked.access.name,
+            reason=body.reason,
+            queue=body.queue,
+            target=body.target,
+            priority=live.call.route.priority if body.priority is None else body.priority,
+        )
+        return view(live)
+
+    async def verdict(self, asked: Session, call_id: str, body: SayVerdict) -> Done:
+        """Say whether a contact was abusive; it need not be known here any more."""
+        await self.ask(
+            lambda ledger: ledger.verdict(call_id, by=asked.access.name, abusive=body.abusive, reason=body.reason)
+        )
+        if live := self.floor.calls.find(call_id):
+            live.verdict = "abusive" if body.abusive else "not abusive"
+        return Done()
+
+    async def restrict(self, asked: Session, call_id: str | None, body: RestrictCaller) -> Done:
+        """Restrict a caller, by the person who asks."""
+        caller = self._caller(call_id, body.caller)
+        restriction = Restriction(
+            kind=body.kind,
+            decided_by=asked.access.name,
+            reason=body.reason,
+            until=body.until,
+            review_at=body.review_at,
+        )
+        await self.ask(lambda ledger: ledger.restrict(caller, restriction))
+        return Done(id=restriction.restriction_id)
+
+    async def restrict_caller(self, asked: Session, body: RestrictCaller) -> Done:
+        """Restrict a caller whose call is long over."""
+        return await self.restrict(asked, None, body)
+
+    async def lift(self, asked: Session, call_id: str | None, body: LiftCaller) -> Done:
+        """End every restriction of a caller."""
+        caller = self._caller(call_id, body.caller)
+        await self.ask(lambda ledger: ledger.lift(caller, by=asked.access.name, reason=body.reason))
+        return Done()
+
+    async def lift_caller(self, asked: Session, body: LiftCaller) -> Done:
+        """End every restriction of a caller whose call is long over."""
+        return await self.lift(asked, None, body)
+
+    async def candidates(self, asked: Session, call_id: str, body: AskForCandidates) -> Candidates:
+        """Return who of the free agents may take a call, best first; without the ledger, as they were given."""
+        live = self._live(call_id)
+        number, level, queue = live.number, live.level, live.queue
+        try:
+            return await self.floor.books.ask(
+                lambda ledger: ledger.eligible(body.agents, caller=number, level=level, queue=queue)
+            )
+        except LedgerError as error:
+            given = tuple(dict.fromkeys(body.agents))
+            fallbacks = () if given else self.floor.triage.policy.protection.fallbacks
+            return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {error}")
+
+    async def wrap_up(self, asked: Session, call_id: str, body: WrapUp) -> Done:
+        """Record a contact that is over: the agent's part from the body, the voice's from the call."""
+        live = self._live(call_id)
+        if live.ended_at is None:
+            raise Refused(409, "the call goes on; expected one that is over")
+        scored = live.call.speech_s > 0
+        contact = Contact(
+            contact_id=call_id,
+            caller=live.number,
+            agent_id=body.agent_id,
+            started_at=live.began_at,
+            duration_s=(live.ended_at - live.began_at).total_seconds(),
+            queue=live.queue,
+            peak=live.peak if scored else None,
+            escalated_s=live.escalated_s,
+            drivers=tuple(dict.fromkeys(driver.name for band in live.bands for driver in band.drivers)),
+            disposition=body.disposition,
+            language=body.language,
+            line_type=body.line_type,
+        )
+        await self.ask(lambda ledger: ledger.record(contact))
+        return Done(id=call_id)
+
+    async def notice(self, asked: Session, call_id: str) -> Done:
+        """Say that the caller was told; where the policy requires it, scoring begins now."""
+
+        def told(call: Call) -> list[Any]:
+            call.notice_played()
+            return []
+
+        await self.floor.gatherer.ask(self._live(call_id).call, told)
+        return Done()
+
+    async def objection(self, asked: Session, call_id: str) -> Done:
+        """Say that the caller objects: nothing more is scored, now and when he calls again."""
+        live = self._live(call_id)
+        await self.floor.gatherer.ask(live.call, Call.object)
+        live.forget_scores()
+        number = live.number
+        if number is not None and self.floor.books.kept:
+            await self.ask(lambda ledger: ledger.object_to_scoring(number))
+        return Done()
+
+    async def reviews(self, asked: Session) -> tuple[Review, ...]:
+        """Return what waits for a person, the oldest first."""
+        return await self.ask(lambda ledger: ledger.reviews())
+
+    async def team(self, asked: Session) -> list[Exposure]:
+        """Return what each agent of the team has been through, counted from contacts, in alphabetical order."""
+        agents = sorted(self.floor.config.team, key=str.casefold)
+        return await self.ask(lambda ledger: [ledger.exposure(agent) for agent in agents])
+
+    async def ask(self, act: Callable[[Ledger], T]) -> T:
+        """Do something with the ledger, or refuse in its words."""
+        try:
+            return await self.floor.books.ask(act)
+        except LedgerError as error:
+            raise Refused.by_ledger(error, reachable=not str(error).startswith("ledger")) from None
+
+    def _live(self, call_id: str) -> LiveCall:
+        live = self.floor.calls.find(call_id)
+        if live is None:
+            raise Refused(404, "no such call is known here; expected one of GET /api/calls, or one that just ended")
+        return live
+
+    def _caller(self, call_id: str | None, named: str | None) -> str:
+        number = named or (self._live(call_id).number if call_id is not None else None)
+        if number is None:
+            raise Refused(422, "the caller withheld his number; nothing can be kept of him")
+        return number
+
+
+class Endpoint(NamedTuple):
+    """One line of the API: `run` takes who asks, the call's id where the path has one, and the body where there is one.
+
+    `who` may ask: ``person`` for what only a person decides, ``anyone`` with a token for the rest.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    run: Callable[..., Awaitable[Any]]
+    answer: Any
+    body: type[msgspec.Struct] | None = None
+    who: Literal["anyone", "person"] = "anyone"
+
+
+CALL = "/api/calls/{call_id:path}"
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/api/calls", Api.calls, list[CallView]),
+    Endpoint("POST", f"{CALL}/override", Api.override, CallView, OverrideRoute, "person"),
+    Endpoint("POST", f"{CALL}/verdict", Api.verdict, Done, SayVerdict, "person"),
+    Endpoint("POST", f"{CALL}/restrict", Api.restrict, Done, RestrictCaller, "person"),
+    Endpoint("POST", f"{CALL}/lift", Api.lift, Done, LiftCaller, "person"),
+    Endpoint("POST", f"{CALL}/candidates", Api.candidates, Candidates, AskForCandidates),
+    Endpoint("POST", f"{CALL}/wrap-up", Api.wrap_up, Done, WrapUp),
+    Endpoint("POST", f"{CALL}/notice", Api.notice, Done),
+    Endpoint("POST", f"{CALL}/objection", Api.objection, Done),
+    Endpoint("GET", CALL, Api.call, CallDetail),
+    Endpoint("POST", "/api/restrictions", Api.restrict_caller, Done, RestrictCaller, "person"),
+    Endpoint("POST", "/api/lifts", Api.lift_caller, Done, LiftCaller, "person"),
+    Endpoint("GET", "/api/reviews", Api.reviews, tuple[Review, ...]),
+    Endpoint("GET", "/api/team", Api.team, list[Exposure]),
+)

@@ -1,0 +1,135 @@
+"""The web application: the API, the page, metrics, health, and the wires that speak WebSocket."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from emotion_triage.server.access import Doors, Session
+from emotion_triage.server.answers import Fault
+from emotion_triage.server.api import ENDPOINTS, Api, Endpoint
+from emotion_triage.server.floor import Floor
+from emotion_triage.server.headers import Guarded
+from emotion_triage.server.metrics import CONTENT_TYPE
+from emotion_triage.server.openapi import document
+from emotion_triage.server.page import STATIC, Page
+from emotion_triage.server.requests import Refused, body_of, decoded, identify
+from emotion_triage.server.siblings import Question
+from emotion_triage.server.wires import WebSocketWires
+
+__all__ = ["application", "sibling_application"]
+
+log = logging.getLogger(__name__)
+
+JSON = "application/json"
+
+
+def application(api: Api) -> Guarded:
+    """Return the application of one process.
+
+    Raises
+    ------
+    ConfigError
+        A secret is not there or is not good.
+    """
+    floor = api.floor
+    doors = Doors(floor.config.access)
+    described = msgspec.json.encode(document())
+
+    async def openapi(request: Request) -> Response:
+        return Response(described, media_type=JSON)
+
+    async def metrics(request: Request) -> Response:
+        try:
+            if identify(request, doors) is None:
+                raise Refused(401, "metrics need a token; expected one of [[access]]")
+        except Refused as refused:
+            return _fault(refused)
+        return Response(floor.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def healthy(request: Request) -> Response:
+        """Alive: the event loop answers."""
+        return PlainTextResponse("ok\n")
+
+    async def ready(request: Request) -> Response:
+        """Ready for calls; the ledger's absence is told and does not count, since calls go on without it."""
+        full = floor.connections >= floor.config.limits.max_calls
+        state = "draining" if floor.draining else "full" if full else "ready"
+        ledger = f"; {floor.books.problem}" if floor.books.problem else ""
+        return PlainTextResponse(f"{state}{ledger}\n", status_code=200 if state == "ready" else 503)
+
+    routes: list[BaseRoute] = [
+        Route("/healthz", healthy),
+        Route("/readyz", ready),
+        Route("/metrics", metrics),
+        Route("/openapi.json", openapi),
+        *(
+            Route(each.path, _endpoint(each, api, doors, floor), methods=[each.method], name=each.run.__name__)
+            for each in ENDPOINTS
+        ),
+        *Page(api, doors).routes(),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    wires = WebSocketWires(floor)
+    routes.append(WebSocketRoute("/wires/{name}", wires.connected))
+    routes.append(WebSocketRoute("/wires/{name}/{token}", wires.connected))
+    return Guarded(Starlette(routes=routes), floor.metrics, secure=floor.config.http.tls_key is not None)
+
+
+def sibling_application(api: Api) -> Starlette:
+    """Return what this process's siblings ask, over a socket that only this user may open."""
+    people = {access.name: access for access in api.floor.config.access}
+
+    async def ask(request: Request) -> Response:
+        question = msgspec.json.decode(await request.body(), type=Question)
+        asked = Session(people[question.by], None)
+        try:
+            if question.call_id is None:
+                return Response(msgspec.json.encode(api.calls_here()), media_type=JSON)
+            if api.floor.calls.find(question.call_id) is None:
+                raise Refused(404, "not here")
+            endpoint = next(each for each in ENDPOINTS if each.run.__name__ == question.run)
+            body = () if endpoint.body is None else (msgspec.json.decode(question.body, type=endpoint.body),)
+            answer = await endpoint.run(api, asked, question.call_id, *body)
+        except Refused as refused:
+            return _fault(refused)
+        return Response(msgspec.json.encode(answer), media_type=JSON)
+
+    return Starlette(routes=[Route("/ask", ask, methods=["POST"])])
+
+
+def _endpoint(endpoint: Endpoint, api: Api, doors: Doors, floor: Floor) -> Callable[[Request], Awaitable[Response]]:
+    http, limit = floor.config.http, floor.config.limits.max_message_bytes
+
+    async def serve(request: Request) -> Response:
+        try:
+            asked = identify(request, doors)
+            if asked is None:
+                raise Refused(401, "nobody says who asks; expected 'Authorization: Bearer TOKEN'")
+            if endpoint.who == "person" and asked.access.kind != "person":
+                raise Refused(403, "the token is a machine's; only a named person may decide this")
+            body = None
+            if endpoint.body is not None:
+                body = decoded(await body_of(request, limit=limit, within_s=http.header_s), endpoint.body)
+            if "{call_id" in endpoint.path:
+                answer = await api.at(endpoint.run, asked, request.path_params["call_id"], body)
+            else:
+                answer = await endpoint.run(api, asked, *(() if body is None else (body,)))
+        except Refused as refused:
+            return _fault(refused)
+        return Response(msgspec.json.encode(answer), media_type=JSON)
+
+    return serve
+
+
+def _fault(refused: Refused) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else None
+    body = msgspec.json.encode(Fault(error=str(refused)))
+    return Response(body, status_code=refused.status, media_type=JSON, headers=headers)

@@ -1,0 +1,220 @@
+"""What is known of each call now: what the API tells and the page shows. Kept in memory, never longer than asked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from emotion_triage.adapters.wire import Hidden
+from emotion_triage.affect import Affect, Driver
+from emotion_triage.contacts import Restriction
+from emotion_triage.escalation import Escalation, Level
+from emotion_triage.routing import Route, Target
+from emotion_triage.server.gathering import Heard
+from emotion_triage.triage import Call, Event
+
+__all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Override", "Point", "Told"]
+
+MAX_POINTS = 1200
+"""Scores kept of one call: 10 minutes at one each half second."""
+RECENT_S = 120.0
+"""How much of a call's way is shown at a glance."""
+MAX_CHANGES = 200
+MAX_ENDED = 1000
+
+
+class Point(msgspec.Struct, frozen=True, array_like=True):
+    """A score on the way: stream time in seconds, anger from 0 to 1."""
+
+    time_s: float
+    anger: float
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """A span without audio, in seconds of the stream."""
+
+    from_s: float
+    to_s: float
+
+
+class LevelBand(msgspec.Struct, frozen=True, kw_only=True):
+    """A level from a time on, and what moved it."""
+
+    from_s: float
+    level: Level
+    drivers: tuple[Driver, ...] = ()
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A route and what became of it at its destination: ``waiting``, ``taken``, ``replaced`` or the error's words."""
+
+    route: Route
+    outcome: str
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's choice in place of the recommendation."""
+
+    by: str
+    reason: str
+    queue: str
+    target: Target = Target.QUEUE
+    priority: Annotated[int, msgspec.Meta(ge=0, le=100)]
+    at: datetime
+
+
+class LiveCall:
+    """One call as the supervisor sees it.
+
+    Parameters
+    ----------
+    call : Call
+        Scored elsewhere; here it is only read.
+    wire : str
+        By which it came.
+    queue : str or None
+        Where the caller wants to go.
+    caller : Hidden of str, optional
+        His number, kept until the call is forgotten and never shown.
+    caller_name : str or None
+        As the engine tells it, cleared of numbers.
+    """
+
+    def __init__(
+        self, call: Call, *, wire: str, queue: str | None, caller: Hidden[str] | None, caller_name: str | None
+    ) -> None:
+        self.call = call
+        self.wire = wire
+        self.queue = queue
+        self.caller = caller
+        self.caller_name = caller_name
+        self.began_at = datetime.now(UTC)
+        self.ended: str | None = None
+        self.ended_at: datetime | None = None
+        self.level = call.level
+        self.level_since_s = 0.0
+        self.peak = call.level
+        self.anger: float | None = None
+        self.baseline_anger: float | None = None
+        self.drivers: tuple[Driver, ...] = ()
+        self.points: deque[Point] = deque(maxlen=MAX_POINTS)
+        self.bands: deque[LevelBand] = deque([LevelBand(from_s=0.0, level=call.level)], maxlen=MAX_CHANGES)
+        self.gaps: deque[Gap] = deque(maxlen=MAX_CHANGES)
+        self.told: deque[Told] = deque(maxlen=MAX_CHANGES)
+        self.override: Override | None = None
+        self.verdict: str | None = None
+        self._escalated_s = 0.0
+        self._calm: list[float] = []
+
+    @property
+    def number(self) -> str | None:
+        """The caller's number, to be given to the ledger and to nothing else."""
+        return self.caller.reveal() if self.caller else None
+
+    @property
+    def position_s(self) -> float:
+        """Stream time now, in seconds."""
+        return self.call.position_s
+
+    @property
+    def level_s(self) -> float:
+        """How long the level has lasted, in seconds."""
+        return max(0.0, self.position_s - self.level_since_s)
+
+    @property
+    def escalated_s(self) -> float:
+        """Time at ESCALATED so far, in seconds."""
+        return self._escalated_s + (self.level_s if self.level is Level.ESCALATED else 0.0)
+
+    @property
+    def restriction(self) -> Restriction | None:
+        """What a person decided about the caller before the call."""
+        return self.call.standing.restriction
+
+    @property
+    def recent(self) -> tuple[Point, ...]:
+        """The scores of the last two minutes."""
+        return tuple(point for point in self.points if point.time_s >= self.position_s - RECENT_S)
+
+    def hear(self, heard: Heard) -> None:
+        """Take what a tick made of the call."""
+        for from_s, to_s in heard.gaps:
+            if self.gaps and self.gaps[-1].to_s >= from_s:
+                from_s = self.gaps.pop().from_s
+            self.gaps.append(Gap(from_s=from_s, to_s=to_s))
+        for event in heard.events:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Affect):
+            self.anger = event.anger
+            self.drivers = event.drivers
+            self.points.append(Point(event.time_s, event.anger))
+            baseline_s = self.call.triage.policy.escalation.baseline_s
+            if self.call.speech_s <= baseline_s or self.baseline_anger is None:
+                self._calm.append(event.anger)
+                self.baseline_anger = sum(self._calm) / len(self._calm)
+        elif isinstance(event, Escalation):
+            if self.level is Level.ESCALATED:
+                self._escalated_s += max(0.0, event.time_s - self.level_since_s)
+            self.level, self.level_since_s = event.level, event.time_s
+            self.peak = max(self.peak, event.level)
+            self.bands.append(LevelBand(from_s=event.time_s, level=event.level, drivers=event.drivers))
+
+    def forget_scores(self) -> None:
+        """Let go of what was learnt of a caller who objects."""
+        self.anger = self.baseline_anger = None
+        self.drivers = ()
+        self.level = self.peak = self.call.level
+        self._escalated_s, self.level_since_s = 0.0, self.position_s
+        self.points.clear()
+        self.bands.clear()
+
+    def end(self, reason: str) -> None:
+        """Note that the call is over."""
+        self.ended, self.ended_at = reason, datetime.now(UTC)
+
+
+class Calls:
+    """The calls of one process: those that go on, and those that ended a while ago.
+
+    Parameters
+    ----------
+    kept_s : float
+        How long calls that ended are kept.
+    """
+
+    def __init__(self, kept_s: float) -> None:
+        self._kept_s = kept_s
+        self._calls: dict[str, LiveCall] = {}
+
+    def __iter__(self) -> Iterator[LiveCall]:
+        """Iterate over the calls that go on."""
+        return (call for call in list(self._calls.values()) if call.ended is None)
+
+    def ended(self) -> list[LiveCall]:
+        """Return the calls that ended and are still kept, the latest first."""
+        self.forget_old()
+        return [call for call in reversed(list(self._calls.values())) if call.ended is not None]
+
+    def find(self, call_id: str) -> LiveCall | None:
+        """Return a call, going on or kept."""
+        return self._calls.get(call_id)
+
+    def add(self, call: LiveCall) -> None:
+        """Take a call that begins."""
+        self._calls.pop(call.call.call_id, None)
+        self._calls[call.call.call_id] = call
+
+    def forget_old(self) -> None:
+        """Let go of calls that ended too long ago, numbers and all."""
+        now = datetime.now(UTC)
+        over = [call for call in self._calls.values() if call.ended_at is not None]
+        for i, call in enumerate(reversed(over)):
+            assert call.ended_at is not None
+            if i >= MAX_ENDED or (now - call.ended_at).total_seconds() > self._kept_s:
+                del self._calls[call.call.call_id]

@@ -1,0 +1,194 @@
+"""One TOML file to everything that the server is told; secrets come from files or the environment, never from here."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from emotion_triage.adapters.wire import MAX_MESSAGE_BYTES
+from emotion_triage.affect import Language
+from emotion_triage.errors import ConfigError
+from emotion_triage.server.engines import Destinations, Name, Port, Seconds, Secret, Wires
+from emotion_triage.settings import checked, toml_settings, toml_text
+
+__all__ = ["Access", "Config", "HttpConfig", "LedgerConfig", "Limits"]
+
+MIN_TOKEN_CHARACTERS = 24
+"""Fewer can be guessed; 24 of base64 are 144 bits."""
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may use the API and the page.
+
+    Attributes
+    ----------
+    name : str
+        Whose token it is; it stands beside each decision in the log.
+    kind : {"person", "machine"}
+        Only a person decides; a machine (the routing engine, a desktop) reads and says what it knows.
+    token : Secret
+        24 characters or more.
+    expires_at : datetime, optional
+        From then on it is refused; with a time zone.
+    """
+
+    name: Name
+    kind: Literal["person", "machine"]
+    token: Secret
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the API, the page and the WebSocket wires are served.
+
+    Attributes
+    ----------
+    host, port : str, int
+        Port 0: any that is free.
+    tls_certificate, tls_key : str, optional
+        PEM files; both or neither.
+    session_hours : float
+        How long a person stays signed in to the page.
+    language : {"en", "fr"}
+        Of the page, for a browser that asks for neither.
+    header_s : float
+        Seconds that a request may take to arrive.
+    max_connections : int
+        Connections at once, those of the wires among them.
+    """
+
+    host: Name = "127.0.0.1"
+    port: Port = 8080
+    tls_certificate: Name | None = None
+    tls_key: Name | None = None
+    session_hours: Annotated[float, Meta(gt=0.0, le=24.0)] = 10.0
+    language: Language = "en"
+    header_s: Seconds = 10.0
+    max_connections: Annotated[int, Meta(ge=1)] = 2000
+
+    def __post_init__(self) -> None:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ConfigError("http has only one of tls_certificate and tls_key; expected both or neither")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process takes on.
+
+    Attributes
+    ----------
+    max_calls : int
+        Connections of wires at once; one more is refused.
+    max_message_bytes : int
+        Longest message of a wire, and longest body of a request.
+    idle_s, gap_s : float
+        Silence of a connection after which it is given up, and after which a call's time goes on without audio.
+    tick_s : float
+        How often what came in is scored, all calls in one pass.
+    max_waiting_s : float
+        Audio of one call that may wait to be scored; then the oldest is dropped and counted as lost.
+    ledger_s : float
+        How long a call waits for the ledger before it goes on without.
+    kept_s : float
+        How long a call that ended can still be looked at and judged.
+    drain_s : float
+        How long calls may go on after SIGTERM.
+    """
+
+    max_calls: Annotated[int, Meta(ge=1)] = 500
+    max_message_bytes: Annotated[int, Meta(ge=1024, le=2**20)] = MAX_MESSAGE_BYTES
+    idle_s: Seconds = 60.0
+    gap_s: Seconds = 2.0
+    tick_s: Annotated[float, Meta(ge=0.02, le=1.0)] = 0.1
+    max_waiting_s: Annotated[float, Meta(ge=0.5, le=60.0)] = 5.0
+    ledger_s: Annotated[float, Meta(gt=0.0, le=10.0)] = 1.0
+    kept_s: Seconds = 3600.0
+    drain_s: Annotated[float, Meta(ge=0.0, le=3600.0)] = 30.0
+
+
+class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The ledger; without one every caller's standing is clear and no decision is kept.
+
+    Attributes
+    ----------
+    url : str
+        As `Ledger.open` takes it; a password belongs in ``~/.pgpass``.
+    key : Secret
+        32 characters or more.
+    previous_keys : tuple of Secret
+        Those before it, the oldest first.
+    """
+
+    url: Name
+    key: Secret
+    previous_keys: tuple[Secret, ...] = ()
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    r"""Everything that the server is told.
+
+    Attributes
+    ----------
+    policy, model : str, optional
+        Files; those that ship by default.
+    processes : int
+        How many share the ports.
+    team : tuple of str
+        Agents whose exposure the page shows, counted from contacts.
+    http, limits, ledger, wires, destinations : tables
+        See each.
+    access : tuple of Access
+        Who may use the API and the page.
+
+    Examples
+    --------
+    >>> config = Config.parse("[limits]\nmax_calls = 20")
+    >>> config.limits.max_calls, config.http.port
+    (20, 8080)
+    >>> Config.parse("[limits]\nmax_call = 20")
+    Traceback (most recent call last):
+        ...
+    emotion_triage.errors.ConfigError: serve.toml: unknown key limits.max_call (did you mean max_calls?)
+    """
+
+    policy: Name | None = None
+    model: Name | None = None
+    processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    team: tuple[Name, ...] = ()
+    http: HttpConfig = HttpConfig()
+    limits: Limits = Limits()
+    ledger: LedgerConfig | None = None
+    access: tuple[Access, ...] = ()
+    wires: Wires = Wires()
+    destinations: Destinations = Destinations()
+
+    def __post_init__(self) -> None:
+        names = [each.name for each in self.access]
+        if len(set(names)) != len(names):
+            raise ConfigError("access: several entries share a name; expected one token for each")
+        for name in Wires.__struct_fields__:
+            wire = getattr(self.wires, name)
+            if wire is not None and wire.destination and getattr(self.destinations, wire.destination) is None:
+                raise ConfigError(
+                    f"wires.{name}.destination is {wire.destination!r}; expected a table "
+                    f"destinations.{wire.destination} beside it"
+                )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Config:
+        """Read a configuration file.
+
+        Raises
+        ------
+        ConfigError
+            The file cannot be read, has an unknown key, or a value that cannot be.
+        """
+        return cls.parse(toml_text(path, ConfigError), source=os.fspath(path))
+
+    @classmethod
+    def parse(cls, text: str, *, source: str = "serve.toml") -> Config:
+        """Read a configuration from TOML text; `source` names it in errors."""
+        return checked(toml_settings(text, source, ConfigError), cls, source, ConfigError)

@@ -1,0 +1,69 @@
+"""Scores and levels to the geometry of two small drawings, in the units of their view boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from emotion_triage.server.answers import CallDetail
+from emotion_triage.server.calls import Point
+
+__all__ = ["Span", "Timeline", "sparkline", "timeline"]
+
+WIDTH, HEIGHT = 1000.0, 200.0
+TICKS = (5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+
+
+def sparkline(points: Sequence[Point], width: float, height: float) -> str:
+    """Return the points of a polyline: time from left to right, anger 0 at the bottom and 1 at the top.
+
+    Examples
+    --------
+    >>> sparkline([Point(0.0, 0.0), Point(120.0, 1.0)], 100, 20)
+    '0.0,20.0 100.0,0.0'
+    """
+    if not points:
+        return ""
+    first_s = points[0].time_s
+    span_s = max(points[-1].time_s - first_s, 1.0)
+    return " ".join(
+        f"{width * (point.time_s - first_s) / span_s:.1f},{height * (1.0 - point.anger):.1f}" for point in points
+    )
+
+
+class Span(NamedTuple):
+    """A rectangle from `x`, `width` wide, of a kind: a level, or a gap."""
+
+    x: float
+    width: float
+    kind: str
+
+
+class Timeline(NamedTuple):
+    """A call from left to right: levels, gaps, anger, and marks of time (x, seconds)."""
+
+    bands: list[Span]
+    gaps: list[Span]
+    anger: str
+    baseline_y: float | None
+    ticks: list[tuple[float, int]]
+
+
+def timeline(call: CallDetail) -> Timeline:
+    """Return the geometry of a call's timeline, 1000 by 200."""
+    end_s = max(call.duration_s, 1.0)
+
+    def x(time_s: float) -> float:
+        return round(WIDTH * min(max(time_s, 0.0), end_s) / end_s, 1)
+
+    ends = [band.from_s for band in call.bands[1:]] + [end_s]
+    step = next((tick for tick in TICKS if end_s / tick <= 8), TICKS[-1])
+    return Timeline(
+        bands=[
+            Span(x(band.from_s), x(to) - x(band.from_s), band.level) for band, to in zip(call.bands, ends, strict=False)
+        ],
+        gaps=[Span(x(gap.from_s), max(1.0, x(gap.to_s) - x(gap.from_s)), "gap") for gap in call.gaps],
+        anger=" ".join(f"{x(point.time_s)},{HEIGHT * (1.0 - point.anger):.1f}" for point in call.points),
+        baseline_y=None if call.baseline_anger is None else round(HEIGHT * (1.0 - call.baseline_anger), 1),
+        ticks=[(x(tick), tick) for tick in range(0, int(end_s) + 1, step)],
+    )

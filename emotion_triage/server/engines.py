@@ -1,0 +1,231 @@
+"""Routing engines as the configuration names them: what they may send, how routes are told to them, and secrets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from emotion_triage.errors import ConfigError
+
+__all__ = [
+    "AmiDestination",
+    "AriDestination",
+    "AudioSocketWire",
+    "ConnectDestination",
+    "Destinations",
+    "FreeSwitchDestination",
+    "FreeSwitchWire",
+    "GenesysDestination",
+    "GenesysWire",
+    "Name",
+    "Port",
+    "Seconds",
+    "Secret",
+    "TaskRouterDestination",
+    "WebSocketWire",
+    "WebhookDestination",
+    "Wires",
+]
+
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0.0, le=86400.0)]
+Engine = Literal["ami", "ari", "connect", "freeswitch", "genesys", "taskrouter", "webhook"]
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a secret is kept.
+
+    Attributes
+    ----------
+    file : str, optional
+        A file that holds it; white space around it does not count.
+    env : str, optional
+        An environment variable that holds it.
+
+    Examples
+    --------
+    >>> os.environ["TRIAGE_EXAMPLE"] = "s3cret"
+    >>> Secret(env="TRIAGE_EXAMPLE").read()
+    's3cret'
+    """
+
+    file: Name | None = None
+    env: Name | None = None
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.env is None):
+            raise ConfigError('a secret is neither { file = "..." } nor { env = "..." }; expected one of them')
+
+    def read(self) -> str:
+        """Return the secret.
+
+        Raises
+        ------
+        ConfigError
+            It is not there; the message names the place and never the secret.
+        """
+        if self.file is None:
+            assert self.env is not None
+            text = os.environ.get(self.env, "").strip()
+            place = f"environment variable {self.env}"
+        else:
+            place = self.file
+            try:
+                text = Path(self.file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"secret {place}: cannot be read ({type(error).__name__}); expected text") from None
+        if not text:
+            raise ConfigError(f"secret {place}: is empty; expected the secret")
+        return text
+
+
+class _Wire(msgspec.Struct, frozen=True, kw_only=True):
+    destination: Engine | None = None
+    address: Name | None = None
+    queue: Name | None = None
+
+
+class AudioSocketWire(_Wire, frozen=True, kw_only=True):
+    """Asterisk AudioSocket, on a port of its own; it has no password: bind it where only Asterisk reaches it.
+
+    Attributes
+    ----------
+    host, port : str, int
+        Where Asterisk connects.
+    listen_s : float, optional
+        Seconds after which the dialplan is let on; left out, as long as Asterisk sends.
+    destination : str, optional
+        To whom routes are told, one of the tables of `destinations`.
+    address : str, optional
+        The parameter that names the call to the destination; left out, the call's own name.
+    queue : str, optional
+        Where callers of this wire want to go.
+    """
+
+    host: Name = "127.0.0.1"
+    port: Port = 9092
+    listen_s: Seconds | None = None
+
+
+class WebSocketWire(_Wire, frozen=True, kw_only=True):
+    """A wire over WebSocket, at ``/wires/NAME``: chan_websocket, Twilio or Telnyx.
+
+    Attributes
+    ----------
+    token : Secret
+        The engine sends it as a bearer token, as the password of basic authentication, or as ``/wires/NAME/TOKEN``.
+    destination, address, queue : str, optional
+        As for AudioSocket.
+    """
+
+    token: Secret
+
+
+class FreeSwitchWire(WebSocketWire, frozen=True, kw_only=True):
+    """FreeSWITCH's audio forks; what the stream does not say itself is told here, as in the command that starts it."""
+
+    sample_rate_hz: Literal[8000, 16000] = 8000
+    mix: Literal["mono", "stereo"] = "mono"
+    caller_channel: Literal[0, 1] | None = None
+
+
+class GenesysWire(_Wire, frozen=True, kw_only=True):
+    """Genesys AudioHook, at ``/wires/genesys``: each connection is signed.
+
+    Attributes
+    ----------
+    api_key : str
+        As set in Genesys.
+    client_secret : Secret
+        In base64, as set in Genesys.
+    """
+
+    api_key: Name
+    client_secret: Secret
+
+
+class Wires(msgspec.Struct, frozen=True, kw_only=True):
+    """What routing engines may send; a table that is left out is not served."""
+
+    audiosocket: AudioSocketWire | None = None
+    chan_websocket: WebSocketWire | None = None
+    twilio: WebSocketWire | None = None
+    genesys: GenesysWire | None = None
+    freeswitch: FreeSwitchWire | None = None
+
+
+class AmiDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """Asterisk's manager interface."""
+
+    host: Name = "127.0.0.1"
+    port: Port = 5038
+    username: Name
+    secret: Secret
+    context: Name | None = None
+
+
+class AriDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """Asterisk's REST interface."""
+
+    url: Name
+    username: Name
+    password: Secret
+    context: Name | None = None
+
+
+class TaskRouterDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """Twilio TaskRouter."""
+
+    account_sid: Name
+    auth_token: Secret
+    workspace_sid: Name
+    url: Name = "https://taskrouter.twilio.com"
+
+
+class ConnectDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """Amazon Connect; the credentials are found as AWS's own tools find them."""
+
+    instance_id: Name
+    region: Name
+
+
+class GenesysDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """Genesys Cloud."""
+
+    url: Name
+    login_url: Name
+    client_id: Name
+    client_secret: Secret
+
+
+class FreeSwitchDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """FreeSWITCH's event socket."""
+
+    host: Name = "127.0.0.1"
+    port: Port = 8021
+    password: Secret
+    context: Name | None = None
+
+
+class WebhookDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed webhook; the secret is ``whsec_`` and 24 bytes or more in base64."""
+
+    url: Name
+    secret: Secret
+
+
+class Destinations(msgspec.Struct, frozen=True, kw_only=True):
+    """To whom routes are told; the keys of each are those of its sender in `emotion_triage.destinations`."""
+
+    ami: AmiDestination | None = None
+    ari: AriDestination | None = None
+    connect: ConnectDestination | None = None
+    freeswitch: FreeSwitchDestination | None = None
+    genesys: GenesysDestination | None = None
+    taskrouter: TaskRouterDestination | None = None
+    webhook: WebhookDestination | None = None

@@ -1,0 +1,277 @@
+"""The supervisor's page: rendered here, refreshed by server-sent events, usable without a script.
+
+Nothing on it scores an agent. Every text from outside goes through autoescaping templates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, quote
+
+import jinja2
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from emotion_triage.affect import Language
+from emotion_triage.contacts import RestrictionKind
+from emotion_triage.escalation import Level
+from emotion_triage.routing import Target
+from emotion_triage.server.access import COOKIE, Doors, Session
+from emotion_triage.server.answers import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
+from emotion_triage.server.api import Api
+from emotion_triage.server.drawing import sparkline, timeline
+from emotion_triage.server.requests import Refused, body_of, check_csrf
+from emotion_triage.server.words import WORDS, clock
+
+__all__ = ["STATIC", "Page"]
+
+STATIC = Path(__file__).parent / "static"
+REFRESH_S = 1.0
+HEARTBEAT_S = 15.0
+LANGUAGE_COOKIE = "language"
+YEAR_S = 365 * 86400
+
+Form: TypeAlias = Mapping[str, str]
+NO_FORM: Form = {}
+
+
+class Page:
+    """The page's own requests.
+
+    Parameters
+    ----------
+    api : Api
+        What it shows and does.
+    doors : Doors
+        Who may.
+    """
+
+    def __init__(self, api: Api, doors: Doors) -> None:
+        self._api = api
+        self._floor = api.floor
+        self._doors = doors
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("emotion_triage.server"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters |= {"clock": clock, "path": lambda text: quote(text, safe="")}
+        self._templates.globals |= {"sparkline": sparkline, "targets": list(Target), "kinds": list(RestrictionKind)}
+
+    def routes(self) -> list[Route]:
+        """Return the page's routes."""
+        return [
+            Route("/", self._signed(self._calls)),
+            Route("/login", self._login, methods=["GET", "POST"]),
+            Route("/logout", self._logout, methods=["POST"]),
+            Route("/team", self._signed(self._team)),
+            Route("/reviews", self._signed(self._reviews)),
+            Route("/events", self._events),
+            Route("/calls/{call_id:path}", self._signed(self._call), methods=["GET"]),
+            Route("/calls/{call_id:path}", self._signed(self._decide), methods=["POST"]),
+        ]
+
+    def _signed(
+        self, show: Callable[[Request, Session], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def shown(request: Request) -> Response:
+            session = self._session(request)
+            if session is None:
+                return RedirectResponse("/login", status_code=303)
+            response = await show(request, session)
+            if request.query_params.get("lang") in WORDS:
+                response.set_cookie(
+                    LANGUAGE_COOKIE, request.query_params["lang"], max_age=YEAR_S, samesite="strict", httponly=True
+                )
+            return response
+
+        return shown
+
+    def _session(self, request: Request) -> Session | None:
+        session = self._doors.by_cookie(request.cookies.get(COOKIE, ""), now_s=time.time())
+        return session if session is not None and session.access.kind == "person" else None
+
+    async def _login(self, request: Request) -> Response:
+        if request.method == "GET":
+            return self._page(request, "login.html", None, wrong=False)
+        try:
+            form = await self._form(request)
+        except Refused:
+            form = {}
+        access = self._doors.by_token(form.get("token", "").strip(), now_s=time.time())
+        if access is None or access.kind != "person":
+            return self._page(request, "login.html", None, status=401, wrong=True)
+        length_s = self._floor.config.http.session_hours * 3600
+        response = RedirectResponse("/", status_code=303)
+        response.set_cookie(
+            COOKIE,
+            self._doors.cookie(access, until_s=time.time() + length_s),
+            max_age=int(length_s),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+    async def _logout(self, request: Request) -> Response:
+        session = self._session(request)
+        try:
+            if session is not None:
+                check_csrf(session, (await self._form(request)).get("csrf", ""))
+        except Refused as refused:
+            return HTMLResponse(str(refused), status_code=refused.status)
+        response = RedirectResponse("/login", status_code=303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    async def _calls(self, request: Request, session: Session) -> Response:
+        return self._page(request, "calls.html", session, calls=await self._sorted(session))
+
+    async def _team(self, request: Request, session: Session) -> Response:
+        try:
+            return self._page(request, "team.html", session, team=await self._api.team(session), problem=None)
+        except Refused as refused:
+            return self._page(request, "team.html", session, team=[], problem=str(refused))
+
+    async def _reviews(self, request: Request, session: Session) -> Response:
+        try:
+            waiting = await self._api.reviews(session)
+            return self._page(request, "reviews.html", session, reviews=waiting, problem=None)
+        except Refused as refused:
+            return self._page(request, "reviews.html", session, reviews=(), problem=str(refused))
+
+    async def _call(
+        self, request: Request, session: Session, *, fault: str | None = None, form: Form = NO_FORM, status: int = 200
+    ) -> Response:
+        try:
+            fields = await self._fields_of_call(session, request.path_params["call_id"], self._language(request))
+        except Refused:
+            return self._page(request, "missing.html", session, status=404)
+        done = "done" in request.query_params
+        queues = sorted({rule.route.queue for rule in self._floor.triage.policy.rules})
+        return self._page(
+            request, "call.html", session, status=status, fault=fault, done=done, form=form, queues=queues, **fields
+        )
+
+    async def _decide(self, request: Request, session: Session) -> Response:
+        call_id, form = request.path_params["call_id"], {}
+        try:
+            form = await self._form(request)
+            check_csrf(session, form.get("csrf", ""))
+            await self._done(session, call_id, form)
+        except Refused as refused:
+            return await self._call(request, session, fault=str(refused), form=form, status=refused.status)
+        return RedirectResponse(f"/calls/{quote(call_id, safe='')}?done", status_code=303)
+
+    async def _done(self, session: Session, call_id: str, form: Form) -> None:
+        said = {name: value for name, value in form.items() if value and name not in ("csrf", "act")}
+        for name in ("until", "review_at"):
+            if name in said:
+                said[name] += "T12:00:00Z"
+        acts: dict[str, tuple[Callable[..., Awaitable[Any]], Any]] = {
+            "override": (Api.override, OverrideRoute),
+            "verdict": (Api.verdict, SayVerdict),
+            "restrict": (Api.restrict, RestrictCaller),
+            "lift": (Api.lift, LiftCaller),
+        }
+        try:
+            act, kind = acts[form.get("act", "")]
+            body = msgspec.convert(said, kind, strict=False)
+        except (KeyError, msgspec.ValidationError) as error:
+            raise Refused(400, f"the form is not as it should be: {str(error)[:200]}") from None
+        await self._api.at(act, session, call_id, body)
+
+    async def _events(self, request: Request) -> Response:
+        session = self._session(request)
+        if session is None:
+            # 204 tells an EventSource not to come again
+            return Response(status_code=204)
+        return StreamingResponse(
+            self._told(request, session),
+            media_type="text/event-stream",
+            headers={"X-Accel-Buffering": "no"},
+        )
+
+    async def _told(self, request: Request, session: Session) -> AsyncIterator[str]:
+        """Yield what the page shows whenever it changes, and in words what a listener should hear."""
+        call_id, language = request.query_params.get("call"), self._language(request)
+        shown, levels, silent_s = "", dict[str, str | None](), 0.0
+        yield "retry: 2000\n\n"
+        while not self._floor.closing and self._session(request) is not None:
+            calls = await self._sorted(session) if call_id is None else []
+            try:
+                if call_id is None:
+                    html = self._render("_calls.html", language, calls=calls)
+                else:
+                    fields = await self._fields_of_call(session, call_id, language)
+                    calls = [fields["call"]]
+                    html = self._render("_call.html", language, **fields)
+            except Refused:
+                html = self._render("_missing.html", language)
+            say = ". ".join(
+                f"{call.call_id}: {WORDS[language][call.level]}"
+                for call in calls
+                if call.level and call.call_id in levels and levels[call.call_id] != call.level
+            )
+            levels = {call.call_id: call.level for call in calls}
+            if html != shown or say:
+                shown, silent_s = html, 0.0
+                yield f"data: {msgspec.json.encode({'html': html, 'say': say}).decode()}\n\n"
+            elif (silent_s := silent_s + REFRESH_S) >= HEARTBEAT_S:
+                silent_s = 0.0
+                yield ": here\n\n"
+            await asyncio.sleep(REFRESH_S)
+
+    async def _sorted(self, session: Session) -> list[CallView]:
+        """Return the calls, the most escalated first and then the longest at it."""
+        calls = await self._api.calls(session)
+        return sorted(calls, key=lambda call: (-Level[(call.level or "calm").upper()], -call.level_s, call.call_id))
+
+    async def _fields_of_call(self, session: Session, call_id: str, language: Language) -> dict[str, Any]:
+        call = await self._api.at(Api.call, session, call_id)
+        suggestions = self._floor.triage.policy.suggestions
+        suggestion = suggestions.text(Level[call.level.upper()], language) if call.level else None
+        return {"call": call, "line": timeline(call), "suggestion": suggestion}
+
+    async def _form(self, request: Request) -> dict[str, str]:
+        limits = self._floor.config
+        body = await body_of(request, limit=limits.limits.max_message_bytes, within_s=limits.http.header_s)
+        try:
+            return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20))
+        except ValueError:
+            raise Refused(400, "the form cannot be read; expected what the page sends") from None
+
+    def _language(self, request: Request) -> Language:
+        wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
+        if wanted not in WORDS:
+            accepted = request.headers.get("accept-language", "").lower()
+            offered = [part.strip()[:2] for part in accepted.split(",")]
+            wanted = next((each for each in offered if each in WORDS), self._floor.config.http.language)
+        return "fr" if wanted == "fr" else "en"
+
+    def _page(
+        self, request: Request, template: str, session: Session | None, *, status: int = 200, **fields: Any
+    ) -> Response:
+        language = self._language(request)
+        html = self._render(
+            template,
+            language,
+            person=session.access.name if session else None,
+            csrf=session.csrf if session else None,
+            here=request.url.path,
+            today=datetime.now(UTC).date(),
+            **fields,
+        )
+        return HTMLResponse(html, status_code=status)
+
+    def _render(self, template: str, language: Language, **fields: Any) -> str:
+        return self._templates.get_template(template).render(language=language, t=WORDS[language], **fields)

@@ -1,0 +1,246 @@
+"""Connections of routing engines: AudioSocket on a port of its own, the others over WebSocket at ``/wires``."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from emotion_triage.adapters import chan_websocket, freeswitch
+from emotion_triage.adapters.audiohook import AudioHook
+from emotion_triage.adapters.audiohook_signature import Nonces, verify
+from emotion_triage.adapters.audiosocket import AudioSocket, TcpSocket
+from emotion_triage.adapters.chan_websocket import ChanWebSocket
+from emotion_triage.adapters.freeswitch import FreeSwitch
+from emotion_triage.adapters.session import Session, Socket
+from emotion_triage.adapters.twilio import MediaStream
+from emotion_triage.adapters.wire import Hidden, Wire
+from emotion_triage.errors import ConfigError, WireError
+from emotion_triage.server.engines import Secret, Wires
+from emotion_triage.server.floor import Connection, Floor
+
+__all__ = ["AudioSocketServer", "WebSocketWires"]
+
+log = logging.getLogger(__name__)
+
+SUBPROTOCOLS = {"chan_websocket": chan_websocket.SUBPROTOCOL, "freeswitch": freeswitch.SUBPROTOCOL}
+
+
+async def attend(
+    floor: Floor,
+    name: str,
+    socket: Socket,
+    wire: Wire,
+    hang_up: Callable[[], Awaitable[None]],
+    listen_s: float | None = None,
+) -> None:
+    """Serve one connection to its end; a fault of it is one line in the log and touches no other."""
+    session = Session(socket, wire, Connection(floor, name), floor.gatherer, limits=floor.session_limits)
+    floor.connections += 1
+    floor.sessions[session] = hang_up
+    enough = None
+    if listen_s is not None:
+        loop = asyncio.get_running_loop()
+        enough = loop.call_later(listen_s, lambda: loop.create_task(session.close()))
+    try:
+        await session.run()
+    except WireError as error:
+        floor.metrics.faults.labels(name).inc()
+        call = session.call.call_id if session.call else None
+        log.warning("connection given up: %s", error, extra={"wire": name, "call": call})
+    finally:
+        if enough is not None:
+            enough.cancel()
+        floor.connections -= 1
+        del floor.sessions[session]
+        if session.dropped:
+            floor.metrics.late.labels(name).inc(session.dropped)
+
+
+class AudioSocketServer:
+    """What Asterisk's AudioSocket connects to.
+
+    Parameters
+    ----------
+    floor : Floor
+        Takes the calls.
+    listen_s : float or None
+        As in the configuration.
+    """
+
+    def __init__(self, floor: Floor, listen_s: float | None) -> None:
+        self._floor = floor
+        self._listen_s = listen_s
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+
+        async def hang_up() -> None:
+            # what was read already is heard, then the stream is at its end
+            reader.feed_eof()
+
+        try:
+            if self._floor.refusal("audiosocket") is None:
+                socket = TcpSocket(reader, writer)
+                await attend(self._floor, "audiosocket", socket, AudioSocket(), hang_up, self._listen_s)
+        finally:
+            writer.close()
+
+
+class _Peer:
+    """A WebSocket of Starlette as a `Socket`."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._over = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes | str]:
+        while not self._over.is_set():
+            message = await self._websocket.receive()
+            if message["type"] != "websocket.receive":
+                return
+            text, data = message.get("text"), message.get("bytes")
+            yield text if text is not None else data or b""
+
+    async def hang_up(self) -> None:
+        """Close the connection; reading it then ends."""
+        self._over.set()
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it went by itself
+            await self._websocket.close(1001)
+
+    async def send(self, message: bytes | str, /) -> None:
+        if isinstance(message, str):
+            await self._websocket.send_text(message)
+        else:
+            await self._websocket.send_bytes(message)
+
+
+class WebSocketWires:
+    """What the engines that speak WebSocket connect to.
+
+    Parameters
+    ----------
+    floor : Floor
+        Takes the calls; its configuration says which wires there are.
+
+    Raises
+    ------
+    ConfigError
+        A secret is not there, or Genesys' is not base64.
+    """
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        wires, limit = floor.config.wires, floor.config.limits.max_message_bytes
+        self._tokens: dict[str, str] = {}
+        self._protocols: dict[str, Callable[[], Wire]] = {}
+        if wires.chan_websocket:
+            self._tokens["chan_websocket"] = wires.chan_websocket.token.read()
+            self._protocols["chan_websocket"] = lambda: ChanWebSocket(max_message_bytes=limit)
+        if wires.twilio:
+            self._tokens["twilio"] = wires.twilio.token.read()
+            self._protocols["twilio"] = lambda: MediaStream(max_message_bytes=limit)
+        if switch := wires.freeswitch:
+            self._tokens["freeswitch"] = switch.token.read()
+
+            def forked() -> FreeSwitch:
+                return FreeSwitch(
+                    sample_rate_hz=switch.sample_rate_hz,
+                    mix=switch.mix,
+                    caller_channel=switch.caller_channel,
+                    max_message_bytes=limit,
+                )
+
+            try:
+                forked()
+            except WireError as error:
+                raise ConfigError(f"wires.freeswitch: {error}") from None
+            self._protocols["freeswitch"] = forked
+        self._genesys_keys = _genesys_keys(wires)
+        self._nonces = Nonces()
+
+    async def connected(self, websocket: WebSocket) -> None:
+        """Serve one connection, once it has shown who it is."""
+        name = websocket.path_params["name"]
+        known = name in self._protocols or (name == "genesys" and self._genesys_keys)
+        if not known:
+            await _refuse(websocket, 404, "there is no such wire")
+            return
+        try:
+            wire = self._genesys(websocket) if name == "genesys" else self._protocols[name]()
+        except WireError as error:
+            self._floor.metrics.refused.labels(name, "signature").inc()
+            log.warning("connection refused: %s", error, extra={"wire": name})
+            await _refuse(websocket, 401, "the signature is not valid")
+            return
+        if name in self._tokens and not _shows(websocket, self._tokens[name]):
+            self._floor.metrics.refused.labels(name, "token").inc()
+            log.warning("connection refused: wrong token", extra={"wire": name})
+            await _refuse(websocket, 401, "the token is not valid")
+            return
+        if why := self._floor.refusal(name):
+            await _refuse(websocket, 503, why)
+            return
+        asked = SUBPROTOCOLS.get(name)
+        await websocket.accept(subprotocol=asked if asked in websocket.scope.get("subprotocols", ()) else None)
+        peer = _Peer(websocket)
+        try:
+            await attend(self._floor, name, peer, wire, peer.hang_up)
+        finally:
+            # the peer may be gone already, in the word of any library
+            try:
+                await websocket.close()
+            except Exception:
+                log.debug("connection was closed by its peer", extra={"wire": name})
+
+    def _genesys(self, websocket: WebSocket) -> AudioHook:
+        query = websocket.scope.get("query_string", b"").decode("latin-1")
+        path = websocket.scope.get("raw_path", websocket.url.path.encode()).decode("latin-1")
+        upgrade = verify(
+            dict(websocket.headers),
+            f"{path}?{query}" if query else path,
+            keys=self._genesys_keys,
+            nonces=self._nonces,
+            now_s=time.time(),
+        )
+        return AudioHook(upgrade, max_message_bytes=self._floor.config.limits.max_message_bytes)
+
+
+def _genesys_keys(wires: Wires) -> dict[str, Hidden[bytes]]:
+    if wires.genesys is None:
+        return {}
+    return {wires.genesys.api_key: Hidden(_decoded(wires.genesys.client_secret))}
+
+
+def _decoded(secret: Secret) -> bytes:
+    try:
+        return base64.b64decode(secret.read(), validate=True)
+    except binascii.Error:
+        raise ConfigError(
+            "wires.genesys.client_secret: got what is not base64, expected it as Genesys has it"
+        ) from None
+
+
+def _shows(websocket: WebSocket, token: str) -> bool:
+    """Return whether a request carries a token: as bearer, as basic password, or at the end of its path."""
+    scheme, _, value = websocket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            value = base64.b64decode(value, validate=True).decode("utf-8", "replace").partition(":")[2]
+        except binascii.Error:
+            value = ""
+    elif scheme.lower() != "bearer":
+        value = websocket.path_params.get("token", "")
+    return hmac.compare_digest(value.encode(), token.encode())
+
+
+async def _refuse(websocket: WebSocket, status: int, why: str) -> None:
+    await websocket.send_denial_response(PlainTextResponse(why, status_code=status))

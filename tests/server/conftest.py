@@ -1,0 +1,298 @@
+"""A server as it is run, on the loopback, and clients that speak to it as engines and people do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from websockets.asyncio.client import connect
+
+from emotion_triage.adapters.audiosocket import HANG_UP
+from emotion_triage.g711 import encode_mulaw
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBER = "+33612345678"
+TOKENS = {
+    "DURAND": "durand-token-0123456789abcdef",
+    "DESKTOP": "desktop-token-0123456789abcdef",
+    "FORMER": "former-token-0123456789abcdef",
+    "WIRE": "wire-token-0123456789abcdef",
+    "LEDGER_KEY": "k" * 40,
+}
+QUICK = """
+[escalation]
+baseline_s = 4.0
+smoothing_s = 1.0
+min_duration_on_s = 0.5
+min_duration_off_s = 1.5
+hold_s = 4.0
+relative_shift = -1.0
+absolute_shift = -1.0
+"""
+BASIC = """
+policy = "{folder}/policy.toml"
+model = "{model}"
+team = ["a-2", "a-1", "B-3"]
+processes = {processes}
+
+[http]
+port = {port}
+{http}
+header_s = 2
+
+[limits]
+max_waiting_s = 60
+idle_s = {idle_s}
+drain_s = {drain_s}
+max_calls = {max_calls}
+
+[[access]]
+name = "m.durand"
+kind = "person"
+token = {{ env = "DURAND" }}
+
+[[access]]
+name = "desktop"
+kind = "machine"
+token = {{ env = "DESKTOP" }}
+
+[[access]]
+name = "former"
+kind = "person"
+token = {{ env = "FORMER" }}
+expires_at = 2020-01-01T00:00:00Z
+
+[wires.audiosocket]
+port = {audio_port}
+
+[wires.twilio]
+token = {{ env = "WIRE" }}
+{more}
+"""
+LEDGER = """
+[ledger]
+url = "{url}"
+key = {{ env = "LEDGER_KEY" }}
+"""
+
+
+class Server:
+    """A server process; its standard error is kept."""
+
+    def __init__(self, folder: Path, toml: str) -> None:
+        self.folder = folder
+        config = folder / "serve.toml"
+        config.write_text(toml)
+        self._log = folder / "log.jsonl"
+        with self._log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "emotion_triage", "serve", "--config", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                cwd=ROOT,
+                env={**os.environ, **TOKENS, "PYTHONPATH": str(ROOT)},
+            )
+        self.ports = self.wait_for(lambda: next(line["ports"] for line in self.lines() if line["event"] == "serving"))
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+
+    def wait_for(self, tell: Callable[[], Any], within_s: float = 40.0) -> Any:
+        """Return what `tell` tells as soon as it is something; a generous limit, since machines are slow."""
+        until_s = time.monotonic() + within_s
+        while time.monotonic() < until_s:
+            try:
+                if told := tell():
+                    return told
+            except (StopIteration, httpx.TransportError, KeyError, IndexError):
+                pass
+            if self.process.poll() not in (None, 0):
+                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log}")
+            time.sleep(0.05)
+        raise AssertionError(f"nothing within {within_s:g} s:\n{self.log}")
+
+    def client(self, token: str | None = "DURAND", **more: Any) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {TOKENS[token]}"} if token else {}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.ports['http']}", headers=headers, timeout=20.0, **more)
+
+    def get(self, path: str) -> httpx.Response:
+        with self.client() as client:
+            return client.get(path)
+
+    def call(self, call_id: str) -> dict[str, Any]:
+        with self.client() as client:
+            return dict(client.get(f"/api/calls/{call_id}").raise_for_status().json())
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def start(anger_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Return a function that starts a server; each is stopped at the end, whatever became of it."""
+    servers: list[Server] = []
+
+    def started(more: str = "", *, policy: str = QUICK, ledger: str | None = "sqlite", **values: Any) -> Server:
+        folder = tmp_path_factory.mktemp("server")
+        (folder / "policy.toml").write_text(policy)
+        defaults = {"processes": 1, "port": 0, "audio_port": 0, "idle_s": 20, "drain_s": 2, "max_calls": 50, "http": ""}
+        url = f"sqlite:///{folder}/ledger.db" if ledger == "sqlite" else ledger
+        if url is not None:
+            more += LEDGER.format(url=url)
+        text = BASIC.format(folder=folder, model=anger_model, more=more, **{**defaults, **values})
+        servers.append(Server(folder, text))
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(start: Start) -> Server:
+    """A server that the tests of one file share."""
+    return start()
+
+
+class AudioSocketCaller:
+    """An Asterisk with one call, which speaks as fast as it is let."""
+
+    def __init__(self, server: Server, call_id: str | None = None) -> None:
+        self.call_id = call_id or str(uuid.uuid4())
+        self._port = server.ports["audiosocket"]
+
+    async def __aenter__(self) -> AudioSocketCaller:
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self.writer.write(b"\x01\x00\x10" + uuid.UUID(self.call_id).bytes)
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        self.writer.close()
+
+    async def say(self, samples: np.ndarray, *, cut: int | None = None) -> None:
+        """Send float samples as 20 ms frames; `cut` writes the bytes in pieces of that size."""
+        audio = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+        frames = b"".join(
+            b"\x10" + len(frame).to_bytes(2, "big") + frame
+            for frame in (audio[at : at + 320] for at in range(0, len(audio), 320))
+        )
+        step = cut or 32_000
+        for at in range(0, len(frames), step):
+            self.writer.write(frames[at : at + step])
+            await self.writer.drain()
+            await asyncio.sleep(0)
+
+    async def hang_up(self) -> None:
+        self.writer.write(HANG_UP)
+        await self.writer.drain()
+        await self.reader.read()
+
+
+@pytest.fixture(scope="session")
+def audiosocket() -> type[AudioSocketCaller]:
+    """The class of AudioSocket callers."""
+    return AudioSocketCaller
+
+
+class TwilioCaller:
+    """A Twilio with one media stream."""
+
+    def __init__(
+        self,
+        server: Server,
+        call_id: str,
+        parameters: Mapping[str, str] = {},
+        *,
+        token: str = TOKENS["WIRE"],
+    ) -> None:
+        self.call_id = call_id
+        self.url = f"ws://127.0.0.1:{server.ports['http']}/wires/twilio/{token}"
+        self._parameters = dict(parameters)
+        self._chunk = self._at = 0
+
+    async def __aenter__(self) -> TwilioCaller:
+        self.socket = await connect(self.url)
+        await self._send(event="connected", protocol="Call", version="1.0.0")
+        form = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+        start = {
+            "streamSid": "MZ1",
+            "accountSid": "AC1",
+            "callSid": self.call_id,
+            "tracks": ["inbound"],
+            "mediaFormat": form,
+            "customParameters": self._parameters,
+        }
+        await self._send(event="start", sequenceNumber="1", start=start, streamSid="MZ1")
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.socket.close()
+
+    async def say(self, samples: np.ndarray) -> None:
+        audio = encode_mulaw(samples)
+        for at in range(0, len(audio), 160):
+            self._chunk += 1
+            media = {
+                "track": "inbound",
+                "chunk": str(self._chunk),
+                "timestamp": str(self._at // 8),
+                "payload": base64.b64encode(audio[at : at + 160]).decode(),
+            }
+            self._at += 160
+            await self._send(event="media", sequenceNumber=str(self._chunk + 1), media=media, streamSid="MZ1")
+
+    async def stop(self) -> None:
+        await self._send(event="stop", sequenceNumber="9", streamSid="MZ1", stop={"callSid": self.call_id})
+
+    async def _send(self, **message: Any) -> None:
+        await self.socket.send(json.dumps(message))
+
+
+@pytest.fixture(scope="session")
+def twilio() -> type[TwilioCaller]:
+    """The class of Twilio callers."""
+    return TwilioCaller
+
+
+async def until(tell: Callable[[], Any], within_s: float = 30.0) -> Any:
+    """Return what `tell` tells, from a thread, as soon as it is something."""
+    end_s = time.monotonic() + within_s
+    while True:
+        try:
+            if told := await asyncio.to_thread(tell):
+                return told
+        except httpx.HTTPError:
+            pass
+        assert time.monotonic() < end_s, "nothing in time"
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """The coroutine function that waits for something to be told."""
+    return until

@@ -1,0 +1,162 @@
+"""The supervisor's page in a browser: a call escalates, a person decides; keyboard, screen reader, small screens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine
+
+from emotion_triage.ledger.verification import verify
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+
+OUT = Path(__file__).resolve().parents[2] / "out"
+NO_BROWSER = "no Chromium is here; apt-get install chromium, or playwright install chromium"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium: Debian's, or Playwright's own."""
+    with sync_api.sync_playwright() as playwright:
+        path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except sync_api.Error:
+            pytest.skip(NO_BROWSER)
+        yield browser
+        browser.close()
+
+
+def signed_in(browser: Any, server: Any, **context: Any) -> Any:
+    page = browser.new_context(**{"locale": "en-GB", **context}).new_page()
+    page.set_default_timeout(15_000)
+    page.goto(f"http://127.0.0.1:{server.ports['http']}/login")
+    page.fill("#token", "durand-token-0123456789abcdef")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1")
+    return page
+
+
+class Speaking:
+    """A caller who speaks from a thread of his own, while the browser has this one."""
+
+    def __init__(self, caller: Any) -> None:
+        self._caller = caller
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def __enter__(self) -> Speaking:
+        self._do(self._caller.__aenter__())
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._do(self._caller.__aexit__())
+
+    def say(self, samples: np.ndarray) -> None:
+        self._do(self._caller.say(samples))
+
+    def _do(self, what: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
+
+
+def test_a_call_escalates_and_the_supervisor_overrides(
+    browser: Any, server: Any, audiosocket: Any, temper: np.ndarray
+) -> None:
+    """The row changes level soon after the API does, the override by keyboard is in the log, and the log verifies."""
+    page = signed_in(browser, server)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    with Speaking(caller := audiosocket(server)) as speaking:
+        row = page.locator(f"#call-{caller.call_id}")
+        speaking.say(temper[: 8 * 8000])
+        row.locator(".level-calm").wait_for()
+        row.get_by_role("link").focus()
+        speaking.say(temper[8 * 8000 : 18 * 8000])
+        server.wait_for(lambda: server.call(caller.call_id)["level"] == "escalated")
+        began_s = time.monotonic()
+        row.locator(".level-escalated").wait_for()
+        print(f"the row changed {time.monotonic() - began_s:.2f} s after the API")
+        page.screenshot(path=shot("calls-escalated"))
+        # the refresh left the focus where it was
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/calls/**")
+        assert page.locator("#live .chosen strong").inner_text() == "escalated caller"
+        page.locator("#queue").focus()
+        page.keyboard.type("vip")
+        page.keyboard.press("Tab")
+        page.keyboard.type("asked for her adviser")
+        page.keyboard.press("Enter")
+        page.locator(".done").wait_for()
+        assert server.call(caller.call_id)["override"]["by"] == "m.durand"
+    engine = create_engine(f"sqlite:///{server.folder}/ledger.db")
+    with engine.connect() as connection:
+        count = "SELECT count(*) FROM decisions WHERE kind = 'override'"
+        server.wait_for(lambda: connection.exec_driver_sql(count).scalar_one() == 1)
+        assert verify(connection).sound
+    engine.dispose()
+    assert problems == []
+
+
+def shot(name: str) -> Path:
+    OUT.mkdir(exist_ok=True)
+    return OUT / f"{name}.png"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_and_is_accessible(
+    browser: Any, server: Any, audiosocket: Any, temper: np.ndarray, width: int, scheme: str
+) -> None:
+    """No page is wider than the screen, and axe finds no serious fault on any, in either language."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    language = "fr-FR" if scheme == "dark" else "en-GB"
+    context = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "locale": language}
+    page = signed_in(browser, server, **context, bypass_csp=True)
+    with Speaking(caller := audiosocket(server)) as speaking:
+        speaking.say(temper[: 18 * 8000])
+        server.wait_for(lambda: server.call(caller.call_id)["level"] == "escalated")
+        for name, path in (
+            ("calls", "/"),
+            ("call", f"/calls/{caller.call_id}"),
+            ("team", "/team"),
+            ("reviews", "/reviews"),
+        ):
+            page.goto(f"http://127.0.0.1:{server.ports['http']}{path}")
+            page.screenshot(path=shot(f"{name}-{width}-{scheme}"), full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            faults = [
+                (fault["id"], fault["nodes"][0]["html"])
+                for fault in axe.run(page).response["violations"]
+                if fault["impact"] in ("serious", "critical")
+            ]
+            assert faults == []
+        assert page.locator("html").get_attribute("lang") == language[:2]
+
+
+def test_the_page_survives_a_restart(browser: Any, start: Any, audiosocket: Any) -> None:
+    """A page that was open when the server went shows the calls of the server that comes back, still signed in."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    before = start(port=port)
+    page = signed_in(browser, before)
+    page.locator(".empty").wait_for()
+    assert before.stop() == 0
+    page.locator("#link:not([hidden])").wait_for()
+    after = start(port=port)
+    with Speaking(caller := audiosocket(after)) as speaking:
+        speaking.say(np.zeros(8000, np.float32))
+        page.locator(f"#call-{caller.call_id}").wait_for(timeout=30_000)
+    assert page.locator("#link").is_hidden()
