@@ -292,6 +292,14 @@ def test_a_policy_of_ones_own_keeps_its_words(tmp_path: Path) -> None:
     assert policy.escalation.relative_shift != 2.0
 
 
+def test_a_preset_can_be_calibrated(tmp_path: Path) -> None:
+    """A preset's name stands for its policy, as everywhere."""
+    table = written(tmp_path / "labelled.csv", site())
+    code, told = run(table, "--out", tmp_path / "out", "--policy", "cautious")
+    assert code == 0, told
+    assert Policy.load(tmp_path / "out" / "policy.toml").name == "cautious"
+
+
 def test_the_command_refuses_too_little(tmp_path: Path) -> None:
     """Too little data ends with 2, and nothing is written."""
     code, told = run(written(tmp_path / "labelled.csv", site(5)), "--out", tmp_path / "mine")

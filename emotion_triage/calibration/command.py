@@ -23,7 +23,7 @@ from emotion_triage.calibration.labelled import read_labelled
 from emotion_triage.classifier import Classifier
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.inspection import WRONG_USAGE, ModelPath, PolicyPath, ending
-from emotion_triage.policy import Policy
+from emotion_triage.policy import PRESETS, Policy, policy_text
 
 __all__ = ["Report", "calibrate_command"]
 
@@ -125,7 +125,8 @@ def _policy_text(path: Path | None, settings: dict[str, float], model_digest: st
         document = tomlkit.document()
         document["name"] = "calibrated"
     else:
-        document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+        preset = str(path) in PRESETS and not path.exists()
+        document = tomlkit.parse(policy_text(str(path)) if preset else path.read_text(encoding="utf-8-sig"))
     table = document.setdefault("escalation", tomlkit.table())
     table.comment(f"fitted by emotion-triage calibrate, for the model {model_digest[:12]} alone")
     for name, value in settings.items():
