@@ -9,13 +9,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # More for pytest, as in `make test ARGS="-n 2 -k pitch"`.
 ARGS ?=
 
-.PHONY: help demo test lint format ci clean
+.PHONY: help demo test lint format docs ci clean
 
 help:
 	@echo "make demo    a synthesised caller loses his temper: events, route, reasons"
 	@echo "make test    the tests, ARGS=\"...\" for pytest's own options"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  what ruff can repair by itself"
+	@echo "make docs    all documents as a site, in site/index.html"
 	@echo "make ci      what the project's CI runs"
 	@echo "make clean   remove environments, caches and builds"
 
@@ -34,11 +35,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# The theme tells at each build of what will follow it; a build has nothing to say of that.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 ci:
 	bash .ci/run
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

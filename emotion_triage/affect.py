@@ -121,6 +121,8 @@ class Affect(msgspec.Struct, frozen=True, kw_only=True):
         End of the last sample used, in seconds of the call's stream.
     anger, distress, arousal : float
         Calibrated probabilities, 0 to 1.
+    anger_alone : float or None
+        Where the caller has a baseline, and `anger` knows it: what the voice by itself says, 0 to 1.
     speech_s, lost_s : float
         Speech and lost audio in the window, in seconds.
     drivers : tuple of Driver
@@ -133,6 +135,7 @@ class Affect(msgspec.Struct, frozen=True, kw_only=True):
     arousal: float
     speech_s: float
     lost_s: float
+    anger_alone: float | None = None
     drivers: tuple[Driver, ...] = ()
 
 

@@ -199,6 +199,7 @@ class Caller:
             arousal=float(scores[0, _AROUSAL]),
             speech_s=step.speech_s,
             lost_s=step.lost_s,
+            anger_alone=float(scores[0, _ANGER]) if known else None,
             drivers=measure_drivers(anger, step.statistics, reference.statistics, reference.source),
         )
         change = self._escalator.push(

@@ -25,6 +25,7 @@ try:
     import typer
     from rich.console import Console
 
+    from emotion_triage.calibration.command import calibrate_command
     from emotion_triage.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending, model_app, policy_app
     from emotion_triage.ledger_commands import ledger_app
     from emotion_triage.log_commands import audit_command, log_app
@@ -84,6 +85,7 @@ def front(
 
 app.command("score")(score_command)
 app.command("report")(report_command)
+app.command("calibrate")(calibrate_command)
 
 
 @app.command()

@@ -21,6 +21,7 @@ __all__ = ["Escalation", "EscalationPolicy", "Escalator", "Level"]
 Seconds = Annotated[float, Meta(gt=0.0, le=3600.0)]
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 LogOdds = Annotated[float, Meta(ge=-20.0, le=20.0)]
+Slope = Annotated[float, Meta(gt=0.0, le=20.0)]
 
 
 class Level(enum.IntEnum):
@@ -75,8 +76,10 @@ class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
         A window whose voice stands out of the line's noise by less is not scored: the call abstains, in dB.
     baseline_s : float
         Seconds of the caller's own first speech that make his baseline.
+    relative_slope, absolute_slope : float
+        What the log-odds of anger against the caller's baseline, and of the voice by itself, are multiplied by.
     relative_shift, absolute_shift : float
-        Log-odds added to the evidence against the caller's baseline and to the absolute evidence.
+        Log-odds added to them then.
     smoothing_s : float
         Time constant of the smoothing, in seconds of stream time.
     tense_onset, tense_offset, escalated_onset, escalated_offset : float
@@ -91,6 +94,8 @@ class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
     min_speech_probability: Ratio
     min_snr_db: Annotated[float, Meta(ge=0.0, le=60.0)]
     baseline_s: Seconds
+    relative_slope: Slope
+    absolute_slope: Slope
     relative_shift: LogOdds
     absolute_shift: LogOdds
     smoothing_s: Annotated[float, Meta(ge=0.0, le=60.0)]
@@ -160,9 +165,9 @@ class Escalator:
             The change of level, if there is one.
         """
         policy = self._policy
-        evidence = float(log_odds(absolute)) + policy.absolute_shift
+        evidence = policy.absolute_slope * float(log_odds(absolute)) + policy.absolute_shift
         if relative is not None:
-            evidence = max(evidence, float(log_odds(relative)) + policy.relative_shift)
+            evidence = max(evidence, policy.relative_slope * float(log_odds(relative)) + policy.relative_shift)
         if self._evidence is None or policy.smoothing_s == 0:
             self._evidence = evidence
         else:

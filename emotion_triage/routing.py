@@ -200,7 +200,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Rules that have been found sound: total, none out of reach, and no score lengthens a wait.
 
-    Parameters
+    Attributes
     ----------
     rules : tuple of Rule
         In order; the first that matches wins.

@@ -33,6 +33,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         The level from then on.
     anger, distress, arousal : float or None
         Scores, 0 to 1.
+    anger_alone : float or None
+        Where the caller has a baseline: anger as the voice by itself sounds, 0 to 1.
     speech_s, lost_s : float or None
         Speech and lost audio in the window of an affect; the length of a gap.
     score, held_s : float or None
@@ -52,6 +54,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     anger: float | None = None
     distress: float | None = None
     arousal: float | None = None
+    anger_alone: float | None = None
     speech_s: float | None = None
     lost_s: float | None = None
     score: float | None = None
@@ -134,8 +137,9 @@ class Course:
         )
 
 
-_AFFECT = ("anger", "distress", "arousal", "speech_s", "lost_s")
+_AFFECT = ("anger", "distress", "arousal", "anger_alone", "speech_s", "lost_s")
 
 
 def _rounded(event: Event, names: tuple[str, ...]) -> dict[str, float]:
-    return {name: round(float(getattr(event, name)), DECIMALS) for name in names}
+    known = ((name, getattr(event, name)) for name in names)
+    return {name: round(float(value), DECIMALS) for name, value in known if value is not None}

@@ -112,14 +112,16 @@ def test_a_caller_is_compared_with_himself_once_he_is_known(caller: Caller) -> N
 
 
 def test_the_anger_told_is_that_of_one_who_is_known(caller: Caller) -> None:
-    """Before the baseline is full an Affect tells the anger of anyone who sounds so, after it that of this caller."""
-    told = []
+    """Before the baseline is full an Affect tells the anger of anyone who sounds so, then this caller's and both."""
+    told, alone = [], []
     for k in range(6):
         caller.inputs(step(float(k)))
         affect = caller.hear(step(float(k)), scores(0.3, of_anyone=0.1))[0]
         assert isinstance(affect, Affect)
         told.append(affect.anger)
+        alone.append(affect.anger_alone)
     assert told == pytest.approx([0.1] * 4 + [0.3] * 2)
+    assert alone == [None] * 4 + [pytest.approx(0.1)] * 2
 
 
 def test_the_stronger_evidence_counts(caller: Caller) -> None:

@@ -2,58 +2,115 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
 import emotion_triage
+from emotion_triage.cli import app
+from emotion_triage.policy import Policy
 from emotion_triage.synthesis import synthetic_speech
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SNIPPETS = [
-    pytest.param(
-        document,
-        match,
-        id=f"{document.relative_to(ROOT)}:{document.read_text()[: match.start()].count(chr(10)) + 2}",
-    )
-    for document in DOCUMENTS
-    for match in SNIPPET.finditer(document.read_text())
-]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+RUN = {"calibrate", "demo", "features", "model", "policy", "report", "score", "watch"}
+"""Commands that need nothing but a reader's folder."""
+
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def typed(block: str) -> list[str]:
+    """The lines that a reader would type, but for those that need a network."""
+    lines = [
+        line.removeprefix("$ emotion-triage ") for line in block.splitlines() if line.startswith("$ emotion-triage ")
+    ]
+    return [line for line in lines if line.split()[0] in RUN and "://" not in line]
+
+
+@pytest.fixture(scope="module")
+def a_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a reader has: a policy, recordings with the caller on the left, a mono one, a manifest, labelled windows."""
+    folder = tmp_path_factory.mktemp("reader")
+    balanced = ROOT / "emotion_triage" / "policies" / "balanced.toml"
+    (folder / "policy.toml").write_text(balanced.read_text())
+    caller = np.concatenate([synthetic_speech(15.0, mood=mood, seed=1) for mood in ("calm", "angry")])
+    agent = synthetic_speech(30.0, voice="male", seed=2)
+    soundfile.write(folder / "call.wav", np.stack([caller, agent], axis=1), 8000)
+    soundfile.write(folder / "caller.wav", caller, 8000)
+    soundfile.write(folder / "caller.ul", caller, 8000, format="RAW", subtype="ULAW")
+    (folder / "recordings").mkdir()
+    shutil.copy(folder / "call.wav", folder / "recordings" / "1.wav")
+    (folder / "november.csv").write_text("source,started_at\nrecordings/1.wav,2026-11-02T09:00:00\n")
+    shutil.copytree(ROOT / "models", folder / "models")
+    shutil.copy(folder / "models" / "triage.onnx", folder / "models" / "mine.onnx")
+    rng = np.random.default_rng(0)
+    with (folder / "many-labelled.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["caller", "angry", "anger", "anger_alone"])
+        for k in range(2400):
+            score = float(rng.random())
+            table.writerow([f"caller {k % 30}", "yes" if rng.random() < score**2 else "no", score, score])
+    return folder
 
 
 @pytest.fixture
-def a_readers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a reader has: a policy, a stereo recording with the caller on the left, a mono one."""
-    balanced = ROOT / "emotion_triage" / "policies" / "balanced.toml"
-    (tmp_path / "policy.toml").write_text(balanced.read_text())
-    caller = np.concatenate([synthetic_speech(15.0, mood=mood, seed=1) for mood in ("calm", "angry")])
-    agent = synthetic_speech(30.0, voice="male", seed=2)
-    soundfile.write(tmp_path / "call.wav", np.stack([caller, agent], axis=1), 8000)
-    soundfile.write(tmp_path / "caller.wav", caller, 8000)
+def a_readers_folder(a_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it to work in."""
+    shutil.copytree(a_folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize(("document", "match"), SNIPPETS)
-def test_a_snippet_runs(document: Path, match: re.Match[str], a_readers_folder: Path) -> None:
-    """Every fenced python block of the documents runs, given a policy, recordings and mu-law packets."""
-    recorded, _ = soundfile.read(a_readers_folder / "caller.wav", dtype="float32")
-    soundfile.write(a_readers_folder / "caller.ul", recorded, 8000, format="RAW", subtype="ULAW")
+@pytest.mark.parametrize(
+    "document",
+    [
+        path
+        for path in DOCUMENTS
+        if any(language in {"python", "console"} for language, _ in FENCE.findall(path.read_text()))
+    ],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_a_document_runs(document: Path, a_readers_folder: Path) -> None:
+    """Every python block and every command of a document runs, in its order, given a policy, recordings and packets."""
     payload = (a_readers_folder / "caller.ul").read_bytes()
     packets = [payload[start : start + 160] for start in range(0, len(payload), 160)]
-    line = document.read_text()[: match.start()].count("\n") + 1
-    code = compile("\n" * line + match[1], str(document), "exec")
-    exec(code, {"__name__": "snippet", "packets": packets})
+    text = document.read_text()
+    done = set()
+    for match in FENCE.finditer(text):
+        if match[1] == "python":
+            lines_before = text[: match.start()].count("\n") + 1
+            code = compile("\n" * lines_before + match[2], str(document), "exec")
+            exec(code, {"__name__": "snippet", "packets": packets})
+        for line in typed(match[2]) if match[1] == "console" else ():
+            if line not in done:
+                result = CliRunner().invoke(app, shlex.split(line, comments=True))
+                assert result.exit_code == 0, (line, result.output, result.exception)
+            done.add(line)
+
+
+@pytest.mark.parametrize("name", ["policy.md", "how-to/write-a-policy.md"])
+def test_policies_shown_are_sound(name: str) -> None:
+    """Every policy that a document shows can be used as it stands."""
+    shown = [block for language, block in FENCE.findall((ROOT / "docs" / name).read_text()) if language == "toml"]
+    assert shown
+    for block in shown:
+        Policy.parse(block)
 
 
 def test_there_are_snippets() -> None:
-    """The README shows how to use the library in a python block."""
-    assert any(snippet.values[0].name == "README.md" for snippet in SNIPPETS)
+    """The README and the tour show how to use the library in python blocks, and how to type it."""
+    for name in ("README.md", "docs/tour.md"):
+        assert {"python", "console"} <= {language for language, _ in FENCE.findall((ROOT / name).read_text())}
 
 
 @pytest.mark.parametrize("document", sorted({*DOCUMENTS, *ROOT.glob("*.md")}), ids=lambda path: path.name)
@@ -69,3 +126,12 @@ def test_the_change_log_knows_the_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert "## [Unreleased]" in text or f"## [{emotion_triage.__version__}]" in text
     assert "### Scores" in text
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_clean(path: Path) -> None:
+    """A notebook is stored without outputs and counts, and uses the package that it explains."""
+    cells = json.loads(path.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    assert "emotion_triage" in "".join(line for cell in code for line in cell["source"])

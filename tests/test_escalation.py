@@ -20,6 +20,8 @@ PLAIN = EscalationPolicy(
     min_speech_probability=0.5,
     min_snr_db=0.0,
     baseline_s=4.0,
+    relative_slope=1.0,
+    absolute_slope=1.0,
     relative_shift=0.0,
     absolute_shift=0.0,
     smoothing_s=0.0,
@@ -120,6 +122,15 @@ def test_the_stronger_evidence_counts(absolute: float, relative: float) -> None:
         escalator = Escalator(having(relative_shift=shift, absolute_shift=-shift))
         push(escalator, 1.0, absolute, relative)
         assert odds(escalator.score) == pytest.approx(max(odds(absolute) - shift, odds(relative) + shift))
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(0.5, 0.5 * odds(0.8)), (2.0, 2.0 * odds(0.8))])
+def test_a_slope_multiplies_what_its_shift_is_added_to(slope: float, expected: float) -> None:
+    """Each slope multiplies the log-odds of its own evidence, before the shift."""
+    for own, other in (("relative", "absolute"), ("absolute", "relative")):
+        escalator = Escalator(having(**{f"{own}_slope": slope, f"{own}_shift": 1.0}))
+        push(escalator, 1.0, **{own: 0.8, other: 0.1})
+        assert odds(escalator.score) == pytest.approx(expected + 1.0)
 
 
 def test_without_a_baseline_only_absolute_evidence_counts() -> None:

@@ -192,6 +192,8 @@ def reasons(drivers: str | None, language: Language) -> list[str]:
     --------
     >>> reasons("voice 8 dB louder, speech rate +25 %", "fr")
     ['voix 8 dB plus forte', 'débit +25 %']
+    >>> reasons("tone of voice more like anger", "fr")
+    ['ton de voix plus proche de la colère']
     """
     return [_translated(phrase, language) for phrase in (drivers or "").split(", ") if phrase]
 
@@ -199,7 +201,8 @@ def reasons(drivers: str | None, language: Language) -> list[str]:
 def _translated(phrase: str, language: Language) -> str:
     for pattern, name, sign in _PHRASES:
         if found := pattern.fullmatch(phrase):
-            value = sign * float(found[1].replace(",", "."))
+            told = float(found[1].replace(",", ".")) if pattern.groups else 1.0  # some reasons have no number
+            value = sign * told
             return _driver(name, value).text(language)
     return phrase
 

@@ -188,6 +188,9 @@ def _regression(
             return coefficients, float(model.intercept_[0])
         kept &= ~wrong
         coefficients[wrong] = 0.0
+        if not kept.any():  # nothing rises with the label: its share is all that is known
+            share = float(np.average(truth, weights=weights))
+            return coefficients, float(np.log(share / (1.0 - share)))
 
 
 def fit(windows: WindowSet) -> Linear:

@@ -1,0 +1,1 @@
+"""A site's own labelled windows to the slopes, shifts and thresholds of a policy."""
