@@ -20,6 +20,8 @@ POLICY = Policy.parse(
     "min_speech_probability = 0.5\nmin_speech_s = 1.0\nrelative_shift = 0\nabsolute_shift = 0"
 )
 N_ROWS = 1 + len(DRIVER_GROUPS) + 1
+HIMSELF = 1.0 / (1.0 + np.exp(3.0))
+"""What the hand-made model says of the typical caller: its bias is -3."""
 
 
 @pytest.fixture
