@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from emotion_triage.classifier import LABELS, Classifier
 from emotion_triage.errors import ModelError, TriageError
 from emotion_triage.functionals import FEATURE_NAMES, STATISTIC_NAMES, features
+from emotion_triage.lld import LLD_NAMES
 from emotion_triage.sounds import hold_music
 from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.training.contour import CHANNELS, Contour, silent
+from emotion_triage.training.contour import CHANNEL_COLUMNS, CHANNELS, Contour, silent
 from emotion_triage.training.corpora import COLUMNS, Corpora, _groups
 from emotion_triage.training.dataset import NOISE, WindowSet, measure
 from emotion_triage.training.export import check_parity, export
@@ -98,22 +99,29 @@ def test_one_command_writes_a_model_and_its_card(trained: Path, folder: Path) ->
     assert min(float(figure) for figure in re.findall(r"\d\.\d{3}", row)) > 0.95
 
 
+def speakers(mood: str) -> list[np.ndarray]:
+    """Ten seconds each of four speakers whom no test's model heard."""
+    return [
+        synthetic_speech(10.0, mood=mood, voice=voice, seed=100 + seed)
+        for voice in ("female", "male")
+        for seed in range(2)
+    ]
+
+
+def heard_by(classifier: Classifier, samples: np.ndarray) -> np.ndarray:
+    """Statistics of a recording's windows, the contour network's among them."""
+    measured = measure(samples)
+    rows = np.full((len(measured.rows), len(LLD_NAMES), WINDOW_FRAMES), np.nan, np.float32)
+    rows[:, CHANNEL_COLUMNS] = measured.rows
+    measured.statistics[:, -1] = classifier.contour(rows)
+    return measured.statistics
+
+
 def test_a_trained_model_tells_anger_from_calm(trained: Path) -> None:
     """Of speakers it never heard, angry speech scores higher in anger and arousal than calm speech, and is a voice."""
     classifier = Classifier.load(trained)
     calm, angry = (
-        classifier.score(
-            features(
-                np.concatenate(
-                    [
-                        measure(synthetic_speech(10.0, mood=mood, voice=voice, seed=100 + seed))
-                        for voice in ("female", "male")
-                        for seed in range(2)
-                    ]
-                ),
-                None,
-            )
-        )
+        classifier.score(features(np.concatenate([heard_by(classifier, each) for each in speakers(mood)]), None))
         for mood in ("calm", "angry")
     )
     for label in ("anger", "arousal"):

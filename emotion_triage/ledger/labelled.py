@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emotion_triage.errors import LedgerError
-from emotion_triage.functionals import STATISTIC_NAMES
+from emotion_triage.functionals import FUNCTIONAL_NAMES
 from emotion_triage.ledger.accounts import Entry, Windows
 from emotion_triage.ledger.audit import Case
 
 __all__ = ["LABEL_COLUMNS", "WINDOW_COLUMNS", "labelled", "packed"]
 
-WINDOW_COLUMNS: tuple[str, ...] = ("time_s", "speech_s", "lost_s", *STATISTIC_NAMES)
+WINDOW_COLUMNS: tuple[str, ...] = ("time_s", "speech_s", "lost_s", *FUNCTIONAL_NAMES)
 """What a window is kept as: the columns of `emotion_triage.prosody.WINDOW_UNITS`."""
 LABEL_COLUMNS: tuple[str, ...] = ("contact", "angry", "escalated")
 """What stands before them in an export: a number for the contact, whether a person found him angry and the voice so."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import jax
     import optax
 
-__all__ = ["CHANNELS", "COLUMNS", "Contour", "fit_contour", "inputs", "log_odds", "silent"]
+__all__ = ["CHANNELS", "CHANNEL_COLUMNS", "Contour", "fit_contour", "inputs", "log_odds", "silent"]
 
 Array = NDArray[np.float32]
 Layer = Callable[[Any, int], Any]
@@ -49,7 +49,7 @@ MOMENTUM = 0.98
 EPSILON = 1e-4
 
 _ENERGY, _F0 = CHANNELS.index("energy_dbfs"), CHANNELS.index("f0_hz")
-COLUMNS = [LLD_NAMES.index(name) for name in CHANNELS]
+CHANNEL_COLUMNS = [LLD_NAMES.index(name) for name in CHANNELS]
 """Where they stand among the low-level descriptors."""
 
 

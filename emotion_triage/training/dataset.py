@@ -18,7 +18,7 @@ from emotion_triage.caller import MIN_NEW_SPEECH_S, Step, steps_of
 from emotion_triage.functionals import STATISTIC_NAMES, features
 from emotion_triage.recordings import open_recording
 from emotion_triage.sounds import drums, dtmf, hold_music, hum, tone
-from emotion_triage.training.contour import CHANNELS, COLUMNS
+from emotion_triage.training.contour import CHANNEL_COLUMNS, CHANNELS
 from emotion_triage.training.corpora import CALM, Clip, Corpora
 from emotion_triage.training.lines import Line, Samples, trim
 from emotion_triage.vad import WINDOW_FRAMES
@@ -232,7 +232,7 @@ def heard_steps(samples: NDArray[np.floating]) -> tuple[list[Step], NDArray[np.f
     """
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
     windows = stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last()
-    rows = np.array([window.rows[COLUMNS] for window in windows], np.float16)
+    rows = np.array([window.rows[CHANNEL_COLUMNS] for window in windows], np.float16)
     return steps_of(windows, unheard), rows.reshape(-1, len(CHANNELS), WINDOW_FRAMES)
 
 

@@ -14,7 +14,7 @@ from emotion_triage.classifier import LABELS, METADATA_KEY, Classifier, Contract
 from emotion_triage.errors import ModelError
 from emotion_triage.functionals import FEATURE_NAMES
 from emotion_triage.lld import LLD_NAMES
-from emotion_triage.training.contour import COLUMNS, log_odds
+from emotion_triage.training.contour import CHANNEL_COLUMNS, log_odds
 from emotion_triage.training.contour_graph import contour_graph
 from emotion_triage.training.fit import CLIP, Model
 from emotion_triage.vad import WINDOW_FRAMES
@@ -120,7 +120,7 @@ def check_parity(
     """
     classifier = Classifier.load(path)
     every = np.full((len(rows), len(LLD_NAMES), WINDOW_FRAMES), np.nan, np.float32)
-    every[:, COLUMNS] = rows
+    every[:, CHANNEL_COLUMNS] = rows
     pairs = (
         (classifier.score(features), _probability(model.linear.log_odds(features))),
         (_probability(classifier.contour(every)), _probability(log_odds(model.contour, rows))),
