@@ -132,7 +132,7 @@ def _by_corpus(windows: WindowSet, scores: Array) -> list[str]:
         "## Anger on corpora it never heard",
         "",
         "AUC of anger windows against all else and against calm speech; each corpus scored by a model that heard none",
-        f"of its speakers (its contour network, one of {FOLDS}, did not hear one or two other corpora either), over drawn",
+        f"of its speakers (its contour network, one of {FOLDS}, heard one or two others no more than it), over drawn",
         "lines (300 to 3400 Hz or wider, noise at 12 to 45 dB, G.711, some clipping). 95 %",
         "intervals by bootstrap over speakers. Alone: the voice by itself. Known: with calm speech of the same caller.",
         "",
