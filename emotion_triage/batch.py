@@ -160,6 +160,7 @@ def score_source(triage: Triage, how: How, source: str) -> Scored:
         duration_s=round(recording.duration_s, DECIMALS),
         speech_s=round(call.speech_s, DECIMALS),
         lost_s=round(call.lost_s, DECIMALS),
+        abstained_s=round(call.abstained_s, DECIMALS),
         route=summary.route.queue,
         rule=summary.route.rule,
         model_digest=triage.classifier.digest,

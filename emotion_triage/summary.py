@@ -34,8 +34,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     call, agent, disposition, queue, started_at, group, label : str or None
         What the manifest says of the call (see `emotion_triage.manifests`); never the caller's number. No score is of
         the agent.
-    duration_s, speech_s, lost_s : float or None
-        Length of the recording; the caller's speech that was scored; what lay outside the caller's spans.
+    duration_s, speech_s, lost_s, abstained_s : float or None
+        Length of the recording; the caller's speech that was scored; what lay outside the caller's spans; speech left
+        unscored, the line being too noisy to judge a voice by.
     anger_mean, anger_max, distress_mean, distress_max, arousal_mean, arousal_max : float or None
         Mean and maximum of the scores, 0 to 1, over all steps with enough speech.
     peak_level : {"calm", "tense", "escalated"} or None
@@ -68,6 +69,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float | None = None
     speech_s: float | None = None
     lost_s: float | None = None
+    abstained_s: float | None = None
     anger_mean: float | None = None
     anger_max: float | None = None
     distress_mean: float | None = None

@@ -20,6 +20,7 @@ from emotion_triage.errors import AudioError, PushError, StreamError
 from emotion_triage.escalation import Escalation, Level
 from emotion_triage.policy import Policy
 from emotion_triage.routing import UNKNOWN, Route, Standing, StandingState
+from emotion_triage.synthesis import synthetic_speech
 from emotion_triage.triage import Call, Triage
 
 RATE_HZ = 8000
@@ -497,3 +498,16 @@ def test_any_bytes_are_a_call(data: st.DataObject, triage: Triage) -> None:
         call.push(draw.bytes(size))
     for event in call.flush():
         assert 0.0 <= event.time_s <= call.position_s
+
+
+def test_a_noisy_line_is_not_judged_by() -> None:
+    """Under noise 6 dB below the voice the call abstains and says for how long; over the clean line it never does."""
+    shipped = Triage.load()
+    voice = synthetic_speech(8.0, mood="angry", seed=3)
+    noise = np.random.default_rng(0).standard_normal(len(voice)).astype(np.float32) * voice.std() / 2
+    clean, noisy = (shipped.call(name, encoding="float32") for name in ("clean", "noisy"))
+    assert affects(clean.push(voice))
+    assert (clean.abstained_s, clean.abstaining) == (0.0, False)
+    assert not affects(noisy.push(voice + noise))
+    assert (noisy.speech_s, noisy.abstaining) == (0.0, True)
+    assert noisy.abstained_s > 0.5
