@@ -157,7 +157,7 @@ def test_what_engines_say_is_only_text(server: Any, twilio: Any, eventually: Cal
     async def call() -> tuple[str, str]:
         said = {"queue": SCRIPT, "caller_name": f"{SCRIPT} 06 12 34 56 78", "From": NUMBER}
         async with twilio(server, f"CA{SCRIPT}", said):
-            await eventually(lambda: server.get("/api/calls").json())
+            await eventually(lambda: any(SCRIPT in each["call_id"] for each in server.get("/api/calls").json()))
             with sign_in(server) as client:
                 page = await asyncio.to_thread(client.get, "/")
                 one = await asyncio.to_thread(client.get, f"/calls/{quote(f'CA{SCRIPT}', safe='')}")

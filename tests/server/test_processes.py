@@ -23,7 +23,9 @@ def free_port() -> int:
 
 
 def children(pid: int) -> list[int]:
-    told = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    )
     return [int(line.split()[0]) for line in told.stdout.splitlines() if "spawn_main" in line]
 
 
