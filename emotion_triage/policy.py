@@ -25,7 +25,7 @@ DIGEST_HEX_DIGITS = 16
 """Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""
 
 PRESETS = ("cautious", "balanced", "eager")
-"""Policies that ship, from few false escalations to few missed ones; their figures are in the model's card."""
+"""Policies that ship, from few false escalations to few missed ones; their figures are in the README."""
 
 
 class NoticeText(msgspec.Struct, frozen=True, kw_only=True):
