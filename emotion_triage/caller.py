@@ -96,9 +96,7 @@ def typical_caller(mean: NDArray[np.float32], score: Callable[[NDArray[np.float3
     """
     statistics = population(mean)
     reference = Reference(statistics, features(statistics, None), "population")
-    # nothing is known of some statistics of a mean: a caller like himself differs from himself by nothing
-    himself = np.nan_to_num(reference.features)[None]
-    return Typical(reference, float(log_odds(score(himself)[0, _ANGER_AGAINST_BASELINE])))
+    return Typical(reference, float(log_odds(score(reference.features[None])[0, _ANGER_AGAINST_BASELINE])))
 
 
 class Caller:
