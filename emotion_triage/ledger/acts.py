@@ -24,6 +24,7 @@ from emotion_triage.ledger.accounts import (
 from emotion_triage.ledger.bodies import (
     Appealed,
     Attached,
+    Body,
     Decision,
     Judged,
     Lifted,
@@ -66,11 +67,7 @@ class Acts:
     def log_all(self, about: Sequence[tuple[Decision, str | None]]) -> None:
         """Append decisions, each with its caller's pseudonym: linked to him where something is kept of him already."""
         for decision, pseudonym in about:
-            subject_id = None if pseudonym is None else self.rows.subject_of(pseudonym)
-            at_us = instant("at", decision.at)
-            decisions.append(
-                self.rows.connection, decision.body, at_us=at_us, call_id=decision.call_id, subject_id=subject_id
-            )
+            self._note(decision.body, decision.call_id, pseudonym, at_us=instant("at", decision.at))
 
     def record(self, contact: Contact, pseudonym: str | None) -> None:
         """Keep a contact, unless it is kept already."""
@@ -245,8 +242,11 @@ class Acts:
         """Note what was recommended, or what a person did with it; nobody becomes known by it."""
         _require(call_id=call_id)
         body = body_of(noted, model_digest=model_digest, policy_digest=self.policy.digest)
+        self._note(body, call_id, pseudonym, at_us=self.now_us)
+
+    def _note(self, body: Body, call_id: str, pseudonym: str | None, *, at_us: int) -> None:
         subject_id = None if pseudonym is None else self.rows.subject_of(pseudonym)
-        decisions.append(self.rows.connection, body, at_us=self.now_us, call_id=call_id, subject_id=subject_id)
+        decisions.append(self.rows.connection, body, at_us=at_us, call_id=call_id, subject_id=subject_id)
 
     def purge(self) -> None:
         """Remove what is past its time."""
