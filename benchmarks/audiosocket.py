@@ -224,15 +224,21 @@ def measure(calls: int, seconds: float) -> dict[str, float]:
     return {"calls": calls, "seconds": seconds, **got, "dropped_bytes": dropped, **sent}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=int, default=CALLS, help="calls at once")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each call")
+def asked(description: str, calls: int, seconds: float) -> tuple[tuple[int, float], bool]:
+    """How many calls of what length the command line asks for, and whether as JSON."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=calls, help="calls at once")
+    parser.add_argument("--seconds", type=float, default=seconds, help="length of each call")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_CALLS} calls of {QUICK_SECONDS:g} s")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     chosen = parser.parse_args()
-    figures = measure(*((QUICK_CALLS, QUICK_SECONDS) if chosen.quick else (chosen.calls, chosen.seconds)))
-    if chosen.json:
+    return (QUICK_CALLS, QUICK_SECONDS) if chosen.quick else (chosen.calls, chosen.seconds), chosen.json
+
+
+def main() -> None:
+    (calls, seconds), as_json = asked(__doc__, CALLS, SECONDS)
+    figures = measure(calls, seconds)
+    if as_json:
         print(json.dumps(figures))
         return
     for name, value in figures.items():

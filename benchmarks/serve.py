@@ -15,7 +15,6 @@ speaks as Asterisk does, at the pace of real calls. All figures of the server co
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import multiprocessing
@@ -29,12 +28,11 @@ from multiprocessing.connection import Connection
 import httpx
 import psutil
 
-from benchmarks.audiosocket import LEAD_S, STAGGER_S, generate, pin
+from benchmarks.audiosocket import LEAD_S, STAGGER_S, asked, generate, pin
 from emotion_triage.server.config import Config
 from emotion_triage.server.run import serve
 
 CALLS, SECONDS = 100, 60.0
-QUICK_CALLS, QUICK_SECONDS = 10, 8.0
 TOKEN = "benchmark-token-0123456789"
 CONFIG = """
 [http]
@@ -109,14 +107,9 @@ def measure(calls: int, seconds: float) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=int, default=CALLS, help="calls at once")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each call")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_CALLS} calls of {QUICK_SECONDS:g} s")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    chosen = parser.parse_args()
-    figures = measure(*((QUICK_CALLS, QUICK_SECONDS) if chosen.quick else (chosen.calls, chosen.seconds)))
-    if chosen.json:
+    (calls, seconds), as_json = asked(__doc__, CALLS, SECONDS)
+    figures = measure(calls, seconds)
+    if as_json:
         print(json.dumps(figures))
         return
     for name, figure in figures.items():
