@@ -122,7 +122,7 @@ class Server:
             try:
                 if told := tell():
                     return told
-            except (StopIteration, httpx.TransportError, KeyError, IndexError):
+            except (StopIteration, httpx.TransportError, httpx.HTTPStatusError, KeyError, IndexError):
                 pass
             if self.process.poll() not in (None, 0):
                 raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log}")
