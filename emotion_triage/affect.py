@@ -8,6 +8,7 @@ difference in log-odds of anger is what the group added (occlusion: Zeiler & Fer
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -139,16 +140,16 @@ class Affect(msgspec.Struct, frozen=True, kw_only=True):
     drivers: tuple[Driver, ...] = ()
 
 
-def log_odds(probability: NDArray[np.floating] | float) -> NDArray[np.float64]:
+def log_odds(probability: float) -> float:
     """Return log-odds, finite at 0 and 1.
 
     Examples
     --------
-    >>> float(log_odds(0.5))
+    >>> log_odds(0.5)
     0.0
     """
-    p = np.minimum(np.maximum(np.asarray(probability, np.float64), 1e-5), 1.0 - 1e-5)
-    return np.log(p / (1.0 - p))
+    p = min(max(probability, 1e-5), 1.0 - 1e-5)
+    return math.log(p / (1.0 - p))
 
 
 def describe(drivers: tuple[Driver, ...], language: Language = "en") -> str:
@@ -183,7 +184,7 @@ def occlusions(features: NDArray[np.float32], reference: NDArray[np.float32]) ->
 
 
 def measure_drivers(
-    anger: NDArray[np.float32],
+    anger: Sequence[float],
     statistics: NDArray[np.float32],
     reference: NDArray[np.float32],
     source: Literal["caller", "population"],
@@ -192,7 +193,7 @@ def measure_drivers(
 
     Parameters
     ----------
-    anger : ndarray of float32, shape (1 + n_groups,)
+    anger : sequence of float, length 1 + n_groups
         Probabilities of the rows of `occlusions`.
     statistics, reference : ndarray of float32, shape (n_statistics,)
         The window's statistics and those it is compared with; a group whose headline is NaN is left out.
@@ -204,10 +205,11 @@ def measure_drivers(
     tuple of Driver
         At most four.
     """
-    odds = log_odds(anger)
+    odds = log_odds(anger[0])
     found = []
-    for weight, (name, (at, unit)) in zip((odds[0] - odds[1:]).tolist(), HEADLINES.items(), strict=True):
-        change = _change(float(statistics[at]), float(reference[at]), unit, name)
+    for occluded, (name, (at, unit)) in zip(anger[1:], HEADLINES.items(), strict=True):
+        weight = odds - log_odds(occluded)
+        change = _change(statistics.item(at), reference.item(at), unit, name)
         if abs(weight) >= MIN_WEIGHT and abs(change) >= JUST_NOTICEABLE[unit]:  # NaN is never noticeable
             found.append(Driver(name=name, change=change, unit=unit, reference=source, weight=weight))
     return tuple(sorted(found, key=lambda driver: -abs(driver.weight))[:MAX_DRIVERS])

@@ -281,7 +281,8 @@ class AudioStream:
         """
         if self.coding == "float32":
             return self.push(chunk).tobytes()
-        self._open()
+        if self._flushed:
+            self._open()
         codes = chunk if type(chunk) is bytes else self._values(chunk)[0].tobytes()
         self.samples_in += len(codes)
         return codes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -24,7 +25,7 @@ Event: TypeAlias = Affect | Escalation | Route
 
 MIN_NEW_SPEECH_S = 0.1
 """A step that brings less speech than this is no new evidence."""
-_ANGER, _ANGER_AGAINST_BASELINE, _DISTRESS, _AROUSAL, _SPEECH = range(len(LABELS))
+_ANGER, _ANGER_AGAINST_BASELINE = LABELS.index("anger"), LABELS.index("anger_against_baseline")
 
 
 Contour = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -96,7 +97,7 @@ def typical_caller(mean: NDArray[np.float32], score: Callable[[NDArray[np.float3
     """
     statistics = population(mean)
     reference = Reference(statistics, features(statistics, None), "population")
-    return Typical(reference, float(log_odds(score(reference.features[None])[0, _ANGER_AGAINST_BASELINE])))
+    return Typical(reference, log_odds(score(reference.features[None]).item(0, _ANGER_AGAINST_BASELINE)))
 
 
 class Caller:
@@ -184,38 +185,38 @@ class Caller:
     def hear(self, step: Step, scores: NDArray[np.float32]) -> list[Event]:
         """Take the classifier's probabilities, float32 of shape (n_rows, n_labels), of the rows of `inputs`."""
         new_speech_s, self._unconfirmed_s = self._unconfirmed_s, 0.0
-        if scores[0, _SPEECH] < self._policy.escalation.min_speech_probability:
+        absolute, _, distress, arousal, speech = scores[0].tolist()
+        if speech < self._policy.escalation.min_speech_probability:
             return []
         self.speech_s += new_speech_s
         reference = self._reference
         known = reference.source == "caller"
-        anger = self._centred(scores[:, _ANGER_AGAINST_BASELINE]) if known else scores[:-1, _ANGER]
+        anger = self._centred(scores[:, _ANGER_AGAINST_BASELINE]) if known else scores[:-1, _ANGER].tolist()
         affect = Affect(
             time_s=step.time_s,
-            anger=float(anger[0]),
-            distress=float(scores[0, _DISTRESS]),
-            arousal=float(scores[0, _AROUSAL]),
+            anger=anger[0],
+            distress=distress,
+            arousal=arousal,
             speech_s=step.speech_s,
             lost_s=step.lost_s,
-            anger_alone=float(scores[0, _ANGER]) if known else None,
+            anger_alone=absolute if known else None,
             drivers=measure_drivers(anger, step.statistics, reference.statistics, reference.source),
         )
-        change = self._escalator.push(
-            affect, absolute=float(scores[0, _ANGER]), relative=affect.anger if known else None
-        )
+        change = self._escalator.push(affect, absolute=absolute, relative=affect.anger if known else None)
         if not known:
             self._baseline.add(step.statistics, step.new_speech_s)
             if (own := self._baseline.statistics) is not None:
                 self._reference = Reference(own, features(own, own), "caller")
         return [affect, *(self._follow(change) if change else ())]
 
-    def _centred(self, anger: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _centred(self, scores: NDArray[np.float32]) -> list[float]:
         """Return anger against a baseline as if that baseline, the last row, sounded like a typical caller.
 
         Some sound angry when they are calm: what counts is by how much angrier than himself a caller sounds.
         """
-        odds = log_odds(anger)
-        return np.asarray(1.0 / (1.0 + np.exp(odds[-1] - self._typical.odds - odds[:-1])), np.float32)
+        *anger, own = scores.tolist()
+        shift = log_odds(own) - self._typical.odds
+        return [1.0 / (1.0 + math.exp(shift - log_odds(each))) for each in anger]
 
     def _follow(self, change: Escalation) -> list[Event]:
         """Let the route follow a change of level."""

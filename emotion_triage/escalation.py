@@ -165,9 +165,9 @@ class Escalator:
             The change of level, if there is one.
         """
         policy = self._policy
-        evidence = policy.absolute_slope * float(log_odds(absolute)) + policy.absolute_shift
+        evidence = policy.absolute_slope * log_odds(absolute) + policy.absolute_shift
         if relative is not None:
-            evidence = max(evidence, policy.relative_slope * float(log_odds(relative)) + policy.relative_shift)
+            evidence = max(evidence, policy.relative_slope * log_odds(relative) + policy.relative_shift)
         if self._evidence is None or policy.smoothing_s == 0:
             self._evidence = evidence
         else:

@@ -69,15 +69,14 @@ class Framer:
         samples : bytes
             The next samples of the stream at 8 kHz; any length, 0 included.
         """
-        width = self._sample_bytes
-        self.position += len(samples) // width
-        stream = self._tail + samples
+        self.position += len(samples) // self._sample_bytes
+        self._tail += samples
         if self._skip:
-            dropped = min(self._skip, len(stream) // width)
+            dropped = min(self._skip, len(self._tail) // self._sample_bytes)
             self._skip -= dropped
-            stream = stream[dropped * width :]
-        self._tail = stream
-        return max(0, len(stream) // self._hop_bytes - 1)
+            self._tail = self._tail[dropped * self._sample_bytes :]
+        n_hops = len(self._tail) // self._hop_bytes
+        return n_hops - 1 if n_hops else 0
 
     def cut(self) -> bytes:
         """Return the hops of all whole frames that wait.

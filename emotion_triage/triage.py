@@ -169,7 +169,7 @@ class Triage:
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
                         "push it to the Triage that opened it"
                     )
-                if hops := call._take(chunk, every=PATIENCE_IN_A_TICK, turn=i):
+                if hops := call._take(chunk, PATIENCE_IN_A_TICK, i):
                     taken[call] = Heard(call._stream, call._caller, events[i], hops)
             except TriageError as error:
                 errors[i] = error
@@ -286,7 +286,7 @@ class Call:
         if at is not None and at > self._stream.source_position:
             self._stream.check(chunk)  # bad audio must not move the call
         events = [] if at is None else self._skip(at)
-        self._serve(self._take(chunk, every=PATIENCE[self._stream.coding], turn=0), events)
+        self._serve(self._take(chunk, PATIENCE[self._stream.coding], 0), events)
         return events
 
     def advance(self, to: int) -> list[Event]:
@@ -362,9 +362,10 @@ class Call:
         if self._flushed:
             raise StreamError("got audio after flush, expected none; reset() the call, or open another")
 
-    def _take(self, chunk: Chunk, *, every: int, turn: int) -> bytes:
-        self._open()
-        return self._stream.frames(chunk, every=every, turn=turn) if self._scores else self._stream.ignore(chunk)
+    def _take(self, chunk: Chunk, every: int, turn: int) -> bytes:
+        if self._flushed:
+            self._open()
+        return self._stream.frames(chunk, every, turn) if self._scores else self._stream.ignore(chunk)
 
     def _skip(self, to: int) -> list[Event]:
         self._open()

@@ -132,7 +132,7 @@ class WindowStream:
         """Stream time up to which audio was taken or declared lost, in seconds."""
         return self.source_position / self._audio.sample_rate_hz
 
-    def frames(self, chunk: Chunk, *, every: int = 1, turn: int = 0) -> bytes:
+    def frames(self, chunk: Chunk, every: int = 1, turn: int = 0) -> bytes:
         """Take audio of any length; return the hops of the frames that are now to be described, as `Framer.cut` does.
 
         Parameters

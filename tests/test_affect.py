@@ -46,7 +46,7 @@ def all_moved() -> np.ndarray:
 
 def drivers_of(model: Path, statistics: np.ndarray) -> dict[str, Driver]:
     rows = occlusions(features(statistics, CALM), features(CALM, CALM))
-    anger = Classifier.load(model).score(rows)[:, LABELS.index("anger_against_baseline")]
+    anger = Classifier.load(model).score(rows)[:, LABELS.index("anger_against_baseline")].tolist()
     return {driver.name: driver for driver in measure_drivers(anger, statistics, CALM, "caller")}
 
 
@@ -99,7 +99,7 @@ def test_a_group_without_a_reference_is_left_out() -> None:
     """Before there is a baseline nobody's level is known, so loudness is no driver."""
     reference = CALM.copy()
     reference[STATISTIC_NAMES.index("level_dbfs")] = np.nan
-    anger = np.array([0.9] + [0.1] * len(DRIVER_GROUPS), np.float32)
+    anger = [0.9] + [0.1] * len(DRIVER_GROUPS)
     named = [driver.name for driver in measure_drivers(anger, all_moved(), reference, "population")]
     assert "loudness" not in named
     assert len(named) == MAX_DRIVERS
@@ -108,10 +108,10 @@ def test_a_group_without_a_reference_is_left_out() -> None:
 @given(st.lists(st.floats(0.001, 0.999), min_size=1 + len(HEADLINES), max_size=1 + len(HEADLINES)))
 def test_at_most_four_drivers_worth_a_word(anger: list[float]) -> None:
     """Never more than four, each above the least weight, sorted, and none stronger is left out."""
-    found = measure_drivers(np.array(anger, np.float32), all_moved(), CALM, "caller")
+    found = measure_drivers(anger, all_moved(), CALM, "caller")
     strengths = [abs(driver.weight) for driver in found]
-    weights = np.abs(log_odds(np.float32(anger[0])) - log_odds(np.array(anger[1:], np.float32)))
-    expected = sorted((weight for weight in weights.tolist() if weight >= MIN_WEIGHT), reverse=True)[:MAX_DRIVERS]
+    weights = [abs(log_odds(anger[0]) - log_odds(each)) for each in anger[1:]]
+    expected = sorted((weight for weight in weights if weight >= MIN_WEIGHT), reverse=True)[:MAX_DRIVERS]
     assert strengths == pytest.approx(expected)
 
 
@@ -133,7 +133,7 @@ def test_a_change_is_told_in_its_unit(group: str, statistic: str, before: float,
     reference, statistics = CALM.copy(), CALM.copy()
     at = STATISTIC_NAMES.index(statistic)
     reference[at], statistics[at] = before, now
-    anger = np.array([0.8] + [0.4 if name == group else 0.8 for name in DRIVER_GROUPS], np.float32)
+    anger = [0.8] + [0.4 if name == group else 0.8 for name in DRIVER_GROUPS]
     (driver,) = measure_drivers(anger, statistics, reference, "caller")
     assert (driver.name, driver.unit) == (group, HEADLINES[group][1])
     assert driver.change == pytest.approx(change, rel=1e-4)
@@ -142,7 +142,7 @@ def test_a_change_is_told_in_its_unit(group: str, statistic: str, before: float,
 @pytest.mark.parametrize(("shift", "told"), [(0.9, []), (1.1, ["loudness"]), (-0.9, []), (-1.1, ["loudness"])])
 def test_what_nobody_hears_is_no_driver(shift: float, told: list[str]) -> None:
     """A change of less than 1 dB is not told, whatever the model makes of it."""
-    anger = np.array([0.9] + [0.1] * len(DRIVER_GROUPS), np.float32)
+    anger = [0.9] + [0.1] * len(DRIVER_GROUPS)
     found = measure_drivers(anger, changed(level_dbfs=shift), CALM, "caller")
     assert [driver.name for driver in found] == told
 
@@ -206,7 +206,7 @@ def test_a_description_pulls_one_way() -> None:
 @given(st.floats(0, 1))
 def test_log_odds_are_finite_and_rise(probability: float) -> None:
     """Log-odds invert the logistic function inside (1e-5, 1 - 1e-5) and stay finite at 0 and 1."""
-    odds = float(log_odds(probability))
+    odds = log_odds(probability)
     assert 1 / (1 + np.exp(-odds)) == pytest.approx(np.clip(probability, 1e-5, 1 - 1e-5), rel=1e-9)
 
 

@@ -67,7 +67,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     def raised(self, windows: Labelled) -> NDArray[np.bool_]:
         """Return which windows reach the onset."""
-        return self.evidence(windows) >= float(log_odds(self.escalated_onset))
+        return self.evidence(windows) >= log_odds(self.escalated_onset)
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,9 +147,9 @@ def calibrated_policy(policy: EscalationPolicy, fitted: Calibration) -> dict[str
 
     The other thresholds keep their distances, in log-odds, from the onset of ESCALATED.
     """
-    moved = float(log_odds(fitted.escalated_onset) - log_odds(policy.escalated_onset))
+    moved = log_odds(fitted.escalated_onset) - log_odds(policy.escalated_onset)
     thresholds = ("tense_onset", "tense_offset", "escalated_offset")
-    odds = {name: float(log_odds(getattr(policy, name))) + moved for name in thresholds}
+    odds = {name: log_odds(getattr(policy, name)) + moved for name in thresholds}
     return {
         "relative_slope": fitted.anger_against_baseline.slope,
         "absolute_slope": fitted.anger_alone.slope,

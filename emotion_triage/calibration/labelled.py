@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.affect import log_odds
 from emotion_triage.errors import TriageError
 from emotion_triage.parquet import pyarrow_modules
 from emotion_triage.summary import DECIMALS
@@ -115,7 +114,8 @@ def read_labelled(path: str | os.PathLike[str]) -> Labelled:
 
 
 def _odds(scores: Any) -> NDArray[np.float64]:
-    return log_odds(np.clip(np.asarray(scores, np.float64), HALF_A_DIGIT, 1.0 - HALF_A_DIGIT))
+    p = np.clip(np.asarray(scores, np.float64), HALF_A_DIGIT, 1.0 - HALF_A_DIGIT)
+    return np.asarray(np.log(p / (1.0 - p)))
 
 
 def _plain(value: Any) -> Any:
