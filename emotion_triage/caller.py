@@ -16,7 +16,7 @@ from emotion_triage.frames import HOP_S
 from emotion_triage.functionals import STATISTIC_NAMES, Baseline, features, functionals, population
 from emotion_triage.policy import Policy
 from emotion_triage.routing import Route, Standing
-from emotion_triage.vad import count
+from emotion_triage.vad import count, speech_frames
 from emotion_triage.windows import Window
 
 __all__ = ["MIN_NEW_SPEECH_S", "Caller", "Event", "Reference", "Step", "Typical", "steps_of", "typical_caller"]
@@ -32,7 +32,10 @@ Contour = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Step(NamedTuple):
-    """What one window told; times in seconds, statistics as `emotion_triage.functionals.STATISTIC_NAMES`."""
+    """What one window told; times in seconds, statistics as `emotion_triage.functionals.STATISTIC_NAMES`.
+
+    Statistics and `snr_db` are 0 where the window brings too little new speech to be evidence: nobody asks for them.
+    """
 
     time_s: float
     statistics: NDArray[np.float32]
@@ -49,21 +52,23 @@ def steps_of(windows: list[Window], contour: Contour) -> list[Step]:
     ----------
     windows : list of Window
     contour : callable
-        `Classifier.contour`, or what stands for it; only windows with new speech are put to it.
+        `Classifier.contour`, or what stands for it.
     """
     if not windows:
         return []
     rows = np.stack([window.rows for window in windows])
-    measured, speech, speech_s, lost_s, snr_db = functionals(rows)
+    frames = speech_frames(rows)
     n_new = np.array([window.n_new for window in windows])
-    is_new = np.arange(speech.shape[-1]) >= speech.shape[-1] - n_new[:, None]
-    new_speech_s = count(speech & is_new) * HOP_S
+    is_new = np.arange(rows.shape[-1]) >= rows.shape[-1] - n_new[:, None]
+    new_speech_s = count(frames.speech & is_new) * HOP_S
     spoken = new_speech_s >= MIN_NEW_SPEECH_S
     statistics = np.zeros((len(rows), len(STATISTIC_NAMES)), np.float32)
-    statistics[:, :-1] = measured
+    snr_db = np.zeros(len(rows))
     if spoken.any():
-        statistics[spoken, -1] = contour(rows[spoken])
-    told = (np.array([window.time_s for window in windows]), speech_s, lost_s, snr_db, new_speech_s)
+        of_speech = rows[spoken]
+        statistics[spoken, :-1], snr_db[spoken] = functionals(of_speech, frames.of(spoken))
+        statistics[spoken, -1] = contour(of_speech)
+    told = (np.array([window.time_s for window in windows]), frames.speech_s, frames.lost_s, snr_db, new_speech_s)
     return [
         Step(time_s, each, *seconds)
         for each, time_s, *seconds in zip(statistics, *(column.tolist() for column in told), strict=True)

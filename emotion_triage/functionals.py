@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.frames import HOP_S
 from emotion_triage.lld import LLD_NAMES
-from emotion_triage.vad import SpeechFrames, count, quantiles, speech_frames, steady_ratio
+from emotion_triage.vad import SpeechFrames, count, quantiles, steady_ratio
 
 __all__ = [
     "CHANGE_NAMES",
@@ -25,12 +25,13 @@ __all__ = [
     "HEADLINES",
     "STATISTIC_NAMES",
     "Baseline",
-    "Windows",
+    "Functionals",
     "features",
     "functionals",
     "population",
 ]
 
+Real = NDArray[np.floating]
 _COLUMN = {name: i for i, name in enumerate(LLD_NAMES)}
 F0_REFERENCE_HZ = 27.5
 """0 semitones, as in GeMAPS."""
@@ -127,80 +128,68 @@ HEADLINES: dict[str, tuple[int, str]] = {
 """The statistic that stands for a group in words, and the unit its change is told in."""
 
 
-class Windows(NamedTuple):
+class Functionals(NamedTuple):
     """What `functionals` measured.
 
     Attributes
     ----------
     statistics : ndarray of float32, shape (n_windows, n_functionals)
         In the order of `FUNCTIONAL_NAMES`; finite.
-    speech : ndarray of bool, shape (n_windows, n_frames)
-        The frames that are speech.
-    speech_s, lost_s : ndarray of float64, shape (n_windows,)
-        Speech and lost audio in each window, in seconds.
-    snr_db : ndarray of float64, shape (n_windows,)
+    snr_db : ndarray of float32, shape (n_windows,)
         Level of the voiced frames over the 5th percentile of all that was heard, in dB: how far the voice stands out.
     """
 
     statistics: NDArray[np.float32]
-    speech: NDArray[np.bool_]
-    speech_s: NDArray[np.float64]
-    lost_s: NDArray[np.float64]
-    snr_db: NDArray[np.float64]
+    snr_db: Real
 
 
-def _moments(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[Real, Real]:
     """Mean and standard deviation along the last axis over the masked frames whose value is a number; 0 without any."""
-    use = mask & np.isfinite(values)
-    x = np.where(use, values, np.float32(0.0)).astype(np.float64)
-    n_used = np.maximum(count(use), 1)
-    mean = x.sum(axis=-1) / n_used
+    use = mask & ~np.isnan(values)
+    x = np.where(use, values, np.float32(0.0))
+    n_used = np.maximum(count(use), 1).astype(np.float32)
+    mean = np.add.reduce(x, axis=-1) / n_used
     x -= mean[..., None]
     x *= use
     return mean, np.sqrt(np.einsum("...i,...i->...", x, x) / n_used)
 
 
-def _interleave(pairs: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
+def _interleave(pairs: tuple[Real, Real]) -> Real:
     return np.stack(pairs, axis=-1).reshape(len(pairs[0]), -1)
 
 
-def functionals(windows: NDArray[np.float32]) -> Windows:
+def functionals(windows: NDArray[np.float32], frames: SpeechFrames) -> Functionals:
     """Measure windows of rows.
 
     Parameters
     ----------
     windows : ndarray of float32, shape (n_windows, n_lld, n_frames)
         Rows of `emotion_triage.lld.lld`, transposed; a frame that was never heard is NaN throughout.
+    frames : SpeechFrames
+        From `emotion_triage.vad.speech_frames`, of the same windows.
 
     Returns
     -------
-    Windows
+    Functionals
 
     Examples
     --------
     >>> import numpy as np
+    >>> from emotion_triage.vad import speech_frames
     >>> silence = np.full((1, len(LLD_NAMES), 150), np.nan, np.float32)
-    >>> measured = functionals(silence)
-    >>> measured.statistics.shape == (1, len(FUNCTIONAL_NAMES)), measured.speech_s.tolist(), measured.lost_s.tolist()
-    (True, [0.0], [3.0])
+    >>> functionals(silence, speech_frames(silence)).statistics.shape == (1, len(FUNCTIONAL_NAMES))
+    True
     """
-    frames = speech_frames(windows)
     columns = [_level(windows, frames), _f0(frames)]
     floor = quantiles(windows[:, _COLUMN["energy_dbfs"]], ~frames.lost, (FLOOR_RANK,))
     for names, mask in ((_VOICED, frames.voiced), (_SPEECH, frames.speech)):
         values = windows[:, [_COLUMN[name] for name in names]]
         columns.append(_interleave(_moments(values, mask[:, None, :])))
     columns.append(_rhythm(frames))
-    return Windows(
-        statistics=np.concatenate(columns, axis=-1).astype(np.float32),
-        speech=frames.speech,
-        speech_s=HOP_S * count(frames.speech).astype(np.float64),
-        snr_db=columns[0][:, 0] - floor[:, 0],
-        lost_s=HOP_S * count(frames.lost).astype(np.float64),
-    )
+    return Functionals(np.concatenate(columns, axis=-1).astype(np.float32), columns[0][:, 0] - floor[:, 0])
 
 
-def _level(windows: NDArray[np.float32], frames: SpeechFrames) -> NDArray[np.float64]:
+def _level(windows: NDArray[np.float32], frames: SpeechFrames) -> Real:
     energy = windows[:, _COLUMN["energy_dbfs"]]
     mean, std = _moments(energy, frames.voiced)
     low_high = quantiles(energy, frames.voiced, (0.2, 0.8))
@@ -208,7 +197,7 @@ def _level(windows: NDArray[np.float32], frames: SpeechFrames) -> NDArray[np.flo
     return np.stack((mean, std, low_high[:, 1] - low_high[:, 0], delta), axis=-1)
 
 
-def _f0(frames: SpeechFrames) -> NDArray[np.float64]:
+def _f0(frames: SpeechFrames) -> Real:
     hz = np.where(frames.voiced, frames.f0_hz, np.float32(F0_REFERENCE_HZ))
     semitones = np.float32(12.0) * np.log2(hz / np.float32(F0_REFERENCE_HZ))
     mean, std = _moments(semitones, frames.voiced)
@@ -223,7 +212,7 @@ def _f0(frames: SpeechFrames) -> NDArray[np.float64]:
     return np.stack((mean, std, p20, p50, p80, p80 - p20, rise, fall, steady, jumps), axis=-1)
 
 
-def _rhythm(frames: SpeechFrames) -> NDArray[np.float64]:
+def _rhythm(frames: SpeechFrames) -> Real:
     n_speech = count(frames.speech)
     speech_s = np.maximum(n_speech, 1) * HOP_S
     starts = count(frames.voiced[:, 1:] & ~frames.voiced[:, :-1])

@@ -100,10 +100,10 @@ def _measured(due: list[Window]) -> Iterator[Measurements]:
     if not due:
         return
     rows = np.stack([window.rows for window in due])
-    told, speech = functionals(rows), speech_frames(rows)
+    speech = speech_frames(rows)
     time_s = np.array([window.time_s for window in due])
-    statistics = np.where(told.speech_s[:, None] > 0, told.statistics, np.nan)
-    windows = np.column_stack((time_s, told.speech_s, told.lost_s, statistics))
+    statistics = np.where(speech.speech_s[:, None] > 0, functionals(rows, speech).statistics, np.nan)
+    windows = np.column_stack((time_s, speech.speech_s, speech.lost_s, statistics))
     fresh = []
     for i, window in enumerate(due):
         new = slice(rows.shape[-1] - window.n_new, None)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.frames import HOP_S
 from emotion_triage.lld import LLD_NAMES
 
 __all__ = [
@@ -74,6 +75,21 @@ class SpeechFrames(NamedTuple):
     voiced: Mask
     nuclei: Mask
     lost: Mask
+
+    @property
+    def speech_s(self) -> NDArray[np.float64]:
+        """Speech in each window, in seconds."""
+        return np.asarray(HOP_S * count(self.speech), np.float64)
+
+    @property
+    def lost_s(self) -> NDArray[np.float64]:
+        """Lost audio in each window, in seconds."""
+        return np.asarray(HOP_S * count(self.lost), np.float64)
+
+    def of(self, windows: Mask) -> SpeechFrames:
+        """Return what is known of some windows."""
+        some = (self.speech[windows], self.voiced[windows], self.nuclei[windows], self.lost[windows])
+        return SpeechFrames(self.f0_hz[windows], *some)
 
 
 def quantiles(values: NDArray[np.float32], mask: Mask, ranks: tuple[float, ...]) -> NDArray[np.float32]:

@@ -93,7 +93,7 @@ def by_definition(window: np.ndarray) -> dict[str, float]:
 
 def test_statistics_are_what_they_are_called(windows: np.ndarray) -> None:
     """Nineteen statistics of every window equal their definitions, written as loops."""
-    measured = functionals(windows)
+    measured = functionals(windows, speech_frames(windows))
     for i in range(0, len(windows), 3):
         for name, value in by_definition(windows[i]).items():
             assert column(measured.statistics, name)[i] == pytest.approx(value, rel=2e-5, abs=2e-5), name
@@ -101,7 +101,7 @@ def test_statistics_are_what_they_are_called(windows: np.ndarray) -> None:
 
 def test_speech_and_lost_audio_are_counted_in_seconds(windows: np.ndarray) -> None:
     """`speech_s` is 20 ms a speech frame, `lost_s` 20 ms a lost one."""
-    measured = functionals(windows)
+    measured = speech_frames(windows)
     assert measured.speech_s == pytest.approx(0.02 * speech_frames(windows).speech.sum(axis=1))
     assert measured.lost_s[3::7] == pytest.approx(0.5)
     assert not np.delete(measured.lost_s, np.s_[3::7]).any()
@@ -109,10 +109,11 @@ def test_speech_and_lost_audio_are_counted_in_seconds(windows: np.ndarray) -> No
 
 def test_a_window_is_measured_alike_among_any_number(windows: np.ndarray) -> None:
     """Alone, among its neighbours and among five hundred, a window's statistics are the same to the bit."""
-    together = functionals(windows)
-    many = functionals(np.resize(windows, (500, *windows.shape[1:])))
+    together = functionals(windows, speech_frames(windows))
+    resized = np.resize(windows, (500, *windows.shape[1:]))
+    many = functionals(resized, speech_frames(resized))
     for i in range(len(windows)):
-        alone = functionals(windows[i : i + 1])
+        alone = functionals(windows[i : i + 1], speech_frames(windows[i : i + 1]))
         for name, value in alone._asdict().items():
             np.testing.assert_array_equal(value[0], getattr(together, name)[i])
             np.testing.assert_array_equal(value[0], getattr(many, name)[i + len(windows)])
@@ -123,15 +124,16 @@ def test_statistics_are_finite(windows: np.ndarray) -> None:
     empty = np.full_like(windows[:1], np.nan)
     silence = windows_of(np.zeros(4 * 8000))
     for each in (windows, empty, silence):
-        assert np.isfinite(functionals(each).statistics).all()
+        assert np.isfinite(functionals(each, speech_frames(each)).statistics).all()
 
 
 def test_anger_moves_statistics_the_way_the_field_says() -> None:
     """The angry synthetic speaker is louder, higher, faster, sharper and pauses less (Juslin & Laukka 2003)."""
-    calm, angry = (
-        functionals(windows_of(np.concatenate([synthetic_speech(15.0, mood=mood, seed=seed) for seed in (1, 2)])))
+    spoken = (
+        windows_of(np.concatenate([synthetic_speech(15.0, mood=mood, seed=seed) for seed in (1, 2)]))
         for mood in ("calm", "angry")
     )
+    calm, angry = (functionals(each, speech_frames(each)) for each in spoken)
     for name in ("level_dbfs", "f0_mean_semitone", "f0_p80_semitone", "syllable_rate_hz", "band_balance_db_mean"):
         assert column(angry.statistics, name).mean() > column(calm.statistics, name).mean(), name
     assert column(angry.statistics, "pause_ratio").mean() < column(calm.statistics, "pause_ratio").mean()
@@ -151,7 +153,7 @@ def test_gain_changes_no_feature() -> None:
     windows = windows_of(synthetic_speech(10.0, mood="angry", seed=3))
     quieter = windows.copy()
     quieter[:, LLD_NAMES.index("energy_dbfs")] -= 6.0
-    loud, soft = (functionals(each).statistics for each in (windows, quieter))
+    loud, soft = (functionals(each, speech_frames(each)).statistics for each in (windows, quieter))
     level = FUNCTIONAL_NAMES.index("level_dbfs")
     np.testing.assert_allclose(soft[:, level], loud[:, level] - 6.0, atol=1e-4)
     np.testing.assert_allclose(np.delete(soft, level, axis=1), np.delete(loud, level, axis=1), atol=1e-4)

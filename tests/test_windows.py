@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from emotion_triage.audio import Coding, decode
 from emotion_triage.errors import StreamError
-from emotion_triage.functionals import functionals
 from emotion_triage.lld import LLD_NAMES, lld
-from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
+from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES, speech_frames
 from emotion_triage.windows import ROW_BYTES, Window, WindowStream, rows_of
 
 ENERGY = LLD_NAMES.index("energy_dbfs")
@@ -148,8 +147,8 @@ def test_ignored_audio_moves_time_and_leaves_nothing(rate_hz: int) -> None:
 def test_nothing_was_lost_before_a_call_began() -> None:
     """The first windows of a call, which began less than 3 s ago, report no lost audio."""
     stream = WindowStream("float32", 8000)
-    measured = functionals(np.stack([window.rows for window in push(stream, NOISE[: 4 * 8000])]))
-    assert not measured.lost_s.any()
+    frames = speech_frames(np.stack([window.rows for window in push(stream, NOISE[: 4 * 8000])]))
+    assert not frames.lost_s.any()
 
 
 def test_a_window_never_ends_after_its_audio() -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.caller import MIN_NEW_SPEECH_S
 from emotion_triage.training.corpora import CALM, Clip
 from emotion_triage.training.dataset import Measured, WindowSet, heard_steps, measure, read
 from emotion_triage.training.lines import Line, Samples, trim
@@ -88,7 +89,9 @@ def hear(clips: list[Clip], *, seed: int, backgrounds: list[Path]) -> Clips:
         measured = measure(samples)
         if not len(measured.rows):
             steps, rows = heard_steps(samples)
-            fullest = max(range(len(steps)), key=lambda i: steps[i].speech_s)
+            fullest = max(
+                range(len(steps)), key=lambda i: (steps[i].new_speech_s >= MIN_NEW_SPEECH_S, steps[i].speech_s)
+            )
             measured = Measured(rows[fullest][None], steps[fullest].statistics[None])
         found.append(measured)
     of = np.repeat(np.arange(len(clips)), [len(each.rows) for each in found])
