@@ -169,33 +169,39 @@ class Caller:
         """Let stream time pass without evidence; return what follows from it."""
         return [event for change in self._escalator.wait(time_s) for event in self._follow(change)]
 
+    @property
+    def settled(self) -> bool:
+        """Whether what he is compared with stays: steps to come can be scored together."""
+        return self._reference.source == "caller"
+
     def inputs(self, step: Step) -> NDArray[np.float32] | None:
         """Return the rows to be scored for a step: those of `occlusions`, then the baseline by itself.
 
-        None where the step is no evidence.
+        None where the step is no evidence, or the line drowns it.
         """
-        self._unconfirmed_s += step.new_speech_s
-        policy = self._policy.escalation
-        if step.new_speech_s < MIN_NEW_SPEECH_S or step.speech_s < policy.min_speech_s:
-            return None
-        self.abstaining = step.snr_db < policy.min_snr_db
-        if self.abstaining:
-            self.abstained_s, self._unconfirmed_s = self.abstained_s + self._unconfirmed_s, 0.0
+        if not self._spoken(step) or step.snr_db < self._policy.escalation.min_snr_db:
             return None
         reference = self._reference
-        baseline = reference.statistics if reference.source == "caller" else None
+        baseline = reference.statistics if self.settled else None
         rows = occlusions(features(step.statistics, baseline), reference.features)
         return np.concatenate((rows, reference.features[None]))
 
-    def hear(self, step: Step, scores: NDArray[np.float32]) -> list[Event]:
-        """Take the classifier's probabilities, float32 of shape (n_rows, n_labels), of the rows of `inputs`."""
+    def hear(self, step: Step, scores: NDArray[np.float32] | None) -> list[Event]:
+        """Take a step and, where it had `inputs`, their probabilities, float32 of shape (n_rows, n_labels)."""
+        self._unconfirmed_s += step.new_speech_s
+        if scores is None:
+            if self._spoken(step):
+                self.abstaining = True
+                self.abstained_s, self._unconfirmed_s = self.abstained_s + self._unconfirmed_s, 0.0
+            return []
+        self.abstaining = False
         new_speech_s, self._unconfirmed_s = self._unconfirmed_s, 0.0
         absolute, _, distress, arousal, speech = scores[0].tolist()
         if speech < self._policy.escalation.min_speech_probability:
             return []
         self.speech_s += new_speech_s
         reference = self._reference
-        known = reference.source == "caller"
+        known = self.settled
         anger = self._centred(scores[:, _ANGER_AGAINST_BASELINE]) if known else scores[:-1, _ANGER].tolist()
         affect = Affect(
             time_s=step.time_s,
@@ -213,6 +219,9 @@ class Caller:
             if (own := self._baseline.statistics) is not None:
                 self._reference = Reference(own, features(own, own), "caller")
         return [affect, *(self._follow(change) if change else ())]
+
+    def _spoken(self, step: Step) -> bool:
+        return step.new_speech_s >= MIN_NEW_SPEECH_S and step.speech_s >= self._policy.escalation.min_speech_s
 
     def _centred(self, scores: NDArray[np.float32]) -> list[float]:
         """Return anger against a baseline as if that baseline, the last row, sounded like a typical caller.

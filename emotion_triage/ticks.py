@@ -54,20 +54,26 @@ def serve(heard: Sequence[Heard], classifier: Classifier) -> None:
 
 
 def judge(due: Sequence[Due], classifier: Classifier) -> None:
-    """Turn windows of many calls into events, a step at a time: a caller's baseline rests on his steps before."""
+    """Turn windows of many calls into events, in as few classifier runs as can be.
+
+    Steps of a caller whose baseline is settled are one run; before that each may change what the next is held against.
+    """
     windows = [window for each in due for window in each.windows]
     if not windows:
         return
     steps = iter(steps_of(windows, classifier.contour))
     queues = [(each.caller, each.events, list(islice(steps, len(each.windows)))) for each in due]
-    for turn in range(max(len(queue) for *_, queue in queues)):
-        ready = []
-        for caller, events, queue in queues:
-            if turn < len(queue):
-                events += caller.wait(queue[turn].time_s)
-                if (inputs := caller.inputs(queue[turn])) is not None:
-                    ready.append((caller, events, queue[turn], inputs))
-        if ready:
-            scores = classifier.score(np.concatenate([inputs for *_, inputs in ready]))
-            for (caller, events, step, _), score in zip(ready, np.split(scores, len(ready)), strict=True):
-                events += caller.hear(step, score)
+    while queues:
+        turns = [(caller, events, queue if caller.settled else queue[:1]) for caller, events, queue in queues]
+        inputs = [[caller.inputs(step) for step in turn] for caller, _, turn in turns]
+        pieces = [rows for each in inputs for rows in each if rows is not None]
+        scores = iter(np.split(classifier.score(np.concatenate(pieces)), len(pieces)) if pieces else ())
+        for (caller, events, turn), each in zip(turns, inputs, strict=True):
+            for step, rows in zip(turn, each, strict=True):
+                events += caller.wait(step.time_s)
+                events += caller.hear(step, None if rows is None else next(scores))
+        queues = [
+            (caller, events, queue[len(turn) :])
+            for (caller, events, queue), (*_, turn) in zip(queues, turns, strict=True)
+            if len(turn) < len(queue)
+        ]

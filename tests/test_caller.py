@@ -73,7 +73,6 @@ def test_what_is_not_a_voice_is_not_scored(caller: Caller) -> None:
         assert caller.inputs(step(float(k))) is not None
         assert caller.hear(step(float(k)), scores(0.99, speech=0.49)) == []
     assert (caller.level, caller.speech_s) == (Level.CALM, 0.0)
-    caller.inputs(step(10.0))
     (affect,) = caller.hear(step(10.0), scores(0.2, speech=0.5))
     assert isinstance(affect, Affect)
     assert caller.speech_s == 0.5
@@ -81,16 +80,15 @@ def test_what_is_not_a_voice_is_not_scored(caller: Caller) -> None:
 
 def test_speech_is_counted_once(caller: Caller) -> None:
     """Speech of steps too short to score counts with the next that is scored."""
-    assert caller.inputs(step(0.5, speech_s=0.4, new_speech_s=0.4)) is None
-    assert caller.inputs(step(1.0, speech_s=0.8, new_speech_s=0.4)) is None
-    caller.inputs(step(1.5, speech_s=1.2, new_speech_s=0.4))
+    for short in (step(0.5, speech_s=0.4, new_speech_s=0.4), step(1.0, speech_s=0.8, new_speech_s=0.4)):
+        assert caller.inputs(short) is None
+        assert caller.hear(short, None) == []
     caller.hear(step(1.5, speech_s=1.2, new_speech_s=0.4), scores(0.1))
     assert caller.speech_s == pytest.approx(1.2)
 
 
 def test_an_affect_is_the_windows_own_row(caller: Caller) -> None:
     """Row 0 is told; the occluded rows only make drivers."""
-    caller.inputs(step(1.0))
     table = scores(0.3)
     table[1:] = 0.9
     (affect,) = caller.hear(step(1.0), table)
@@ -103,7 +101,6 @@ def test_a_caller_is_compared_with_himself_once_he_is_known(caller: Caller) -> N
     """Drivers refer to the training speech, without a level, until the baseline is full, then to the caller."""
     references = []
     for k in range(6):
-        caller.inputs(step(float(k)))
         table = scores(0.3)
         table[1:] = scores(0.1)[1:]
         affect = caller.hear(step(float(k), level_dbfs=-25.0 if k < 4 else -15.0), table)[0]
@@ -117,7 +114,6 @@ def test_the_anger_told_is_that_of_one_who_is_known(caller: Caller) -> None:
     """Before the baseline is full an Affect tells the anger of anyone who sounds so, then this caller's and both."""
     told, alone = [], []
     for k in range(6):
-        caller.inputs(step(float(k)))
         affect = caller.hear(step(float(k)), scores(0.3, of_anyone=0.1))[0]
         assert isinstance(affect, Affect)
         told.append(affect.anger)
@@ -129,22 +125,17 @@ def test_the_anger_told_is_that_of_one_who_is_known(caller: Caller) -> None:
 def test_the_stronger_evidence_counts(caller: Caller) -> None:
     """Anger of anyone escalates a caller whom his own baseline excuses, and his own anger one who sounds calm."""
     for k in range(5):
-        caller.inputs(step(float(k)))
         caller.hear(step(float(k)), scores(0.01))
-    caller.inputs(step(5.0))
     events = caller.hear(step(5.0), scores(0.01, of_anyone=0.999))
     assert [type(event) for event in events] == [Affect, Escalation, Route]
-    caller.inputs(step(6.0))
     caller.hear(step(6.0), scores(0.001))
     assert caller.level is Level.CALM
-    caller.inputs(step(7.0))
     caller.hear(step(7.0), scores(0.999, of_anyone=0.01))
     assert caller.level is Level.ESCALATED
 
 
 def test_a_route_follows_a_level(caller: Caller) -> None:
     """A change of level that leads elsewhere is followed by a Route of the same moment, and `route` is it."""
-    caller.inputs(step(1.0))
     affect, escalation, route = caller.hear(step(1.0), scores(0.95))
     assert isinstance(affect, Affect)
     assert (escalation.time_s, escalation.previous, escalation.level) == (1.0, Level.CALM, Level.ESCALATED)
@@ -157,7 +148,6 @@ def test_a_level_that_leads_nowhere_else_makes_no_route(anger_model: Path) -> No
     restricted = Standing(state=StandingState.RESTRICTED, abusive_contacts=3, since=None, expires_at=None)
     caller = new_caller(anger_model, standing=restricted)
     before = caller.route
-    caller.inputs(step(1.0))
     events = caller.hear(step(1.0), scores(0.95))
     assert [type(event) for event in events] == [Affect, Escalation]
     assert caller.route == before
@@ -165,7 +155,6 @@ def test_a_level_that_leads_nowhere_else_makes_no_route(anger_model: Path) -> No
 
 def test_waiting_brings_the_route_down(caller: Caller) -> None:
     """After `hold_s` without evidence the level steps down and the route follows, each at its own time."""
-    caller.inputs(step(1.0))
     caller.hear(step(1.0), scores(0.95))
     hold_s = POLICY.escalation.hold_s
     events = caller.wait(1.0 + 2 * hold_s)

@@ -110,8 +110,8 @@ def events(steps: list[Step], rows: NDArray[np.float16], model: Model, policy: P
     said: list[Event] = []
     for step in steps:
         said += caller.wait(step.time_s)
-        if (inputs := caller.inputs(step)) is not None:
-            said += caller.hear(step, score(inputs))
+        inputs = caller.inputs(step)
+        said += caller.hear(step, None if inputs is None else score(inputs))
     return said
 
 
