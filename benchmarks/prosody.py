@@ -166,7 +166,7 @@ def with_librosa(samples: Samples) -> None:
 
 def mel_relative_error(samples: Samples) -> float:
     """Return the largest relative difference of our mel spectra to librosa's on the same frames."""
-    ours = mel_spectrum(power_spectrum(framed(samples).astype(np.float64)))
+    ours = mel_spectrum(power_spectrum(framed(samples)))
     margin = (N_FFT - FRAME_LENGTH) // 2
     theirs = librosa.feature.melspectrogram(
         y=np.pad(samples.astype(np.float64), margin),

@@ -50,6 +50,7 @@ from emotion_triage.voice import voice
 __all__ = ["ENERGY_FLOOR_DBFS", "LLD_NAMES", "LLD_UNITS", "MEL_MAX_HZ", "MEL_MIN_HZ", "N_MELS", "lld", "mel_spectrum"]
 
 Array = NDArray[np.float64]
+Samples = NDArray[np.float32]
 
 ENERGY_FLOOR_DBFS = -120.0
 """`energy_dbfs` of digital zeros."""
@@ -90,10 +91,12 @@ LLD_NAMES: tuple[str, ...] = tuple(LLD_UNITS)
 """Names of the columns of `lld`, in order."""
 
 _FREQUENCY_HZ = np.fft.rfftfreq(N_FFT, 1.0 / SAMPLE_RATE_HZ)
+_BIN_HZ = _FREQUENCY_HZ.astype(np.float32)
 # 60 dB below a flat spectrum of the same power: what lies deeper is a codec's rounding, not the voice
-_POWER_FLOOR = 1e-6 * float(np.sum(WINDOW**2))
-_MEL_FLOOR = _POWER_FLOOR * N_FFT / SAMPLE_RATE_HZ
-_HALF_WINDOW = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(HOP_LENGTH) / HOP_LENGTH)
+_POWER_FLOOR = np.float32(1e-6 * np.sum(WINDOW**2))
+_MEL_FLOOR = np.float32(_POWER_FLOOR * N_FFT / SAMPLE_RATE_HZ)
+_HALF_WINDOW = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(HOP_LENGTH) / HOP_LENGTH)).astype(np.float32)
+_DB = np.float32(10.0 / np.log(10.0))
 
 
 def _band(low_hz: float, high_hz: float) -> slice:
@@ -105,16 +108,16 @@ _LOW, _HIGH, _TELEPHONE = _band(300.0, 1000.0), _band(1000.0, 3400.0), _band(300
 _BELOW_2000, _ABOVE_2000 = _band(300.0, 2000.0), _band(2000.0, 3400.0)
 
 
-def _regression(band: slice) -> Array:
+def _regression(band: slice) -> Samples:
     khz = _FREQUENCY_HZ[band] / 1000.0
     centred = khz - khz.mean()
-    return np.asarray(centred / np.sum(centred**2))
+    return np.asarray(centred / np.sum(centred**2), np.float32)
 
 
 _SLOPE_LOW, _SLOPE_HIGH = _regression(_LOW), _regression(_HIGH)
 
 
-def _mel_slopes() -> tuple[NDArray[np.intp], Array, Array]:
+def _mel_slopes() -> tuple[NDArray[np.intp], Samples, Samples]:
     """Return the bins at the bands' edges, and each bin's weight in the band that falls and in the one that rises."""
     lowest, highest = 2595.0 * np.log10(1.0 + np.array((MEL_MIN_HZ, MEL_MAX_HZ)) / 700.0)
     mel = np.linspace(lowest, highest, N_MELS + 2)
@@ -125,16 +128,18 @@ def _mel_slopes() -> tuple[NDArray[np.intp], Array, Array]:
     rising = (hz - edges_hz[interval]) / (edges_hz[interval + 1] - edges_hz[interval])
     area = np.append(2.0 / (edges_hz[2:] - edges_hz[:-2]), 0.0)
     falling = (1.0 - rising) * np.roll(area, 1)[interval]
-    return edges, falling, rising * area[interval]
+    return edges, falling.astype(np.float32), (rising * area[interval]).astype(np.float32)
 
 
 _MEL_EDGES, _MEL_FALLING, _MEL_RISING = _mel_slopes()
 _MEL_BAND = slice(int(_MEL_EDGES[0]), int(_MEL_EDGES[-1]))
 _MEL_STARTS = _MEL_EDGES[:-1] - _MEL_EDGES[0]
-_DCT = np.sqrt(2.0 / N_MELS) * np.cos(np.pi / N_MELS * (np.arange(N_MELS) + 0.5) * np.arange(1, N_MFCC + 1)[:, None])
+_DCT: Samples = (
+    np.sqrt(2.0 / N_MELS) * np.cos(np.pi / N_MELS * (np.arange(N_MELS) + 0.5) * np.arange(1, N_MFCC + 1)[:, None])
+).astype(np.float32)
 
 
-def mel_spectrum(power: Array) -> Array:
+def mel_spectrum(power: Samples) -> Samples:
     """Sum power spectra into 24 mel bands from 100 to 3800 Hz.
 
     Triangles of area 1 on the HTK mel scale: ``librosa.feature.melspectrogram(S=power, sr=8000, n_mels=24, fmin=100,
@@ -142,18 +147,18 @@ def mel_spectrum(power: Array) -> Array:
 
     Parameters
     ----------
-    power : ndarray of float64, shape (n_frames, 257)
+    power : ndarray of float32, shape (n_frames, 257)
         Power spectra, from `emotion_triage.pitch.power_spectrum`.
 
     Returns
     -------
-    ndarray of float64, shape (n_frames, 24)
+    ndarray of float32, shape (n_frames, 24)
         Power in each band.
 
     Examples
     --------
     >>> import numpy as np
-    >>> mel_spectrum(np.ones((2, 257))).shape
+    >>> mel_spectrum(np.ones((2, 257), np.float32)).shape
     (2, 24)
     """
     banded = power[:, _MEL_BAND]
@@ -162,14 +167,16 @@ def mel_spectrum(power: Array) -> Array:
     return np.asarray(rising[:, :-1] + falling[:, 1:])
 
 
-def _flux(samples: Array) -> Array:
+def _flux(samples: Samples) -> Samples:
     """Return the distance between the unit-norm magnitude spectra of the first and the second half of each frame."""
-    power = squared_magnitudes(np.fft.rfft(samples.reshape(-1, 2, HOP_LENGTH) * _HALF_WINDOW))
-    energy = np.add.reduce(power, axis=-1)
-    both = energy[:, 0] * energy[:, 1]
-    shared = np.add.reduce(np.sqrt(power[:, 0] * power[:, 1]), axis=-1)
-    cosine = np.where(both > 0.0, shared / np.sqrt(np.where(both > 0.0, both, 1.0)), 1.0)
-    return np.asarray(np.sqrt(np.maximum(2.0 - 2.0 * cosine, 0.0)))
+    halves = samples.reshape(-1, 2, HOP_LENGTH) * _HALF_WINDOW
+    magnitude = squared_magnitudes(np.asarray(np.fft.rfft(halves), np.complex64))
+    energy = np.add.reduce(magnitude, axis=-1, keepdims=True)
+    np.sqrt(magnitude, out=magnitude)
+    magnitude *= np.where(energy > 0.0, 1.0 / np.sqrt(np.where(energy > 0.0, energy, 1.0)), 0.0).astype(np.float32)
+    apart = magnitude[:, 0] - magnitude[:, 1]
+    both = np.logical_and.reduce(energy > 0.0, axis=1)[:, 0]
+    return np.where(both, np.sqrt(np.einsum("nf,nf->n", apart, apart)), np.float32(0.0))
 
 
 def lld(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -215,7 +222,7 @@ def _describe(frames: NDArray[np.float32], rows: NDArray[np.float32]) -> None:
         rows[voiced, 8] = quality.shimmer_local_db
 
 
-def _spectral(frames: NDArray[np.float32], row: NDArray[np.float32]) -> tuple[Array, Array, Array]:
+def _spectral(frames: Samples, row: Samples) -> tuple[Samples, Array, Array]:
     """Fill in all columns but the voice's; return the voiced frames, normalised, their F0 in Hz and its strength."""
     samples, power_before = normalise(frames)
     power = power_spectrum(samples)
@@ -225,28 +232,33 @@ def _spectral(frames: NDArray[np.float32], row: NDArray[np.float32]) -> tuple[Ar
     changes = (negative[:, 1:] != negative[:, :-1]).view(np.uint8)
     crossings = np.add.reduce(changes, axis=-1, dtype=np.uint16)
     total = np.add.reduce(power, axis=-1)
-    floored = np.maximum(power.astype(np.float32), np.float32(_POWER_FLOOR))
-    spectrum_db = np.log(floored)
-    spectrum_db *= np.float32(10.0 / np.log(10.0))
+    floored = np.maximum(power, _POWER_FLOOR)
+    spectrum_db = _db(floored)
     low, high = np.add.reduce(floored[:, _LOW], axis=-1), np.add.reduce(floored[:, _HIGH], axis=-1)
     telephone_db = spectrum_db[:, _TELEPHONE]
-    n_telephone = telephone_db.shape[1]
-    mel_db = 10.0 * np.log10(np.maximum(mel_spectrum(power), _MEL_FLOOR))
+    n_telephone = np.float32(telephone_db.shape[1])
+    mel_db = _db(np.maximum(mel_spectrum(power), _MEL_FLOOR))
 
     floor = 10.0 ** (ENERGY_FLOOR_DBFS / 10.0)
     row[:, 0] = 10.0 * np.log10(np.maximum(power_before, floor))
-    row[:, 1] = crossings * (SAMPLE_RATE_HZ / (FRAME_LENGTH - 1))
-    row[:, 2:6] = np.stack(f0[:2] + f0[2:], axis=-1)
+    row[:, 1] = crossings * np.float32(SAMPLE_RATE_HZ / (FRAME_LENGTH - 1))
+    row[:, 2], row[:, 3], row[:, 4], row[:, 5] = f0
     row[:, 6:9] = np.nan
     row[:, 9] = np.einsum("nf,f->n", spectrum_db[:, _LOW], _SLOPE_LOW)
     row[:, 10] = np.einsum("nf,f->n", spectrum_db[:, _HIGH], _SLOPE_HIGH)
-    row[:, 11] = 10.0 * np.log10(high / low)
+    row[:, 11] = _db(high / low)
     row[:, 12] = np.max(spectrum_db[:, _BELOW_2000], axis=-1) - np.max(spectrum_db[:, _ABOVE_2000], axis=-1)
-    row[:, 13] = np.einsum("nf,f->n", power, _FREQUENCY_HZ) / np.where(total > 0.0, total, 1.0)
-    row[:, 14] = np.add.reduce(telephone_db, axis=-1) / n_telephone - 10.0 * np.log10((low + high) / n_telephone)
+    row[:, 13] = np.einsum("nf,f->n", power, _BIN_HZ) / np.where(total > 0.0, total, np.float32(1.0))
+    row[:, 14] = np.add.reduce(telephone_db, axis=-1) / n_telephone - _db((low + high) / n_telephone)
     row[:, 15] = _flux(samples)
-    row[:, 16] = np.max(spectrum_db, axis=-1) - 10.0 * np.log10(np.maximum(total / len(_FREQUENCY_HZ), _POWER_FLOOR))
+    row[:, 16] = np.max(spectrum_db, axis=-1) - _db(np.maximum(total / np.float32(len(_BIN_HZ)), _POWER_FLOOR))
     row[:, 17:] = np.einsum("nm,km->nk", mel_db, _DCT)
 
     voiced = np.flatnonzero(~np.isnan(f0.f0_hz))
     return samples[voiced], f0.f0_hz[voiced], f0.voicing[voiced]
+
+
+def _db(power: Samples) -> Samples:
+    level = np.log(power)
+    level *= _DB
+    return level

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+Samples = NDArray[np.float32]
 Real = NDArray[np.floating]
 
 F0_MIN_HZ = 60.0
@@ -60,7 +61,7 @@ SILENCE_POWER = 1e-20
 _STRENGTH_MAX = 1.0 - 1e-6
 _NO_PEAK = np.float32(1e30)
 
-WINDOW: Array = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH)
+WINDOW: Samples = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH)).astype(np.float32)
 """Periodic Hann window, shape (320,)."""
 WINDOW.flags.writeable = False
 
@@ -68,12 +69,12 @@ _LAG_MIN = int(SAMPLE_RATE_HZ / F0_MAX_HZ)
 _LAG_MAX = int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ))
 _COST = (OCTAVE_COST * np.log2(F0_MIN_HZ / SAMPLE_RATE_HZ * np.arange(_LAG_MIN, _LAG_MAX + 1))).astype(np.float32)
 _TAPS = np.arange(-7, 8)
-_WINDOW_ACF = np.fft.irfft(np.abs(np.fft.rfft(WINDOW, N_FFT)) ** 2, N_FFT)[: _LAG_MAX + len(_TAPS)]
+_WINDOW_ACF = np.fft.irfft(np.abs(np.fft.rfft(WINDOW.astype(np.float64), N_FFT)) ** 2, N_FFT)[: _LAG_MAX + len(_TAPS)]
 _CORRECTION = _WINDOW_ACF[0] / _WINDOW_ACF
 _SEARCHED = slice(_LAG_MIN - 1, _LAG_MAX + 2)
 _CORRECTION_SEARCHED = (0.5 * _CORRECTION[_SEARCHED]).astype(np.float32)
 _NEAR = np.arange(_LAG_MIN + _TAPS[0], _LAG_MAX + _TAPS[-1] + 1)
-_CORRECTION_NEAR = _CORRECTION[_NEAR] / (4.0 * np.sin(2.0 * np.pi * _NEAR / N_FFT))
+_CORRECTION_NEAR = (_CORRECTION[_NEAR] / (4.0 * np.sin(2.0 * np.pi * _NEAR / N_FFT))).astype(np.float32)
 
 
 def _half_sample_sinc() -> Array:
@@ -91,13 +92,13 @@ class Normalised(NamedTuple):
 
     Attributes
     ----------
-    samples : ndarray of float64, shape (n_frames, 320)
+    samples : ndarray of float32, shape (n_frames, 320)
         RMS 1; 0 where the frame is digital zero.
     power : ndarray of float64, shape (n_frames,)
         Mean square before, DC removed; 0 where the frame is digital zero.
     """
 
-    samples: Array
+    samples: Samples
     power: Array
 
 
@@ -149,46 +150,48 @@ def normalise(frames: NDArray[np.float32]) -> Normalised:
     power = np.where(audible, power, 0.0)
     scale = np.where(audible, 1.0 / np.sqrt(np.where(audible, power, 1.0)), 0.0)
     samples *= scale[:, None]
-    return Normalised(samples, power)
+    return Normalised(samples.astype(np.float32), power)
 
 
-def power_spectrum(samples: Array) -> Array:
+def power_spectrum(samples: Samples) -> Samples:
     """Return the power spectrum of the Hann-windowed frames.
 
     Parameters
     ----------
-    samples : ndarray of float64, shape (n_frames, 320)
+    samples : ndarray of float32, shape (n_frames, 320)
         Frames at 8 kHz.
 
     Returns
     -------
-    ndarray of float64, shape (n_frames, 257)
+    ndarray of float32, shape (n_frames, 257)
         Squared magnitudes at 0, 15.625, ... 4000 Hz.
 
     Examples
     --------
     >>> import numpy as np
-    >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(320))[None]
+    >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(320), dtype=np.float32)[None]
     >>> int(power_spectrum(tone).argmax()) * 15.625
     1000.0
     """
-    return squared_magnitudes(np.fft.rfft(samples * WINDOW, N_FFT))
+    padded = np.zeros((len(samples), N_FFT), np.float32)
+    np.multiply(samples, WINDOW, out=padded[:, :FRAME_LENGTH])
+    return squared_magnitudes(np.asarray(np.fft.rfft(padded), np.complex64))
 
 
-def squared_magnitudes(spectrum: NDArray[np.complex128]) -> Array:
+def squared_magnitudes(spectrum: NDArray[np.complex64]) -> Samples:
     """Return the squared magnitudes of contiguous spectra, which are overwritten.
 
     Examples
     --------
-    >>> squared_magnitudes(np.array([3.0 + 4.0j])).tolist()
+    >>> squared_magnitudes(np.array([3.0 + 4.0j], np.complex64)).tolist()
     [25.0]
     """
-    parts = spectrum.view(np.float64)
+    parts = spectrum.view(np.float32)
     parts *= parts
     return np.asarray(parts[..., ::2] + parts[..., 1::2])
 
 
-def pitch(power: Array) -> Pitch:
+def pitch(power: Samples) -> Pitch:
     """Find the two strongest F0 candidates from 60 to 500 Hz.
 
     Peaks of the window-corrected autocorrelation of the compressed spectrum compete, with a small octave cost for the
@@ -196,7 +199,7 @@ def pitch(power: Array) -> Pitch:
 
     Parameters
     ----------
-    power : ndarray of float64, shape (n_frames, 257)
+    power : ndarray of float32, shape (n_frames, 257)
         Power spectra, from `power_spectrum`.
 
     Returns
@@ -209,7 +212,7 @@ def pitch(power: Array) -> Pitch:
     >>> import numpy as np
     >>> t = np.arange(320) / 8000
     >>> no_fundamental = sum(np.cos(2 * np.pi * 150 * k * t) for k in (3, 4, 5, 6, 7))[None]
-    >>> float(pitch(power_spectrum(no_fundamental)).f0_hz[0].round())
+    >>> float(pitch(power_spectrum(no_fundamental.astype(np.float32))).f0_hz[0].round())
     150.0
     """
     r, r_true = _autocorrelations(power)
@@ -236,14 +239,13 @@ def pitch(power: Array) -> Pitch:
     return Pitch(f0_hz[0], f0_hz[1], strength[0], strength[1])
 
 
-def _autocorrelations(power: Array) -> tuple[Real, Real]:
+def _autocorrelations(power: Samples) -> tuple[Samples, Samples]:
     """Return the corrected autocorrelations of the compressed and of the true spectrum, at `_SEARCHED` and at `_NEAR`.
 
     One transform gives both: the compressed spectrum is its real part and comes out even in the lag; the difference of
     the true spectrum's neighbours is its imaginary part and comes out odd, as the true autocorrelation times a sine.
     """
-    true = power.astype(np.float32)
-    true *= _per_energy(true)
+    true = power * _per_energy(power)
     compressed = np.sqrt(np.sqrt(true))
     compressed *= _per_energy(compressed)
     spectrum = np.empty(power.shape, np.complex64)
@@ -251,7 +253,7 @@ def _autocorrelations(power: Array) -> tuple[Real, Real]:
     imaginary = spectrum.imag
     np.subtract(true[:, :-2], true[:, 2:], out=imaginary[:, 1:-1])
     imaginary[:, :: N_FFT // 2] = 0.0
-    both = np.fft.irfft(spectrum, N_FFT)
+    both: Samples = np.asarray(np.fft.irfft(spectrum, N_FFT), np.float32)
     r = both[:, _SEARCHED] + both[:, -_SEARCHED.start : -_SEARCHED.stop : -1]
     r *= _CORRECTION_SEARCHED
     r_true = both[:, -_NEAR[0] : -_NEAR[-1] - 1 : -1] - both[:, _NEAR[0] : _NEAR[-1] + 1]
@@ -259,10 +261,10 @@ def _autocorrelations(power: Array) -> tuple[Real, Real]:
     return r, r_true
 
 
-def _per_energy(spectra: NDArray[np.float32]) -> Real:
+def _per_energy(spectra: Samples) -> Samples:
     """Return what makes the autocorrelation of each symmetric spectrum 1 at lag 0; shape (n_frames, 1)."""
     total = np.add.reduce(spectra, axis=-1) * np.float32(2.0) - spectra[:, 0] - spectra[:, -1]
-    return (np.float32(N_FFT) / np.where(total > 0.0, total, np.float32(1.0)))[:, None]
+    return np.asarray(np.float32(N_FFT) / np.where(total > 0.0, total, np.float32(1.0)))[:, None]
 
 
 def _refine(r: Real, lags: NDArray[np.intp]) -> tuple[Array, Array]:

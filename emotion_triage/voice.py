@@ -26,6 +26,7 @@ from emotion_triage.pitch import F0_MAX_HZ, F0_MIN_HZ
 __all__ = ["Voice", "voice"]
 
 Array = NDArray[np.float64]
+Samples = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 MAX_DEVIATION = 0.1
@@ -44,7 +45,7 @@ _LAGS = np.arange(2 * _REACH + 1)[:, None]
 _LATER = FRAME_LENGTH + 2 * _REACH
 _MAX_PERIODS = int(FRAME_LENGTH * F0_MAX_HZ / SAMPLE_RATE_HZ)
 _PADDED = FRAME_LENGTH + int(np.ceil(SAMPLE_RATE_HZ / F0_MIN_HZ)) + 2 * _REACH + 1
-_AROUND = np.arange(-8, 9) / 9.0
+_AROUND = (np.arange(-8, 9) / 9.0).astype(np.float32)
 _HANN_SQUARED = (0.5 + 0.5 * np.cos(np.pi * _AROUND)) ** 2
 _MAX_STEP_DB = 20.0 * np.log10(MAX_AMPLITUDE_FACTOR)
 _MIDDLE = 0.5 * (FRAME_LENGTH - 1)
@@ -70,7 +71,11 @@ class Voice(NamedTuple):
 
 
 class _Periods(NamedTuple):
-    """All whole periods of all frames, frame after frame."""
+    """All whole periods of all frames, frame after frame.
+
+    `edges` are, among the samples of all frames end to end, where each period starts and, after the last of a frame,
+    where that one stops; `at` is which of them start a period.
+    """
 
     row: Indices
     number: Indices
@@ -79,14 +84,16 @@ class _Periods(NamedTuple):
     length: Array
     pulse: Indices
     before: Indices
+    edges: Indices
+    at: Indices
 
 
-def voice(samples: Array, f0_hz: Array) -> Voice:
+def voice(samples: Samples, f0_hz: Array) -> Voice:
     """Measure jitter (local) and shimmer (local, dB) of voiced frames.
 
     Parameters
     ----------
-    samples : ndarray of float64, shape (n_voiced, 320)
+    samples : ndarray of float32, shape (n_voiced, 320)
         Voiced frames at 8 kHz, without DC.
     f0_hz : ndarray of float64, shape (n_voiced,)
         Their F0, 60 to 500 Hz, nowhere NaN.
@@ -99,7 +106,7 @@ def voice(samples: Array, f0_hz: Array) -> Voice:
     Examples
     --------
     >>> import numpy as np
-    >>> tone = np.sin(2 * np.pi * 200 / 8000 * np.arange(320))[None]
+    >>> tone = np.sin(2 * np.pi * 200 / 8000 * np.arange(320), dtype=np.float32)[None]
     >>> steady = voice(tone, np.array([200.0]))
     >>> bool(steady.jitter_local[0] < 1e-3), bool(steady.shimmer_local_db[0] < 0.05)
     (True, True)
@@ -137,21 +144,21 @@ def _mean(values: Array, chosen: NDArray[np.bool_], at_least: int) -> Array:
     return np.where(count >= at_least, total / np.maximum(count, 1), np.nan)
 
 
-def _cut(squares: Array, period: Array) -> _Periods:
+def _cut(squares: Samples, period: Array) -> _Periods:
     """Cut frames into periods centred on pulses, the first pulse being the strongest sample of the middle period."""
     pulse = (squares[:, _CENTRE] * (0.5 * period[:, None] >= _AWAY)).argmax(axis=-1) + _CENTRE.start
     before = np.floor(pulse / period - 0.5).astype(np.intp)
     first = pulse - (before + 0.5) * period
     count = ((FRAME_LENGTH - first) / period).astype(np.intp)
-    row = np.repeat(np.arange(len(period)), count)
-    number = np.arange(len(row)) - (np.cumsum(count) - count)[row]
-    length = period[row]
-    start = first[row] + number * length
-    stop = np.minimum(np.rint(start + length).astype(np.intp), FRAME_LENGTH)
-    return _Periods(row, number, np.rint(start).astype(np.intp), stop, length, pulse, before)
+    every = np.repeat(np.arange(len(period)), count + 1)
+    nth = np.arange(len(every)) - (np.cumsum(count + 1) - count - 1)[every]
+    edge = np.minimum(np.rint(first[every] + nth * period[every]).astype(np.intp), FRAME_LENGTH)
+    at = np.flatnonzero(nth < count[every])
+    row = every[at]
+    return _Periods(row, nth[at], edge[at], edge[at + 1], period[row], pulse, before, every * FRAME_LENGTH + edge, at)
 
 
-def _match(samples: Array, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]:
+def _match(samples: Samples, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]:
     """Return the lag, in samples, at which each period resembles what follows it most, and whether one was found."""
     n = len(samples)
     row, start, stop = periods.row, periods.start, periods.stop
@@ -164,38 +171,40 @@ def _match(samples: Array, periods: _Periods) -> tuple[Array, NDArray[np.bool_]]
     anywhere = as_strided(padded, (padded.size - _LATER + 1, _LATER), (stride, stride), writeable=False)
     first = np.flatnonzero(periods.number == 0)
     later = anywhere[row[first] * _PADDED + offset[first]]
-    now = samples.astype(np.float32)
 
-    bounds = np.stack((row * FRAME_LENGTH + start, row * FRAME_LENGTH + stop), axis=-1).reshape(-1)
     products = np.zeros(n * FRAME_LENGTH + 1, np.float32)
     product = products[:-1].reshape(n, FRAME_LENGTH)
-    correlation = np.empty((len(_LAGS), len(row)))
+    sums = np.empty((len(_LAGS) + 2, len(periods.edges)), np.float32)
     for lag in range(len(_LAGS)):
-        np.multiply(now, later[:, lag : lag + FRAME_LENGTH], out=product)
-        correlation[lag] = np.add.reduceat(products, bounds)[::2]
-
-    np.multiply(now, now, out=product)
-    own = np.add.reduceat(products, bounds)[::2].astype(np.float64)
+        np.multiply(samples, later[:, lag : lag + FRAME_LENGTH], out=product)
+        np.add.reduceat(products, periods.edges, out=sums[lag])
     power = later * later
     product[:] = power[:, :FRAME_LENGTH]
+    np.add.reduceat(products, periods.edges, out=sums[-2])
+    np.multiply(samples, samples, out=product)
+    np.add.reduceat(products, periods.edges, out=sums[-1])
+    sums = sums.take(periods.at, axis=1)
+    correlation, own = sums[:-2], sums[-1]
+
     other = np.empty_like(correlation)
-    other[0] = np.add.reduceat(products, bounds)[::2]
+    other[0] = sums[-2]
     flat, origin = power.reshape(-1), row * _LATER + _LAGS[:-1]
-    np.subtract(flat[origin + stop], flat[origin + start], out=other[1:])
+    np.subtract(flat.take(origin + stop), flat.take(origin + start), out=other[1:])
     np.cumsum(other, axis=0, out=other)
-    correlation /= np.sqrt(np.maximum(own * other, 1e-12))
+    other *= own
+    correlation /= np.sqrt(np.maximum(other, np.float32(1e-12)))
     correlation[np.abs(_LAGS - _REACH) > MAX_DEVIATION * periods.length] = -1.0
 
     best = correlation[1:-1].argmax(axis=0) + 1
     each = np.arange(len(row))
-    left, centre, right = correlation[best - 1, each], correlation[best, each], correlation[best + 1, each]
+    left, centre, right = (correlation[best + step, each].astype(np.float64) for step in (-1, 0, 1))
     known = (centre >= left) & (centre >= right) & (centre > MIN_CORRELATION)
     known &= stop + offset + best < FRAME_LENGTH
     shift = 0.5 * (right - left) / np.maximum(2.0 * centre - left - right, 1e-12)
     return np.where(known, offset + best + shift, periods.length), known
 
 
-def _levels(squares: Array, periods: _Periods, pulse: Array) -> Array:
+def _levels(squares: Samples, periods: _Periods, pulse: Array) -> Array:
     """Return the level of each pulse in dB, weighted as in Praat's amplitude tier; +inf where it leaves the frame."""
     reach = AMPLITUDE_REACH * periods.length
     inside = (pulse >= reach) & (pulse + reach <= FRAME_LENGTH - 1)
@@ -204,11 +213,16 @@ def _levels(squares: Array, periods: _Periods, pulse: Array) -> Array:
     smooth[:, 1:-1] += 0.25 * squares[:, :-2]
     smooth[:, 1:-1] += 0.25 * squares[:, 2:]
     smooth[:, :: FRAME_LENGTH - 1] *= 2.0
-    time = np.where(inside, pulse, _MIDDLE)[:, None] + reach[:, None] * _AROUND
+    time = np.where(inside, pulse, _MIDDLE).astype(np.float32)[:, None] + reach.astype(np.float32)[:, None] * _AROUND
     whole = time.astype(np.intp)
-    fraction = time - whole
+    time -= whole
     whole += (periods.row * FRAME_LENGTH)[:, None]
     flat = smooth.reshape(-1)
-    lower = flat[whole]
-    amplitude = np.add.reduce((lower + (flat[whole + 1] - lower) * fraction) * _HANN_SQUARED, axis=-1)
+    lower = flat.take(whole)
+    whole += 1
+    between = flat.take(whole)
+    between -= lower
+    between *= time
+    between += lower
+    amplitude = np.einsum("pt,t->p", between, _HANN_SQUARED)
     return np.where(inside, 10.0 * np.log10(np.maximum(amplitude, 1e-12)), np.inf)
