@@ -264,7 +264,7 @@ def _autocorrelations(power: Samples) -> tuple[Samples, Samples]:
 def _per_energy(spectra: Samples) -> Samples:
     """Return what makes the autocorrelation of each symmetric spectrum 1 at lag 0; shape (n_frames, 1)."""
     total = np.add.reduce(spectra, axis=-1) * np.float32(2.0) - spectra[:, 0] - spectra[:, -1]
-    return np.asarray(np.float32(N_FFT) / np.where(total > 0.0, total, np.float32(1.0)))[:, None]
+    return np.asarray(np.float32(N_FFT) / np.where(total > 0.0, total, np.float32(1.0)), np.float32)[:, None]
 
 
 def _refine(r: Real, lags: NDArray[np.intp]) -> tuple[Array, Array]:

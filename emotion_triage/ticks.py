@@ -10,7 +10,7 @@ import numpy as np
 
 from emotion_triage.audio import Coding
 from emotion_triage.caller import Caller, Event, steps_of
-from emotion_triage.classifier import Classifier
+from emotion_triage.classifier import LABELS, Classifier
 from emotion_triage.windows import HOP_BYTES, Window, WindowStream, rows_of
 
 __all__ = ["Due", "Heard", "judge", "serve"]
@@ -67,7 +67,7 @@ def judge(due: Sequence[Due], classifier: Classifier) -> None:
         turns = [(caller, events, queue if caller.settled else queue[:1]) for caller, events, queue in queues]
         inputs = [[caller.inputs(step) for step in turn] for caller, _, turn in turns]
         pieces = [rows for each in inputs for rows in each if rows is not None]
-        scores = iter(np.split(classifier.score(np.concatenate(pieces)), len(pieces)) if pieces else ())
+        scores = iter(classifier.score(np.concatenate(pieces)).reshape(len(pieces), -1, len(LABELS)) if pieces else ())
         for (caller, events, turn), each in zip(turns, inputs, strict=True):
             for step, rows in zip(turn, each, strict=True):
                 events += caller.wait(step.time_s)
