@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -24,6 +25,8 @@ Event: TypeAlias = Affect | Escalation | Route
 
 MIN_NEW_SPEECH_S = 0.1
 """A step that brings less speech than this is no new evidence."""
+TYPICAL_SPREAD, TYPICAL_WEIGHT = 0.6, 10
+"""How far windows of calm speech lie from their speaker's baseline, in log-odds; the windows that this counts as."""
 _ANGER, _ANGER_AGAINST_BASELINE, _DISTRESS, _AROUSAL, _SPEECH = range(len(LABELS))
 
 
@@ -146,6 +149,7 @@ class Caller:
         self._typical = typical
         self._reference = typical.reference
         self._baseline = Baseline(policy.escalation.baseline_s)
+        self._swings, self._squares = 0, 0.0
         self._escalator = Escalator(policy.escalation)
         self._unconfirmed_s = 0.0
         self.objection = objection
@@ -166,6 +170,7 @@ class Caller:
     def inputs(self, step: Step) -> NDArray[np.float32] | None:
         """Return the rows to be scored for a step: those of `occlusions`, then the baseline by itself.
 
+        While the baseline fills up, the last two are the window and the baseline, each against what there is of it.
         None where the step is no evidence.
         """
         self._unconfirmed_s += step.new_speech_s
@@ -177,9 +182,14 @@ class Caller:
             self.abstained_s, self._unconfirmed_s = self.abstained_s + self._unconfirmed_s, 0.0
             return None
         reference = self._reference
-        baseline = reference.statistics if reference.source == "caller" else None
-        rows = occlusions(features(step.statistics, baseline), reference.features)
-        return np.concatenate((rows, reference.features[None]))
+        if reference.source == "caller":
+            own = reference.statistics
+            return np.concatenate(
+                (occlusions(features(step.statistics, own), reference.features), reference.features[None])
+            )
+        own = step.statistics if self._baseline.so_far is None else self._baseline.so_far
+        rows = occlusions(features(step.statistics, None), reference.features)
+        return np.concatenate((rows, features(np.stack((step.statistics, own)), own)))
 
     def hear(self, step: Step, scores: NDArray[np.float32]) -> list[Event]:
         """Take the classifier's probabilities, float32 of shape (n_rows, n_labels), of the rows of `inputs`."""
@@ -189,7 +199,7 @@ class Caller:
         self.speech_s += new_speech_s
         reference = self._reference
         known = reference.source == "caller"
-        anger = self._centred(scores[:, _ANGER_AGAINST_BASELINE]) if known else scores[:-1, _ANGER]
+        anger = self._centred(scores[:, _ANGER_AGAINST_BASELINE]) if known else scores[:-2, _ANGER]
         affect = Affect(
             time_s=step.time_s,
             anger=float(anger[0]),
@@ -204,18 +214,24 @@ class Caller:
             affect, absolute=float(scores[0, _ANGER]), relative=affect.anger if known else None
         )
         if not known:
+            if self._baseline.so_far is not None:
+                window, own = log_odds(scores[-2:, _ANGER_AGAINST_BASELINE]).tolist()
+                self._swings, self._squares = self._swings + 1, self._squares + (window - own) ** 2
             self._baseline.add(step.statistics, step.new_speech_s)
             if (own := self._baseline.statistics) is not None:
                 self._reference = Reference(own, features(own, own), "caller")
         return [affect, *(self._follow(change) if change else ())]
 
     def _centred(self, anger: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return anger against a baseline as if that baseline, the last row, sounded like a typical caller.
+        """Return anger against a baseline, the last row, as if the caller sounded and varied as a typical one does.
 
-        Some sound angry when they are calm: what counts is by how much angrier than himself a caller sounds.
+        Some sound angry when they are calm, and some voices swing more than others: what counts is by how much angrier
+        than himself a caller sounds, in units of how far he strayed while his baseline filled up.
         """
         odds = log_odds(anger)
-        return np.asarray(1.0 / (1.0 + np.exp(odds[-1] - self._typical.odds - odds[:-1])), np.float32)
+        squares = TYPICAL_WEIGHT * TYPICAL_SPREAD**2 + self._squares
+        scale = TYPICAL_SPREAD / math.sqrt(squares / (TYPICAL_WEIGHT + self._swings))
+        return np.asarray(1.0 / (1.0 + np.exp(scale * (odds[-1] - odds[:-1]) - self._typical.odds)), np.float32)
 
     def _follow(self, change: Escalation) -> list[Event]:
         """Let the route follow a change of level."""
