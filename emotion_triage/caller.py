@@ -183,13 +183,12 @@ class Caller:
             return None
         reference = self._reference
         if reference.source == "caller":
-            own = reference.statistics
-            return np.concatenate(
-                (occlusions(features(step.statistics, own), reference.features), reference.features[None])
-            )
+            window = features(step.statistics, reference.statistics)
+            return np.concatenate((occlusions(window, reference.features), reference.features[None]))
+        window = features(step.statistics, None)
         own = step.statistics if self._baseline.so_far is None else self._baseline.so_far
-        rows = occlusions(features(step.statistics, None), reference.features)
-        return np.concatenate((rows, features(np.stack((step.statistics, own)), own)))
+        pair = features(np.stack((step.statistics, own)), own)
+        return np.concatenate((occlusions(window, reference.features), pair))
 
     def hear(self, step: Step, scores: NDArray[np.float32]) -> list[Event]:
         """Take the classifier's probabilities, float32 of shape (n_rows, n_labels), of the rows of `inputs`."""
