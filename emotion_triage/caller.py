@@ -25,6 +25,8 @@ Event: TypeAlias = Affect | Escalation | Route
 
 MIN_NEW_SPEECH_S = 0.1
 """A step that brings less speech than this is no new evidence."""
+TYPICAL_SPREAD, TYPICAL_WEIGHT = 0.6, 10
+"""How far windows of calm speech lie from their speaker's baseline, in log-odds; the windows that this counts as."""
 _ANGER, _ANGER_AGAINST_BASELINE = LABELS.index("anger"), LABELS.index("anger_against_baseline")
 
 
@@ -152,6 +154,7 @@ class Caller:
         self._typical = typical
         self._reference = typical.reference
         self._baseline = Baseline(policy.escalation.baseline_s)
+        self._swings, self._squares = 0, 0.0
         self._escalator = Escalator(policy.escalation)
         self._unconfirmed_s = 0.0
         self.objection = objection
@@ -177,14 +180,19 @@ class Caller:
     def inputs(self, step: Step) -> NDArray[np.float32] | None:
         """Return the rows to be scored for a step: those of `occlusions`, then the baseline by itself.
 
+        While the baseline fills up, the last two are the window and the baseline, each against what there is of it.
         None where the step is no evidence, or the line drowns it.
         """
         if not self._spoken(step) or step.snr_db < self._policy.escalation.min_snr_db:
             return None
         reference = self._reference
-        baseline = reference.statistics if self.settled else None
-        rows = occlusions(features(step.statistics, baseline), reference.features)
-        return np.concatenate((rows, reference.features[None]))
+        if self.settled:
+            window = features(step.statistics, reference.statistics)
+            return np.concatenate((occlusions(window, reference.features), reference.features[None]))
+        window = features(step.statistics, None)
+        own = step.statistics if self._baseline.so_far is None else self._baseline.so_far
+        pair = features(np.stack((step.statistics, own)), own)
+        return np.concatenate((occlusions(window, reference.features), pair))
 
     def hear(self, step: Step, scores: NDArray[np.float32] | None) -> list[Event]:
         """Take a step and, where it had `inputs`, their probabilities, float32 of shape (n_rows, n_labels)."""
@@ -202,7 +210,7 @@ class Caller:
         self.speech_s += new_speech_s
         reference = self._reference
         known = self.settled
-        anger = self._centred(scores[:, _ANGER_AGAINST_BASELINE]) if known else scores[:-1, _ANGER].tolist()
+        anger = self._centred(scores[:, _ANGER_AGAINST_BASELINE]) if known else scores[:-2, _ANGER].tolist()
         affect = Affect(
             time_s=step.time_s,
             anger=anger[0],
@@ -215,6 +223,9 @@ class Caller:
         )
         change = self._escalator.push(affect, absolute=absolute, relative=affect.anger if known else None)
         if not known:
+            if self._baseline.so_far is not None:
+                window, so_far = map(log_odds, scores[-2:, _ANGER_AGAINST_BASELINE].tolist())
+                self._swings, self._squares = self._swings + 1, self._squares + (window - so_far) ** 2
             self._baseline.add(step.statistics, step.new_speech_s)
             if (own := self._baseline.statistics) is not None:
                 self._reference = Reference(own, features(own, own), "caller")
@@ -224,13 +235,15 @@ class Caller:
         return step.new_speech_s >= MIN_NEW_SPEECH_S and step.speech_s >= self._policy.escalation.min_speech_s
 
     def _centred(self, scores: NDArray[np.float32]) -> list[float]:
-        """Return anger against a baseline as if that baseline, the last row, sounded like a typical caller.
+        """Return anger against a baseline, the last row, as if the caller sounded and varied as a typical one does.
 
-        Some sound angry when they are calm: what counts is by how much angrier than himself a caller sounds.
+        Some sound angry when they are calm, and some voices swing more than others: what counts is by how much angrier
+        than himself a caller sounds, in units of how far he strayed while his baseline filled up.
         """
-        *anger, own = scores.tolist()
-        shift = log_odds(own) - self._typical.odds
-        return [1.0 / (1.0 + math.exp(shift - log_odds(each))) for each in anger]
+        *anger, own = map(log_odds, scores.tolist())
+        squares = TYPICAL_WEIGHT * TYPICAL_SPREAD**2 + self._squares
+        scale = TYPICAL_SPREAD / math.sqrt(squares / (TYPICAL_WEIGHT + self._swings))
+        return [1.0 / (1.0 + math.exp(scale * (own - each) - self._typical.odds)) for each in anger]
 
     def _follow(self, change: Escalation) -> list[Event]:
         """Let the route follow a change of level."""

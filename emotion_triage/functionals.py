@@ -299,6 +299,11 @@ class Baseline:
             self._speech_s += speech_s
 
     @property
+    def so_far(self) -> NDArray[np.float32] | None:
+        """Mean statistics, float32 of shape (n_statistics,); None before any speech."""
+        return (self._sum / self._speech_s).astype(np.float32) if self._speech_s else None
+
+    @property
     def statistics(self) -> NDArray[np.float32] | None:
-        """Mean statistics, float32 of shape (n_statistics,); None until the baseline is full."""
-        return (self._sum / self._speech_s).astype(np.float32) if self._speech_s >= self.full_s else None
+        """Mean statistics as `so_far`; None until the baseline is full."""
+        return self.so_far if self._speech_s >= self.full_s else None

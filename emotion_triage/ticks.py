@@ -67,11 +67,13 @@ def judge(due: Sequence[Due], classifier: Classifier) -> None:
         turns = [(caller, events, queue if caller.settled else queue[:1]) for caller, events, queue in queues]
         inputs = [[caller.inputs(step) for step in turn] for caller, _, turn in turns]
         pieces = [rows for each in inputs for rows in each if rows is not None]
-        scores = iter(classifier.score(np.concatenate(pieces)).reshape(len(pieces), -1, len(LABELS)) if pieces else ())
+        scores = classifier.score(np.concatenate(pieces)) if pieces else np.empty((0, len(LABELS)), np.float32)
         for (caller, events, turn), each in zip(turns, inputs, strict=True):
             for step, rows in zip(turn, each, strict=True):
                 events += caller.wait(step.time_s)
-                events += caller.hear(step, None if rows is None else next(scores))
+                n_rows = 0 if rows is None else len(rows)
+                events += caller.hear(step, scores[:n_rows] if n_rows else None)
+                scores = scores[n_rows:]
         queues = [
             (caller, events, queue[len(turn) :])
             for (caller, events, queue), (*_, turn) in zip(queues, turns, strict=True)

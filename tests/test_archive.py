@@ -49,7 +49,7 @@ def model(write_model: Callable[..., Path]) -> Path:
 def calls(temper: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six recordings, one of them broken, and a manifest that knows when they were and who rang."""
     folder = tmp_path_factory.mktemp("calls")
-    (folder / "quick.toml").write_text("[escalation]\nbaseline_s = 4.0\nrelative_shift = -2.0\nsmoothing_s = 1.0\n")
+    (folder / "quick.toml").write_text("[escalation]\nbaseline_s = 4.0\nrelative_shift = -1.0\nsmoothing_s = 1.0\n")
     rows = [("source", "call", "caller", "agent", "disposition", "queue", "started_at", "group", "label", "mood")]
     for i in range(6):
         name = f"{i}.wav"

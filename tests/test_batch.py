@@ -35,7 +35,7 @@ def model(write_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def triage(model: Path) -> Triage:
-    settings = "baseline_s = 4.0\nrelative_shift = -2.0\nsmoothing_s = 1.0\nhold_s = 4.0"
+    settings = "baseline_s = 4.0\nrelative_shift = -1.0\nsmoothing_s = 1.0\nhold_s = 4.0"
     return Triage.load(model=model, policy=Policy.parse(f"[escalation]\n{settings}"))
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotion_triage.affect import Affect
-from emotion_triage.caller import MIN_NEW_SPEECH_S, Caller, Step, typical_caller
+from emotion_triage.affect import Affect, log_odds
+from emotion_triage.caller import MIN_NEW_SPEECH_S, TYPICAL_SPREAD, TYPICAL_WEIGHT, Caller, Step, typical_caller
 from emotion_triage.classifier import LABELS, Classifier
 from emotion_triage.escalation import Escalation, Level
-from emotion_triage.functionals import DRIVER_GROUPS, STATISTIC_NAMES
+from emotion_triage.functionals import DRIVER_GROUPS, FEATURE_NAMES, STATISTIC_NAMES
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR, Route, Standing, StandingState
 
@@ -20,6 +20,8 @@ POLICY = Policy.parse(
     "min_speech_probability = 0.5\nmin_speech_s = 1.0\nrelative_shift = 0\nabsolute_shift = 0"
 )
 N_ROWS = 1 + len(DRIVER_GROUPS) + 1
+"""Of a caller who is known; one more before."""
+AGAINST = LABELS.index("anger_against_baseline")
 HIMSELF = 1.0 / (1.0 + np.exp(3.0))
 """What the hand-made model says of the typical caller: its bias is -3."""
 
@@ -48,12 +50,24 @@ def step(time_s: float, *, speech_s: float = 2.0, new_speech_s: float = 0.5, lev
     return Step(time_s, statistics, speech_s, 0.0, 40.0, new_speech_s)
 
 
-def scores(anger: float, *, of_anyone: float | None = None, speech: float = 0.9) -> np.ndarray:
-    """The classifier's rows: one anger, unless another is given for anyone who sounds like that."""
+def scores(
+    anger: float,
+    *,
+    of_anyone: float | None = None,
+    speech: float = 0.9,
+    known: bool = False,
+    swing: float = TYPICAL_SPREAD,
+) -> np.ndarray:
+    """The classifier's rows: one anger, unless another is given for anyone who sounds like that.
+
+    Of a caller not yet known, the window strays from his baseline by `swing` log-odds.
+    """
     alone = anger if of_anyone is None else of_anyone
     row = {"anger": alone, "anger_against_baseline": anger, "distress": 0.2, "arousal": 0.3, "speech": speech}
-    rows = np.tile(np.array([row[label] for label in LABELS], np.float32), (N_ROWS, 1))
-    rows[-1, LABELS.index("anger_against_baseline")] = HIMSELF  # his baseline sounds like a typical caller's
+    rows = np.tile(np.array([row[label] for label in LABELS], np.float32), (N_ROWS + (not known), 1))
+    rows[-1, AGAINST] = HIMSELF  # his baseline sounds like a typical caller's
+    if not known:
+        rows[-2, AGAINST] = 1.0 / (1.0 + np.exp(3.0 - swing))
     return rows
 
 
@@ -101,8 +115,8 @@ def test_a_caller_is_compared_with_himself_once_he_is_known(caller: Caller) -> N
     """Drivers refer to the training speech, without a level, until the baseline is full, then to the caller."""
     references = []
     for k in range(6):
-        table = scores(0.3)
-        table[1:] = scores(0.1)[1:]
+        table = scores(0.3, known=k >= 4)
+        table[1:] = scores(0.1, known=k >= 4)[1:]
         affect = caller.hear(step(float(k), level_dbfs=-25.0 if k < 4 else -15.0), table)[0]
         assert isinstance(affect, Affect)
         references.append({driver.reference for driver in affect.drivers})
@@ -114,7 +128,7 @@ def test_the_anger_told_is_that_of_one_who_is_known(caller: Caller) -> None:
     """Before the baseline is full an Affect tells the anger of anyone who sounds so, then this caller's and both."""
     told, alone = [], []
     for k in range(6):
-        affect = caller.hear(step(float(k)), scores(0.3, of_anyone=0.1))[0]
+        affect = caller.hear(step(float(k)), scores(0.3, of_anyone=0.1, known=k >= 4))[0]
         assert isinstance(affect, Affect)
         told.append(affect.anger)
         alone.append(affect.anger_alone)
@@ -122,15 +136,36 @@ def test_the_anger_told_is_that_of_one_who_is_known(caller: Caller) -> None:
     assert alone == [None] * 4 + [pytest.approx(0.1)] * 2
 
 
+@pytest.mark.parametrize("swing", [0.0, 0.3, TYPICAL_SPREAD, 2.0])
+def test_anger_is_in_units_of_the_callers_own_unrest(caller: Caller, swing: float) -> None:
+    """The same window tells less anger of who strayed far from his baseline while it filled up, more of who did not."""
+    for k in range(4):
+        caller.hear(step(float(k)), scores(0.01, swing=swing))  # the first window has no baseline to stray from
+    affect = caller.hear(step(4.0), scores(0.3, known=True))[0]
+    assert isinstance(affect, Affect)
+    spread = np.sqrt((TYPICAL_WEIGHT * TYPICAL_SPREAD**2 + 3 * swing**2) / (TYPICAL_WEIGHT + 3))
+    assert float(log_odds(affect.anger)) == pytest.approx(-3.0 + (log_odds(0.3) + 3.0) * TYPICAL_SPREAD / spread, 1e-5)
+
+
+def test_while_a_baseline_fills_up_each_window_is_held_against_what_there_is_of_it(caller: Caller) -> None:
+    """The last two rows are the window and the mean of those before it, both with their change against that mean."""
+    for k, level_dbfs in enumerate((-30.0, -20.0)):
+        caller.hear(step(float(k), level_dbfs=level_dbfs), scores(0.1))
+    rows = caller.inputs(step(2.0, level_dbfs=-19.0))
+    assert rows is not None
+    change = FEATURE_NAMES.index("level_dbfs_change")
+    assert rows[:, change].tolist() == [0.0] * (N_ROWS - 1) + [6.0, 0.0]
+
+
 def test_the_stronger_evidence_counts(caller: Caller) -> None:
     """Anger of anyone escalates a caller whom his own baseline excuses, and his own anger one who sounds calm."""
     for k in range(5):
-        caller.hear(step(float(k)), scores(0.01))
-    events = caller.hear(step(5.0), scores(0.01, of_anyone=0.999))
+        caller.hear(step(float(k)), scores(0.01, known=k >= 4))
+    events = caller.hear(step(5.0), scores(0.01, of_anyone=0.999, known=True))
     assert [type(event) for event in events] == [Affect, Escalation, Route]
-    caller.hear(step(6.0), scores(0.001))
+    caller.hear(step(6.0), scores(0.001, known=True))
     assert caller.level is Level.CALM
-    caller.hear(step(7.0), scores(0.999, of_anyone=0.01))
+    caller.hear(step(7.0), scores(0.999, of_anyone=0.01, known=True))
     assert caller.level is Level.ESCALATED
 
 

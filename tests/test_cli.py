@@ -45,7 +45,7 @@ def calls(temper: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("calls")
     soundfile.write(folder / "angry.wav", temper[: 18 * 8000], 8000)
     soundfile.write(folder / "calm.flac", temper[: 10 * 8000], 8000)
-    settings = "baseline_s = 4.0\nrelative_shift = -2.0\nsmoothing_s = 1.0\n"
+    settings = "baseline_s = 4.0\nrelative_shift = -1.0\nsmoothing_s = 1.0\n"
     (folder / "quick.toml").write_text(f"[escalation]\n{settings}")
     return folder
 

@@ -30,7 +30,7 @@ HOW = How(caller_channel="mono", timeline=".jsonl")
 
 @pytest.fixture(scope="module")
 def triage(write_model: Callable[..., Path]) -> Triage:
-    settings = "baseline_s = 4.0\nrelative_shift = -2.0\nsmoothing_s = 1.0"
+    settings = "baseline_s = 4.0\nrelative_shift = -1.0\nsmoothing_s = 1.0"
     model = write_model({"level_dbfs_change": 3.0}, bias=-4.0)
     return Triage.load(model=model, policy=Policy.parse(f"[escalation]\n{settings}"))
 
