@@ -355,7 +355,7 @@ def test_a_score_on_its_own_is_seen() -> None:
     ]
     alone = Moment(source="a", kind="affect", time_s=20.0, level="calm", anger=0.9, arousal=0.4)
     points = [
-        len(re.findall(r'<path d="M[^"]*A', course_picture(moments, [], 30.0, "en").wide))
+        len(re.findall(r' d="M[^"]*A', course_picture(moments, [], 30.0, "en").wide))
         for moments in (beside, [*beside, alone])
     ]
     assert points == [0, 2]

@@ -151,7 +151,9 @@ def _course(
         }
     )
     if alone := _alone(points):  # a line through one point is nothing
-        layers.append({"data": {"values": alone}, "mark": {"type": "point", "size": 12}, "encoding": place})
+        layers.append(
+            {"data": {"values": alone}, "mark": {"type": "point", "size": 12, "opacity": 1}, "encoding": place}
+        )
     return {"height": 260 if size == "wide" else 220, "layer": layers}
 
 
