@@ -21,6 +21,8 @@ __all__ = ["Cluster", "Figures", "Traffic", "on_cluster"]
 HOST = "127.0.0.1"
 BLOCK_BYTES = 2**16
 TO, FROM = 0, 1
+IDLE_S = 4.0
+"""A scheduler that has nothing to do does this much of it, to be told apart from its work."""
 
 
 def free_port() -> int:
@@ -113,13 +115,14 @@ class Cluster:
 
 
 class Figures(NamedTuple):
-    """A run on a cluster: times in seconds, bytes of all its workers together."""
+    """A run on a cluster: times in seconds, bytes of all its workers together; `idle` is of a scheduler's core."""
 
     workers: int
     killed: bool
     wall_s: float
     workers_s: float
     scheduler_s: float
+    idle: float
     client_s: float
     to_bytes: int
     from_bytes: int
@@ -130,6 +133,9 @@ def on_cluster(manifest: Path, n_workers: int, kill_at_files: int | None = None)
     """Score on a cluster, one worker of which may be killed when so many files are done."""
     out = manifest.parent / f"cluster-{n_workers}-{time.monotonic_ns()}.jsonl"
     with Cluster(n_workers, manifest.parent) as cluster:
+        waited_s = cluster.cpu_s()[0]
+        time.sleep(IDLE_S)
+        idle = (cluster.cpu_s()[0] - waited_s) / IDLE_S
         before = cluster.cpu_s()
         said = {i: list(counted) for i, counted in cluster.traffic.bytes.items()}
         run = Run(command(manifest, out, "--engine", f"dask://{cluster.address}"), log_of(out))
@@ -138,6 +144,5 @@ def on_cluster(manifest: Path, n_workers: int, kill_at_files: int | None = None)
         run.watch()
         scheduler_s, workers_s = (now - then for now, then in zip(cluster.cpu_s(), before, strict=True))
         to, back = (sum(c[side] - said[i][side] for i, c in cluster.traffic.bytes.items()) for side in (TO, FROM))
-    return Figures(
-        n_workers, kill_at_files is not None, run.wall_s, workers_s, scheduler_s, run.cpu_s, to, back, kept(out)
-    )
+    spent = (run.wall_s, workers_s, max(0.0, scheduler_s - idle * run.wall_s), idle, run.cpu_s)
+    return Figures(n_workers, kill_at_files is not None, *spent, to, back, kept(out))

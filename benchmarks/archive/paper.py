@@ -45,5 +45,5 @@ def projection(few: Figures, few_hours: float, many: Figures, hours: float) -> T
         "on paper, from the processor time and bytes that an hour more of audio cost on one worker",
         ("", "1 worker", f"{n} workers"),
         rows,
-        f"a core for each worker, nothing else on it. {limits}",
+        f"a core for each worker. {limits}. A scheduler without work takes {100 * many.idle:.1f} % of a core",
     )
