@@ -38,7 +38,9 @@ def projection(few: Figures, few_hours: float, many: Figures, hours: float) -> T
     )
     rows = [(name, *(f"{size * value:,.{digits}f}" for size in (one, n))) for name, value, digits in told]
     rows.append(("100,000 h take, h", *(f"{100_000 * work_s / 3600 / size:,.1f}" for size in (one, n))))
-    fills = [("the client's core", work_s / client_s), ("the scheduler's", work_s / scheduler_s)]
+    costs = {"the client's core": client_s, "the scheduler's": scheduler_s}
+    # where few recordings cost as much as many, the run was too short to tell
+    fills = [(what, work_s / cost) for what, cost in costs.items() if cost > LEAST]
     fills.append(("a gigabit of storage", GIGABIT_S / (8 * audio * per_s)))
     limits = "; ".join(f"{what} is full at {workers:,.0f} workers" for what, workers in fills)
     return Table(
