@@ -21,8 +21,8 @@ from emotion_triage.triage import Triage
 __all__ = ["check_cluster", "chunks_of", "cluster_address", "score_on_cluster"]
 
 SCHEME = "dask://"
-CHUNK_S = 3600.0
-"""Audio of one task: some seconds of work, against which the scheduler's milliseconds are nothing."""
+CHUNK_S = 1200.0
+"""Audio of one task: a second or two of work, against which the scheduler's milliseconds are little."""
 REMOTE_BYTES_PER_S = 8000
 """Of one channel of G.711; an address is asked for its size alone."""
 MAX_FILES = 500

@@ -5,9 +5,12 @@ A caller is an argument or, as ``-``, the first line of stdin; no command shows 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +21,7 @@ from emotion_triage.contacts import Contact, Restriction, RestrictionKind
 from emotion_triage.errors import LedgerError, TriageError
 from emotion_triage.inspection import Lang, PolicyPath, ending
 from emotion_triage.ledger import Ledger
+from emotion_triage.ledger.labelled import SCORE_COLUMNS
 from emotion_triage.ledger_access import (
     AsJson,
     KeyPath,
@@ -29,6 +33,7 @@ from emotion_triage.ledger_access import (
     tell,
     told_caller,
 )
+from emotion_triage.records import events_path, read_moments, read_records
 
 __all__ = ["ledger_app"]
 
@@ -90,6 +95,44 @@ def record(
         except OSError as error:
             raise LedgerError(f"{path}: cannot be read ({error.strerror}); expected JSON lines") from None
     typer.echo(f"emotion-triage: {number - failed} of {number} contacts are recorded", err=True)
+    if failed:
+        raise typer.Exit(INCOMPLETE)
+
+
+@ledger_app.command()
+def keep(
+    path: Annotated[
+        Path, typer.Argument(metavar="SCORES", help="What score --events wrote, of a manifest with calls.")
+    ],
+    url: LedgerUrl = None,
+    key_path: KeyPath = None,
+    policy_path: PolicyPath = None,
+) -> None:
+    """Keep the scores of each window with its contact, for `audit --windows` and `calibrate`.
+
+    The same ones again change nothing. Ends with 1 if some calls are no contacts of the ledger.
+    """
+    failed = kept = 0
+    with _ledger(url, key_path, policy_path) as ledger:
+        made = {record.source: record for record in read_records(path)}
+        for source, moments in groupby(read_moments(events_path(path)), attrgetter("source")):
+            scores = [
+                [math.nan if (value := getattr(moment, name)) is None else value for name in SCORE_COLUMNS]
+                for moment in moments
+                if moment.kind == "affect"
+            ]
+            record = made.get(source)
+            if record is None or record.call is None:
+                raise LedgerError(f"{path}: got no call of {source}, expected a manifest's column call: score with one")
+            if not scores:
+                continue
+            try:
+                ledger.keep_windows(record.call, scores, model_digest=record.model_digest)
+                kept += 1
+            except LedgerError as error:
+                failed += 1
+                typer.echo(f"emotion-triage: {error}", err=True)
+    typer.echo(f"emotion-triage: windows of {kept} contacts are kept", err=True)
     if failed:
         raise typer.Exit(INCOMPLETE)
 

@@ -12,11 +12,12 @@ from typing import Annotated
 import msgspec
 import typer
 
+from emotion_triage.classifier import Classifier
 from emotion_triage.errors import LedgerError, MissingExtraError
-from emotion_triage.inspection import PolicyPath, ending
+from emotion_triage.inspection import ModelPath, PolicyPath, ending
 from emotion_triage.ledger.accounts import moment
 from emotion_triage.ledger.audit import GroupAudit, Rate
-from emotion_triage.ledger.labelled import LABEL_COLUMNS
+from emotion_triage.ledger.labelled import LABELLED_COLUMNS
 from emotion_triage.ledger_access import AsJson, KeyPath, LedgerUrl, opened, stored, tell
 from emotion_triage.prosody import WINDOW_UNITS
 from emotion_triage.tables import check_table_path, write_table
@@ -26,7 +27,16 @@ __all__ = ["audit_command", "log_app"]
 UNSOUND = 1
 """Exit code: the log is not as it was written."""
 SHOWN = 20
-LABEL_UNITS = dict(zip(LABEL_COLUMNS, ("number", "0 or 1", "0 or 1"), strict=True))
+SCORE_UNIT = "0 to 1"
+LABELLED_UNITS = {
+    "contact": "number",
+    "caller": "number",
+    "angry": "0 or 1",
+    "escalated": "0 or 1",
+    "anger": SCORE_UNIT,
+    "anger_alone": SCORE_UNIT,
+    **WINDOW_UNITS,
+}
 
 log_app = typer.Typer(name="log", help="The decision log: check, export, show.", no_args_is_help=True)
 
@@ -156,8 +166,10 @@ class _Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def audit_command(
     windows_path: Annotated[
-        Path | None, typer.Option("--windows", help="Write the judged windows too: .csv, .jsonl or .parquet.")
+        Path | None,
+        typer.Option("--windows", help="Write the judged windows too, for calibrate: .csv, .jsonl or .parquet."),
     ] = None,
+    model_path: ModelPath = None,
     url: LedgerUrl = None,
     key_path: KeyPath = None,
     policy_path: PolicyPath = None,
@@ -167,7 +179,8 @@ def audit_command(
     with ending(), opened(url, key_path, policy_path) as ledger:
         if windows_path is not None:
             check_table_path(windows_path)
-            write_table(windows_path, {**LABEL_UNITS, **WINDOW_UNITS}, ledger.labelled_windows())
+            units = {name: LABELLED_UNITS[name] for name in LABELLED_COLUMNS}
+            write_table(windows_path, units, ledger.labelled_windows(Classifier.load(model_path).digest))
         told = ledger.audit()
     if as_json or (as_json is None and not sys.stdout.isatty()):
         tell(told, (), True)

@@ -13,7 +13,7 @@ import msgspec
 
 from emotion_triage.errors import MissingExtraError, TriageError
 
-__all__ = ["Partition", "pyarrow_modules", "read_parquet", "schema_of", "write_parquet"]
+__all__ = ["Partition", "pyarrow_modules", "read_parquet", "remove", "schema_of", "write_parquet"]
 
 Partition = Literal["day", "month"]
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -61,7 +61,7 @@ def write_parquet(path: Path, kind: type[Row], rows: Iterable[Row], *, partition
     arrow, parquet = pyarrow_modules()
     schema = schema_of(kind)
     half = path.with_name(f"{path.name}.partial")
-    _remove(half)
+    remove(half)
     source = iter(rows)
     writers: dict[str, Any] = {}
     try:
@@ -80,10 +80,10 @@ def write_parquet(path: Path, kind: type[Row], rows: Iterable[Row], *, partition
         finally:
             for writer in writers.values():
                 writer.close()
-        _remove(path)
+        remove(path)
         os.replace(half, path)
     except OSError as error:
-        _remove(half)
+        remove(half)
         raise TriageError(f"{path}: cannot be written ({error.strerror or error}); make room") from None
 
 
@@ -115,7 +115,8 @@ def _part(row: dict[str, Any], partition_by: Partition | None) -> str:
     return f"{partition_by}={(row['started_at'] or 'unknown')[: DATE_CHARACTERS[partition_by]]}"
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and what is in it, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

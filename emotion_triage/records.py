@@ -11,7 +11,8 @@ from typing import Literal, TypeVar
 import msgspec
 
 from emotion_triage.errors import TriageError
-from emotion_triage.parquet import Partition, pyarrow_modules, read_parquet, write_parquet
+from emotion_triage.parquet import Partition, pyarrow_modules, read_parquet, remove, write_parquet
+from emotion_triage.remote import fetch, is_remote, is_there, send
 from emotion_triage.rowlog import LogSuffix, RowLog, lines_of, rows_of_file
 from emotion_triage.summary import Record
 from emotion_triage.timeline import Moment
@@ -27,12 +28,13 @@ class RecordFile:
     """A file of records that is valid after each of them, and that one process writes.
 
     JSONL and CSV are written in place. Parquet cannot be, so its rows wait in ``F.partial.jsonl`` beside it, and
-    the file itself appears at the end, whole.
+    the file itself appears at the end, whole. At an address for fsspec nothing is appended to: the file is written in
+    the current folder under its own name, and sent at the end.
 
     Parameters
     ----------
     path : path
-        ``.jsonl``, ``.csv`` or ``.parquet``.
+        ``.jsonl``, ``.csv`` or ``.parquet``; an address, as ``s3://calls/scores.parquet``, too.
     mode : {"new", "resume", "overwrite"}
         ``new`` refuses a file that exists; ``resume`` keeps its records and cuts off what a kill left half written.
     model_digest, policy_digest, caller_channel : str
@@ -45,7 +47,7 @@ class RecordFile:
     Attributes
     ----------
     path : Path
-        As given.
+        As given; of an address, its name.
     log_suffix : {".jsonl", ".csv"}
         How the lines of a timeline are to be written for `append`.
     done : set of str
@@ -73,7 +75,8 @@ class RecordFile:
         events: bool = False,
         partition_by: Partition | None = None,
     ) -> None:
-        self.path = Path(path)
+        self._folder, _, name = os.fspath(path).rpartition("/") if is_remote(os.fspath(path)) else ("", "", path)
+        self.path = Path(name)
         self.done: set[str] = set()
         self.failed = 0
         self._partition_by = partition_by
@@ -89,6 +92,8 @@ class RecordFile:
             raise TriageError(f"{path}: got a folder, expected a file to write; add a name")
         self._events_path = events_path(self.path)
         written = [self.path, *([self._events_path] if events else [])]
+        if self._folder:
+            self._meet(written, mode)
         for each in [*written, *map(_log_path, written)] if mode == "new" else []:
             if os.path.lexists(each):
                 raise TriageError(
@@ -137,15 +142,27 @@ class RecordFile:
         self.failed += record.status == "error"
 
     def finish(self) -> None:
-        """Say that all records are there: a Parquet file appears now.
+        """Say that all records are there: a Parquet file appears now, and files at an address do.
 
         Raises
         ------
         TriageError
-            If the disk is full or gone; the rows stay in ``F.partial.jsonl``.
+            If the disk is full or gone; the rows stay in ``F.partial.jsonl``. If the address cannot be written to; the
+            file stays in the current folder.
         """
-        if not self._parquet:
+        if self._parquet:
+            self._finish_parquet()
+        if not self._folder:
             return
+        self.close()
+        for each in (self._events_path, self.path) if self._events is not None else (self.path,):
+            try:
+                send(each, self._address(each))
+            except TriageError as error:
+                raise TriageError(f"{error}: the records are in {self.path}, and --resume goes on from there") from None
+            remove(each)
+
+    def _finish_parquet(self) -> None:
         try:
             if self._events is not None:
                 write_parquet(self._events_path, Moment, (row for _, row in self._events.rows()))
@@ -172,6 +189,21 @@ class RecordFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _address(self, path: Path) -> str:
+        return f"{self._folder}/{path.name}"
+
+    def _meet(self, written: list[Path], mode: Mode) -> None:
+        """Look at what is at the addresses, and bring back what is to be gone on with."""
+        for each in written:
+            there = is_there(self._address(each))  # also to be overwritten: a place that does not answer is told now
+            if there and mode == "new":
+                raise TriageError(
+                    f"{self._address(each)}: exists already; go on with it (--resume), replace it (--overwrite) or "
+                    "name another"
+                )
+            if there and mode == "resume" and not any(os.path.lexists(path) for path in (each, _log_path(each))):
+                fetch(self._address(each), each)
 
     def _know(self, record: Record, made_by: tuple[str, str, str | None]) -> None:
         """Count a record that is there already.

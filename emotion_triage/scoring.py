@@ -54,7 +54,8 @@ def score_command(
     policy_path: PolicyPath = None,
     model_path: ModelPath = None,
     out: Annotated[
-        Path | None, typer.Option(help="A .jsonl, .csv or .parquet file; without it, JSON lines on stdout.")
+        str | None,
+        typer.Option(help="A .jsonl, .csv or .parquet file, here or at s3://...; without it, JSON lines on stdout."),
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Timelines too, in F.events.jsonl beside --out.")] = False,
     partition_by: Annotated[

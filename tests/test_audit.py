@@ -22,12 +22,14 @@ from emotion_triage.escalation import Escalation, Level
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.audit import Z_95, GroupAudit, wilson
 from emotion_triage.ledger.bodies import Override
+from emotion_triage.ledger.labelled import LABELLED_COLUMNS, SCORE_COLUMNS, WINDOW_COLUMNS
 from emotion_triage.ledger.verification import Entry, entries, verify
 from emotion_triage.policy import Policy
 from emotion_triage.routing import CLEAR
 
 AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
 CALLER = "+33612345678"
+MODEL = "a model's digest"
 POLICY = Policy.load()
 
 
@@ -126,21 +128,30 @@ def test_groups(ledger: Ledger) -> None:
 def test_windows_belong_to_a_contact(ledger: Ledger) -> None:
     """Windows of an unknown contact or of another shape are refused, and windows go with the scores."""
     with pytest.raises(LedgerError, match="record it first"):
-        ledger.keep_windows("c-1", np.zeros((1, columns())))
+        ledger.keep_windows("c-1", np.zeros((1, len(WINDOW_COLUMNS))))
     record(ledger, "c-1", disposition=Disposition.OK)
     with pytest.raises(LedgerError, match=r"got shape \(2, 3\)"):
         ledger.keep_windows("c-1", np.zeros((2, 3)))
-    ledger.keep_windows("c-1", np.ones((2, columns())), at=AT)
-    (block,) = ledger.labelled_windows()
-    assert block.shape == (2, 3 + columns())
+    ledger.keep_windows("c-1", np.ones((2, len(WINDOW_COLUMNS))), at=AT)
+    (block,) = ledger.labelled_windows(MODEL)
+    assert block.shape == (2, len(LABELLED_COLUMNS))
     ledger.purge(at=AT + timedelta(days=POLICY.protection.retention.scores_days + 1))
-    assert list(ledger.labelled_windows()) == []
+    assert list(ledger.labelled_windows(MODEL)) == []
 
 
-def columns() -> int:
-    from emotion_triage.ledger.labelled import WINDOW_COLUMNS
-
-    return len(WINDOW_COLUMNS)
+def test_scores_are_of_one_model_and_of_numbered_callers(ledger: Ledger) -> None:
+    """Scores kept twice are given once, another model's not at all, and contacts of one caller share his number."""
+    scores = [[3.0, 2.5, 0.0, 0.4, np.nan], [3.5, 3.0, 0.0, 0.9, 0.8]]
+    for name, caller in (("c-1", CALLER), ("c-2", CALLER), ("c-3", None), ("c-4", None)):
+        record(ledger, name, caller=caller, disposition=Disposition.OK)
+        for _ in range(2):
+            ledger.keep_windows(name, scores, model_digest=MODEL, at=AT)
+        ledger.keep_windows(name, scores, model_digest="another", at=AT)
+    blocks = list(ledger.labelled_windows(MODEL))
+    assert [(block[0, 0], block[0, 1]) for block in blocks] == [(0, 0), (1, 0), (2, 1), (3, 2)]
+    kept = blocks[0][:, [LABELLED_COLUMNS.index(name) for name in SCORE_COLUMNS]]
+    np.testing.assert_allclose(kept, scores, rtol=1e-6)
+    assert np.isnan(blocks[0][:, -1]).all()
 
 
 # what the application notes

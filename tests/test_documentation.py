@@ -22,7 +22,7 @@ from emotion_triage.synthesis import synthetic_speech
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-RUN = {"calibrate", "demo", "features", "model", "policy", "report", "score", "watch"}
+RUN = {"audit", "calibrate", "demo", "features", "ledger", "log", "model", "policy", "report", "score", "watch"}
 """Commands that need nothing but a reader's folder."""
 
 
@@ -39,7 +39,7 @@ def typed(block: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def a_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a reader has: a policy, recordings with the caller on the left, a mono one, a manifest, labelled windows."""
+    """What a reader has: policy, recordings (one mono), their manifest and contacts, labelled windows."""
     folder = tmp_path_factory.mktemp("reader")
     balanced = ROOT / "emotion_triage" / "policies" / "balanced.toml"
     (folder / "policy.toml").write_text(balanced.read_text())
@@ -50,7 +50,10 @@ def a_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "caller.ul", caller, 8000, format="RAW", subtype="ULAW")
     (folder / "recordings").mkdir()
     shutil.copy(folder / "call.wav", folder / "recordings" / "1.wav")
-    (folder / "november.csv").write_text("source,started_at\nrecordings/1.wav,2026-11-02T09:00:00\n")
+    (folder / "november.csv").write_text("source,call,started_at\nrecordings/1.wav,C1,2026-11-02T09:00:00\n")
+    contact = {"caller": None, "agent_id": "a-7", "started_at": "2026-11-02T09:00:00+01:00", "duration_s": 30.0}
+    contacts = [json.dumps({"contact_id": name, **contact}) for name in ("C1", "C2")]
+    (folder / "contacts.jsonl").write_text("\n".join(contacts))
     shutil.copytree(ROOT / "models", folder / "models")
     shutil.copy(folder / "models" / "triage.onnx", folder / "models" / "mine.onnx")
     rng = np.random.default_rng(0)
@@ -68,6 +71,8 @@ def a_readers_folder(a_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A copy of it to work in."""
     shutil.copytree(a_folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EMOTION_TRIAGE_LEDGER", "sqlite:///ledger.db")
+    monkeypatch.setenv("EMOTION_TRIAGE_LEDGER_KEY", "5a" * 32)
     return tmp_path
 
 

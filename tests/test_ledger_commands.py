@@ -256,7 +256,8 @@ def test_labelled_windows(suffix: str, home: Path) -> None:
         import pyarrow.parquet
 
         rows = pyarrow.parquet.read_table(path).to_pylist()
-    assert [(row["contact"], row["angry"], row["escalated"]) for row in rows] == [(0, 1, 1), (0, 1, 1), (1, 0, 1)]
+    told = [(row["contact"], row["caller"], row["angry"], row["escalated"], row["anger"]) for row in rows]
+    assert told == [(0, 0, 1, 1, None), (0, 0, 1, 1, None), (1, 0, 0, 1, None)]
     assert [row["time_s"] for row in rows] == [0, len(WINDOW_COLUMNS), 0]
     assert rows[1][WINDOW_COLUMNS[5]] is None
     assert not any(name in str(rows) for name in ("c-0", "c-2"))

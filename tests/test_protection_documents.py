@@ -105,7 +105,7 @@ def test_nothing_that_is_kept_of_a_contact_is_audio() -> None:
         "gender",
     }
     assert set(Evidence.__struct_fields__) == {"peak", "escalated_s", "drivers"}
-    assert set(Windows.__struct_fields__) == {"columns", "values"}
+    assert set(Windows.__struct_fields__) == {"columns", "values", "model_digest"}
 
 
 def test_nothing_here_is_called_legal_advice() -> None:

@@ -20,6 +20,7 @@ from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.functionals import HEADLINES
 from emotion_triage.report.audit import Batch, Proportion
 from emotion_triage.report.envelope import envelope_of
+from emotion_triage.report.pictures import course_picture
 from emotion_triage.report.wording import WORDS, masked, reasons
 from emotion_triage.rowlog import lines_of
 from emotion_triage.summary import Record
@@ -345,3 +346,16 @@ def test_the_command(tmp_path: Path) -> None:
     for arguments, code in (([], 0), ([], 2), (["--overwrite", "--language", "fr"], 0)):
         assert CliRunner().invoke(cli.app, [*command, *arguments]).exit_code == code
     assert '<html lang="fr">' in (tmp_path / "r" / "index.html").read_text()
+
+
+def test_a_score_on_its_own_is_seen() -> None:
+    """A score that no other stands beside, of which no line can be drawn, is a point; scores in a row are none."""
+    beside = [
+        Moment(source="a", kind="affect", time_s=t, level="calm", anger=0.2, arousal=0.4) for t in (3.0, 3.5, 4.0)
+    ]
+    alone = Moment(source="a", kind="affect", time_s=20.0, level="calm", anger=0.9, arousal=0.4)
+    points = [
+        len(re.findall(r' d="M[^"]*A', course_picture(moments, [], 30.0, "en").wide))
+        for moments in (beside, [*beside, alone])
+    ]
+    assert points == [0, 2]

@@ -1,260 +1,192 @@
 """A month of recordings, end to end: from files on disk to Parquet, killed and gone on with, and on a cluster.
 
 Recordings of 1 to 10 minutes in G.711 are composed of a corpora folder's clips (of the synthetic caller without one),
-some of them broken. Then, each through the command line:
+one in a hundred of them broken. Then, each through the command line, timelines (--events) included:
 
-    undisturbed   manifest to Parquet: cost for an hour of audio, memory of a worker over the files
-    killed        kill -9 at five random moments, each gone on with: the same bytes once sorted
-    cluster       a Dask cluster of 1, 2 and 3 worker processes on loopback; of the three, one is killed on the way
+    undisturbed   manifest to Parquet by day: cost of an hour of audio, what each worker holds over the files
+    killed        kill -9 at five random moments, each gone on with: the same rows, and the same bytes
+    cluster       a Dask cluster of 1, 2 and 3 worker processes on loopback; of three, one is killed on the way: time,
+                  bytes to and from each worker, and what follows for a hundred workers
+    peers         openSMILE's eGeMAPS descriptors and plain decoding of some of the files, as processor time
 
-Beside it, openSMILE's eGeMAPS descriptors and plain decoding of some of the same files, as processor time.
+What the defaults take: about 6 GB on disk, and some hours of two cores.
 
-    python -m benchmarks.archive [CORPORA] [--recordings 200] [--only PART] [--json FILE] [--quick]
+    python -m benchmarks.archive [CORPORA] [--recordings 2000] [--seconds 60 600] [--only PART] [--json FILE] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
-import random
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
-
+from benchmarks.archive.clusters import Figures, on_cluster
+from benchmarks.archive.paper import projection
 from benchmarks.archive.recordings import compose
+from benchmarks.archive.runs import Kept, Run, command, kept, killed, log_of, mib_per_1000_files
+from benchmarks.detection.table import Table
 from benchmarks.recordings import cost
 
-PARTS = ("parquet", "killed", "cluster")
+PARTS = ("undisturbed", "killed", "cluster", "peers")
+FORMATS = {"parquet": ("--partition-by", "day"), "jsonl": (), "csv": ()}
 PEER_FILES = 4
 MULAW = b"\x07\x00"
 """The format in a WAV file's header; what is broken has another, or no header."""
-KILLS = 5
-SAMPLE_EVERY_S = 0.25
 CLUSTER_WORKERS = (1, 2, 3)
-WORKERS_ON_PAPER = 100
-
-
-def command(manifest: Path, out: Path, *more: str) -> list[str]:
-    score = [sys.executable, "-m", "emotion_triage", "score", str(manifest), "--caller-channel", "mono"]
-    return [*score, "--out", str(out), *more]
-
-
-class Run:
-    """One run of the command line, watched: wall and processor time, memory of its workers over time."""
-
-    def __init__(self, arguments: list[str]) -> None:
-        self.began_s = time.monotonic()
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.rss_mib: list[float] = []
-
-    def watch(self, until_s: float | None = None) -> bool:
-        """Return whether the run has ended by then."""
-        parent = psutil.Process(self.process.pid)
-        self.cpu_s = 0.0
-        while self.process.poll() is None:
-            if until_s is not None and time.monotonic() - self.began_s > until_s:
-                return False
-            try:
-                family = [parent, *parent.children(recursive=True)]
-                workers = [each.memory_info().rss / 2**20 for each in family[1:] if "spawn_main" in str(each.cmdline())]
-                self.rss_mib.append(max(workers, default=0.0))
-                used_s = sum(sum(each.cpu_times()[:2]) for each in family)
-                self.cpu_s = max(self.cpu_s, used_s)  # ended workers no longer count
-            except psutil.NoSuchProcess:
-                pass
-            time.sleep(SAMPLE_EVERY_S)
-        self.wall_s = time.monotonic() - self.began_s
-        return True
-
-    def flat(self) -> tuple[float, float]:
-        """Return the worker's memory in the second quarter of the run and in the last, in MiB."""
-        seen = [each for each in self.rss_mib if each]
-        quarter = max(1, len(seen) // 4)
-        return statistics.median(seen[quarter : 2 * quarter] or seen), statistics.median(seen[-quarter:])
-
-
-def lines_sorted(path: Path) -> list[bytes]:
-    return sorted(path.read_bytes().splitlines())
-
-
-def killed(manifest: Path, out: Path, wall_s: float, workers: int) -> int:
-    """Kill the run at five random moments and go on; return how many kills struck a run that was under way."""
-    draw = random.Random(5)
-    struck = 0
-    for _ in range(KILLS):
-        run = Run(command(manifest, out, "--workers", str(workers), "--resume"))
-        if not run.watch(draw.uniform(0.05, 0.3) * wall_s):
-            run.process.kill()
-            struck += 1
-        run.process.communicate()
-    subprocess.run(command(manifest, out, "--workers", str(workers), "--resume"), check=False, capture_output=True)
-    return struck
-
-
-class Cluster:
-    """A Dask scheduler and workers of one thread each, on loopback."""
-
-    def __init__(self, n_workers: int, folder: Path) -> None:
-        self.file = folder / f"scheduler-{n_workers}-{time.monotonic_ns()}.json"
-        dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": os.getcwd()}
-        self.processes = [subprocess.Popen([*dask, "--no-dashboard", "--scheduler-file", str(self.file)], **quiet)]
-        while not self.file.exists():
-            time.sleep(0.1)
-        self.address = json.loads(self.file.read_text())["address"].replace("tcp://", "dask://")
-        worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(self.file)]
-        worker += ["--nthreads", "1", "--no-dashboard", "--no-nanny", "--local-directory", str(folder)]
-        self.processes += [subprocess.Popen(worker, **quiet) for _ in range(n_workers)]
-
-    def cpu_s(self) -> float:
-        """Processor time of the workers that live, in seconds."""
-        alive = [process for process in self.processes[1:] if process.poll() is None]
-        return sum(sum(psutil.Process(process.pid).cpu_times()[:2]) for process in alive)
-
-    def __enter__(self) -> Cluster:
-        from distributed import Client
-
-        with Client(self.address.replace("dask://", "tcp://")) as client:
-            client.wait_for_workers(len(self.processes) - 1, timeout=60)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self.processes[::-1]:
-            process.kill()
-            process.wait()
-
-
-def on_cluster(manifest: Path, folder: Path, n_workers: int, kill_after_s: float | None) -> tuple[list[bytes], Run]:
-    """Score on a cluster, a worker of which may be killed; the run's `cpu_s` is that of the workers."""
-    out = folder / f"cluster-{n_workers}-{kill_after_s is not None}.jsonl"
-    with Cluster(n_workers, folder) as cluster:
-        run = Run(command(manifest, out, "--engine", cluster.address))
-        if kill_after_s is not None and not run.watch(kill_after_s):
-            cluster.processes[-1].kill()
-        before_s = cluster.cpu_s()
-        run.watch()
-        run.cpu_s = cluster.cpu_s() - before_s
-        run.process.communicate()
-    return lines_sorted(out), run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the figures; 1 if a record is missing, doubled or another than undisturbed."""
+    """Print the tables; 1 if a record is missing, doubled or another than undisturbed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpora", type=Path, nargs="?", help="labelled clips; the synthetic caller without")
-    parser.add_argument("--recordings", type=int, default=200)
+    parser.add_argument("--recordings", type=int, default=2000)
     parser.add_argument("--seconds", type=float, nargs=2, default=(60.0, 600.0), help="shortest and longest")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="local processes")
+    parser.add_argument("--formats", nargs="+", choices=tuple(FORMATS), default=["parquet"], help="to be killed in")
+    parser.add_argument("--cluster-recordings", type=int, default=400, help="the first of them, on clusters")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given more than once")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="twelve recordings of seconds, a cluster of one size")
     told = parser.parse_args(arguments)
     n, seconds = (12, (5.0, 15.0)) if told.quick else (told.recordings, told.seconds)
     parts = told.only or PARTS
+    tables: list[Table] = []
+    right = True
     with tempfile.TemporaryDirectory() as name:
         n_broken = max(2, n // 100)
         manifest, hours = compose(Path(name), told.corpora, n_recordings=n, n_broken=n_broken, seconds=seconds)
         print(f"{n} recordings, {n_broken} of them broken, {hours:.2f} h of audio; {told.workers} workers", flush=True)
-        figures: dict[str, Any] = {"recordings": n, "broken": n_broken, "hours_of_audio": hours}
-        right = True
-        if "parquet" in parts:
-            figures["parquet"] = to_parquet(manifest, hours, told.workers)
-        if set(parts) & {"killed", "cluster"}:
-            plain = Run(command(manifest, Path(name) / "plain.jsonl", "--workers", str(told.workers)))
-            plain.watch()
-            plain.process.communicate()
-            expected = lines_sorted(Path(name) / "plain.jsonl")
-            failed = [json.loads(line)["status"] for line in expected].count("error")
-            right = (len(expected), failed) == (n, n_broken)
-            print(f"records: {len(expected)}, errors: {failed}: {'right' if right else 'WRONG'}", flush=True)
-        if "killed" in parts:
-            struck = killed(manifest, Path(name) / "killed.jsonl", plain.wall_s, told.workers)
-            same = lines_sorted(Path(name) / "killed.jsonl") == expected
-            figures["killed"] = {"kills": struck, "same": same}
-            right &= same
-            print(f"killed {struck} times and gone on with: {'the same' if same else 'OTHER'} bytes", flush=True)
-        if "cluster" in parts:
-            sizes = CLUSTER_WORKERS[-1:] if told.quick else CLUSTER_WORKERS
-            figures["cluster"] = clusters(manifest, expected, hours, sizes)
-            right &= all(each["same"] for each in figures["cluster"])
-        if "parquet" in parts and "cluster" in parts:
-            on_paper(figures["parquet"]["cpu_s_per_hour"], Path(name), hours, sum(map(len, expected)))
+        for table, good in measured(told, parts, manifest, hours, n, n_broken):
+            print(f"\n{table}", flush=True)
+            tables.append(table)
+            right &= good
     if told.json:
-        told.json.write_text(json.dumps(figures, indent=1))
+        told.json.write_text(json.dumps([table.as_json() for table in tables], indent=1))
     return 0 if right else 1
 
 
-def to_parquet(manifest: Path, hours: float, workers: int) -> dict[str, Any]:
-    """Score from disk to Parquet by day; what it costs, what a worker holds, and what others cost."""
-    out = manifest.parent / "out.parquet"
-    run = Run(command(manifest, out, "--workers", str(workers), "--partition-by", "day"))
-    run.watch()
-    run.process.communicate()
-    second, last = run.flat()
-    cost_s = run.cpu_s / hours
-    print(
-        f"disk to Parquet: {run.wall_s:.0f} s, {cost_s:.2f} s of processor an hour of audio, {3600 / cost_s:.0f} x "
-        f"real time per core; a worker holds {second:.0f} MiB in the second quarter of the run, {last:.0f} in the last",
-        flush=True,
+def measured(
+    told: argparse.Namespace, parts: tuple[str, ...], manifest: Path, hours: float, n: int, n_broken: int
+) -> Iterator[tuple[Table, bool]]:
+    """Yield each table, and whether what it tells is right."""
+    cost_s = None
+    if {"undisturbed", "killed"} & set(parts):
+        for suffix in FORMATS if told.quick else told.formats:
+            arguments, out = asked(manifest, suffix, "calm", told.workers)
+            run = Run(arguments, log_of(out))
+            run.watch()
+            calm = kept(out)
+            good = (len(calm.rows), calm.sources, calm.errors) == (n, n, n_broken)
+            if suffix == "parquet" and "undisturbed" in parts:
+                cost_s = run.cpu_s / hours
+                yield costs(run, hours, cost_s), good
+                yield memory(run, n), good
+            if "killed" in parts:
+                arguments, out = asked(manifest, suffix, "killed", told.workers)
+                struck = killed(arguments, log_of(out), n)
+                again = kept(out)
+                same = (again.rows, again.moments) == (calm.rows, calm.moments)
+                yield kills(suffix, struck, calm, same, again.files == calm.files), good and same
+    if "cluster" in parts:
+        yield from clusters(manifest, min(n, told.cluster_recordings), told.workers, quick=told.quick)
+    if "peers" in parts:
+        yield peers(manifest, cost_s), True
+
+
+def asked(manifest: Path, suffix: str, name: str, workers: int) -> tuple[list[str], Path]:
+    out = manifest.parent / f"{name}.{suffix}"
+    return command(manifest, out, "--workers", str(workers), *FORMATS[suffix]), out
+
+
+def costs(run: Run, hours: float, cost_s: float) -> Table:
+    return Table(
+        "from disk to Parquet by day, with timelines",
+        ("wall s", "processor s, all processes", "s an hour of audio", "x real time per core"),
+        [(round(run.wall_s, 1), round(run.cpu_s, 1), round(cost_s, 2), round(3600 / cost_s))],
+        "processor time, so that what else runs on the machine counts little; start and imports included",
     )
-    return {
-        "wall_s": run.wall_s,
-        "cpu_s_per_hour": cost_s,
-        "times_real_time_per_core": 3600 / cost_s,
-        "worker_mib_second_quarter": second,
-        "worker_mib_last_quarter": last,
-        "ours_over": peers(manifest, cost_s),
-    }
 
 
-def clusters(manifest: Path, expected: list[bytes], hours: float, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Score on clusters of these sizes, then on the last with a worker killed half way."""
-    figures = []
-    wall_s = 0.0
-    for workers, kill in [*((size, False) for size in sizes), (sizes[-1], True)]:
-        lines, run = on_cluster(manifest, manifest.parent, workers, 0.5 * wall_s if kill else None)
-        wall_s, speed, same = run.wall_s, 3600 * hours / run.wall_s, lines == expected
-        cost = "" if kill else f", {run.cpu_s / hours:.2f} s of processor an hour of audio"
-        print(
-            f"cluster of {workers}{', one killed on the way' if kill else ''}: {wall_s:.0f} s, {speed:.0f} x real time"
-            f"{cost}; {'the same' if same else 'OTHER'} records",
-            flush=True,
-        )
-        figures.append({"workers": workers, "killed": kill, "wall_s": wall_s, "times_real_time": speed, "same": same})
-    return figures
+def memory(run: Run, n_files: int) -> Table:
+    """What each worker held, once it was warm."""
+    held = mib_per_1000_files(run.samples, n_files).values()
+    rows = [(f"{i}", *(round(value, 1) for value in each)) for i, each in enumerate(held, 1)]
+    return Table(
+        "resident memory of each worker, from a quarter of the files on",
+        ("worker", "MiB then", "MiB at the end", "MiB more for 1,000 files"),
+        rows,
+    )
 
 
-def peers(manifest: Path, ours_s: float) -> dict[str, float]:
+def kills(suffix: str, struck: int, calm: Kept, same: bool, same_bytes: bool) -> Table:
+    row = (suffix, struck, len(calm.rows), calm.errors, len(calm.moments), same, same_bytes)
+    columns = ("out", "kills", "records", "errors", "moments", "same once sorted", "same files, byte for byte")
+    return Table("kill -9 at random moments, each gone on with", columns, [tuple(map(str, row))])
+
+
+def clusters(manifest: Path, n: int, workers: int, *, quick: bool) -> Iterator[tuple[Table, bool]]:
+    """Score some of the recordings here, then on clusters, then with a worker killed half way."""
+    some, hours = first(manifest, n)
+    out = some.parent / "local.jsonl"
+    Run(command(some, out, "--workers", str(workers)), log_of(out)).watch()
+    local = kept(out)
+    sizes = CLUSTER_WORKERS[-1:] if quick else CLUSTER_WORKERS
+    figures = [on_cluster(some, size) for size in sizes]
+    figures.append(on_cluster(some, sizes[-1], len(local.rows) // 2))
+    same = [(each.left.rows, each.left.moments) == (local.rows, local.moments) for each in figures]
+    cores = os.cpu_count()
+    yield (
+        Table(
+            f"Dask clusters on loopback: {len(local.rows)} recordings, {hours:.2f} h of audio, {cores} cores",
+            ("workers", "wall s", "x real time", "workers' s an hour", "KiB to a worker", "KiB from one", "as local"),
+            [shown(each, hours, good) for each, good in zip(figures, same, strict=True)],
+            f"workers, scheduler and client share the {cores} cores: past them, time on the wall cannot shrink",
+        ),
+        all(same),
+    )
+    few, few_hours = first(manifest, max(1, n // 4))
+    yield projection(on_cluster(few, 1), few_hours, on_cluster(some, 1) if quick else figures[0], hours), True
+
+
+def shown(each: Figures, hours: float, same: bool) -> tuple[str | float | int, ...]:
+    workers = f"{each.workers}{', one killed' if each.killed else ''}"
+    cost = "-" if each.killed else round(each.workers_s / hours, 2)
+    kib = (round(count / each.workers / 1024) for count in (each.to_bytes, each.from_bytes))
+    return (workers, round(each.wall_s, 1), round(3600 * hours / each.wall_s), cost, *kib, str(same))
+
+
+def first(manifest: Path, n: int) -> tuple[Path, float]:
+    """Return a manifest of the first recordings, and their hours of audio."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))[: n + 1]
+    some = manifest.with_name(f"first-{n}.csv")
+    with some.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    whole = [path for row in rows[1:] if is_whole(path := manifest.parent / row[0])]
+    return some, sum(path.stat().st_size for path in whole) / 8000 / 3600
+
+
+def is_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(22)[20:] == MULAW
+
+
+def peers(manifest: Path, ours_s: float | None) -> Table:
     """Processor time of others on some of the same recordings, as ours divided by theirs."""
     longest = sorted(manifest.parent.glob("*.wav"), key=lambda path: path.stat().st_size)
-    files = [path for path in longest if path.read_bytes()[20:22] == MULAW][-PEER_FILES:]
+    files = [path for path in longest[-2 * PEER_FILES :] if is_whole(path)][-PEER_FILES:]
     hours = sum(path.stat().st_size for path in files) / 8000 / 3600
-    ratios = {}
+    rows = []
     for task in ("decode", "score", "opensmile"):
         theirs_s = sum(cost(task, path)[0] for path in files) / hours
-        ratios[task] = ours_s / theirs_s
-        print(
-            f"  {task:10} {theirs_s:8.2f} s of processor an hour of audio; ours end to end / this: {ratios[task]:.2f}"
-        )
-    return ratios
-
-
-def on_paper(cost_s: float, folder: Path, hours: float, record_bytes: int) -> None:
-    """What a hundred workers would do, from what was measured here."""
-    audio_mib = sum(path.stat().st_size for path in folder.glob("*.wav")) / 2**20 / hours
-    speed = 3600 / cost_s
-    print(
-        f"on paper: {WORKERS_ON_PAPER} workers of a core each score {WORKERS_ON_PAPER * speed:.0f} h of audio an hour "
-        f"(100,000 h in {100_000 / (WORKERS_ON_PAPER * speed):.1f} h); a worker reads "
-        f"{audio_mib * speed * 8 * 1.048576 / 3600:.1f} Mbit/s and tells {record_bytes / hours * speed / 3600:.0f} B/s"
-    )
+        rows.append((task, round(theirs_s, 2), None if ours_s is None else round(ours_s / theirs_s, 2)))
+    columns = ("task", "s an hour of audio", "ours end to end / this")
+    return Table(f"others, on {PEER_FILES} of the recordings, one by one", columns, rows)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,15 @@ from emotion_triage.summary import DECIMALS
 __all__ = ["COLUMNS", "Labelled", "read_labelled"]
 
 COLUMNS = ("caller", "angry", "anger", "anger_alone")
-"""The first two are the site's, the others as in `emotion_triage.timeline.Moment`."""
+"""The first two are the site's, or of ``audit --windows``; the others as in `emotion_triage.timeline.Moment`."""
+WORDS = ("caller", "angry")
 HALF_A_DIGIT = 0.5 * 10.0**-DECIMALS
 """Scores of a timeline are rounded: what is written as 0 or 1 lies within this of it."""
-ANSWERS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+ANSWERS = {
+    **dict.fromkeys(("yes", "true", "1", "1.0"), True),
+    **dict.fromkeys(("no", "false", "0", "0.0"), False),
+}
+"""Numbers too, as tables of numbers have them."""
 
 
 class Labelled(NamedTuple):
@@ -83,7 +88,7 @@ def read_labelled(path: str | os.PathLike[str]) -> Labelled:
     for number, told in enumerate(_rows(path), 1):
         seen.update(told)
         try:
-            row = msgspec.convert({name: _plain(told.get(name)) for name in COLUMNS}, _Row, strict=False)
+            row = msgspec.convert({name: _plain(name, told.get(name)) for name in COLUMNS}, _Row, strict=False)
             answer = None if row.angry is None else ANSWERS[row.angry.strip().lower()]
         except msgspec.ValidationError as error:
             raise TriageError(f"{path}, row {number}: {error}; correct the table") from None
@@ -118,11 +123,11 @@ def _odds(scores: Any) -> NDArray[np.float64]:
     return np.asarray(np.log(p / (1.0 - p)))
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """Return None for what is empty; a label or pseudonym that came as a number or truth value, as its word."""
     if value is None or value == "" or value != value:
         return None
-    return str(value) if isinstance(value, bool | int) else value
+    return str(value) if name in WORDS else value
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

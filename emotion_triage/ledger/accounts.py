@@ -113,10 +113,11 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
-    """Features of a contact's windows, for retraining: float32 by rows, and a digest of what the columns are."""
+    """What was measured or scored in a contact's windows: float32 by rows, and a digest of what the columns are."""
 
     columns: str
     values: bytes
+    model_digest: str | None = None
 
 
 Body: TypeAlias = (
@@ -146,6 +147,7 @@ class Entry(NamedTuple):
     agent_id: str | None
     at_us: int
     body: str
+    subject_id: str | None = None
 
     def decoded(self) -> Any:
         """Return the body as the struct of its kind."""

@@ -229,10 +229,12 @@ class Acts:
         decisions.erase(self.rows.connection, subject_id, at_us=self.now_us, by=by, reason=reason, call_ids=contacts)
 
     def keep_windows(self, contact_id: str, windows: Windows) -> None:
-        """Keep the windows of a contact, as long as its scores."""
+        """Keep the windows of a contact, as long as its scores; the same ones again change nothing."""
         known = self.rows.contact_of(contact_id)
         if known is None:
             raise LedgerError(f"contact {contact_id}: got windows of a contact that is not recorded; record it first")
+        if self.rows.has(contact_id, "windows", windows):
+            return
         entry, link = known
         expires_at_us = entry.at_us + days_us(self.policy.protection.retention.scores_days)
         link = Link(subject_id=link.subject_id, expires_at_us=expires_at_us)

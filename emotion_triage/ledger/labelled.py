@@ -1,4 +1,4 @@
-"""Windows of contacts that people judged, for retraining: features only. No audio, no caller, no name of a contact."""
+"""Windows of contacts that people judged, to calibrate and to retrain: no audio, no caller, no name of a contact."""
 
 from __future__ import annotations
 
@@ -13,23 +13,36 @@ from emotion_triage.functionals import FUNCTIONAL_NAMES
 from emotion_triage.ledger.accounts import Entry, Windows
 from emotion_triage.ledger.audit import Case
 
-__all__ = ["LABEL_COLUMNS", "WINDOW_COLUMNS", "labelled", "packed"]
+__all__ = ["LABELLED_COLUMNS", "SCORE_COLUMNS", "WINDOW_COLUMNS", "labelled", "packed"]
 
-WINDOW_COLUMNS: tuple[str, ...] = ("time_s", "speech_s", "lost_s", *FUNCTIONAL_NAMES)
-"""What a window is kept as: the columns of `emotion_triage.prosody.WINDOW_UNITS`."""
-LABEL_COLUMNS: tuple[str, ...] = ("contact", "angry", "escalated")
-"""What stands before them in an export: a number for the contact, whether a person found him angry and the voice so."""
-COLUMNS_DIGEST = hashlib.sha256(",".join(WINDOW_COLUMNS).encode()).hexdigest()[:16]
-"""Windows of a release that measured otherwise are told apart by it, and left out."""
+_PLACE = ("time_s", "speech_s", "lost_s")
+WINDOW_COLUMNS: tuple[str, ...] = (*_PLACE, *FUNCTIONAL_NAMES)
+"""What is kept of a window that was measured: the columns of `emotion_triage.prosody.WINDOW_UNITS`."""
+SCORE_COLUMNS: tuple[str, ...] = (*_PLACE, "anger", "anger_alone")
+"""What is kept of a window that a model scored: as in `emotion_triage.affect.Affect`."""
+LABELLED_COLUMNS: tuple[str, ...] = ("contact", "caller", "angry", "escalated", *SCORE_COLUMNS, *FUNCTIONAL_NAMES)
+"""An export: numbers for contact and caller, whether a person found him angry and the voice so, and the window."""
+_LABELS = LABELLED_COLUMNS.index("time_s")
 
 
-def packed(windows: ArrayLike) -> Windows:
+def _digest(columns: tuple[str, ...]) -> str:
+    return hashlib.sha256(",".join(columns).encode()).hexdigest()[:16]
+
+
+_KEPT = {_digest(columns): columns for columns in (WINDOW_COLUMNS, SCORE_COLUMNS)}
+"""Windows of a release that measured otherwise are told apart by the digest, and left out."""
+
+
+def packed(windows: ArrayLike, model_digest: str | None = None) -> Windows:
     """Return windows as they are kept.
 
     Parameters
     ----------
     windows : array_like of float, shape (n_windows, n_columns)
-        In the order of `WINDOW_COLUMNS`; NaN where there is no value.
+        Features, in the order of `WINDOW_COLUMNS`; of a model, its scores, in the order of `SCORE_COLUMNS`. NaN
+        where there is no value.
+    model_digest : str, optional
+        The model whose scores they are.
 
     Raises
     ------
@@ -40,17 +53,21 @@ def packed(windows: ArrayLike) -> Windows:
     --------
     >>> len(packed(np.zeros((2, len(WINDOW_COLUMNS)))).values) == 2 * 4 * len(WINDOW_COLUMNS)
     True
+    >>> len(packed([[3.0, 2.5, 0.0, 0.4, np.nan]], "a model's digest").values)
+    20
     """
+    columns, source = (
+        (WINDOW_COLUMNS, "`emotion_triage.prosody.measure`")
+        if model_digest is None
+        else (SCORE_COLUMNS, f"affects: {', '.join(SCORE_COLUMNS)}")
+    )
     values = np.asarray(windows, dtype="<f4")
-    if values.ndim != 2 or values.shape[1] != len(WINDOW_COLUMNS):
-        raise LedgerError(
-            f"windows: got shape {values.shape}, expected (n_windows, {len(WINDOW_COLUMNS)}), as "
-            "`emotion_triage.prosody.measure` gives them"
-        )
-    return Windows(columns=COLUMNS_DIGEST, values=values.tobytes())
+    if values.ndim != 2 or values.shape[1] != len(columns):
+        raise LedgerError(f"windows: got shape {values.shape}, expected (n_windows, {len(columns)}), as of {source}")
+    return Windows(columns=_digest(columns), values=values.tobytes(), model_digest=model_digest)
 
 
-def labelled(cases: Mapping[str, Case], windows: Iterable[Entry]) -> Iterator[NDArray[np.float64]]:
+def labelled(cases: Mapping[str, Case], windows: Iterable[Entry], model_digest: str) -> Iterator[NDArray[np.float64]]:
     """Give the windows of each contact of which a person said whether the caller was angry.
 
     Parameters
@@ -59,20 +76,30 @@ def labelled(cases: Mapping[str, Case], windows: Iterable[Entry]) -> Iterator[ND
         From `emotion_triage.ledger.audit.cases`.
     windows : iterable of Entry
         Of kind ``windows``; of several of a contact, each is given.
+    model_digest : str
+        Scores of other models are left out: one calibration is of one model.
 
     Yields
     ------
     ndarray of float64, shape (n_windows, n_columns)
-        In the order of `LABEL_COLUMNS` and `WINDOW_COLUMNS`; `escalated` is NaN where nothing was scored.
+        In the order of `LABELLED_COLUMNS`. A caller who withheld his number is another in each contact; `escalated`
+        is NaN where nothing was scored, scores and features where they are not kept.
     """
-    numbers: dict[str, int] = {}
+    contacts: dict[str, int] = {}
+    callers: dict[str, int] = {}
     for entry in windows:
-        case = cases.get(entry.contact_id or "")
-        body = entry.decoded()
-        if case is None or case.angry is None or body.columns != COLUMNS_DIGEST:
+        contact_id = entry.contact_id or ""
+        case, body = cases.get(contact_id), entry.decoded()
+        columns = _KEPT.get(body.columns)
+        if case is None or case.angry is None or columns is None or body.model_digest not in (None, model_digest):
             continue
-        values = np.frombuffer(body.values, "<f4").reshape(-1, len(WINDOW_COLUMNS)).astype(np.float64)
-        number = numbers.setdefault(entry.contact_id or "", len(numbers))
-        escalated = np.nan if case.escalated is None else float(case.escalated)
-        label = np.broadcast_to([float(number), float(case.angry), escalated], (len(values), len(LABEL_COLUMNS)))
-        yield np.hstack([label, values])
+        kept = np.frombuffer(body.values, "<f4").reshape(-1, len(columns))
+        rows = np.full((len(kept), len(LABELLED_COLUMNS)), np.nan)
+        rows[:, :_LABELS] = (
+            contacts.setdefault(contact_id, len(contacts)),
+            callers.setdefault(entry.subject_id or f"withheld {contact_id}", len(callers)),
+            case.angry,
+            np.nan if case.escalated is None else case.escalated,
+        )
+        rows[:, [LABELLED_COLUMNS.index(name) for name in columns]] = kept
+        yield rows

@@ -185,8 +185,7 @@ class Ledger:
             if subject_id is None:
                 return copied([], [], CLEAR)
             his, decided = rows.entries_about(subject_id), rows.decisions_about(subject_id)
-        now = standing([entry for entry, _, _ in his], self.policy.protection, _us(at))
-        return copied(his, decided, now)
+        return copied(his, decided, standing([entry for entry, _, _ in his], self.policy.protection, _us(at)))
 
     def log_all(self, decisions: Sequence[Decision]) -> None:
         """Append decisions to the log, all or none."""
@@ -203,9 +202,8 @@ class Ledger:
         LedgerError
             If another contact has this `contact_id`, or the caller cannot be read.
         """
-        pseudonym = self._identity.pseudonym(contact.caller)
         with self._write(at) as acts:
-            acts.record(contact, pseudonym)
+            acts.record(contact, self._identity.pseudonym(contact.caller))
 
     def void(self, contact_id: str, *, by: str, reason: str, at: datetime | None = None) -> None:
         """Declare that a contact counts no more: it was recorded by mistake. Nothing undoes this."""
@@ -303,24 +301,26 @@ class Ledger:
         `call_id` is the contact's name, never a number; with `caller`, forgetting him erases this even where no contact
         is recorded. A route brings the digest of its model, an `Escalation` is given it.
         """
-        pseudonym = self._identity.pseudonym(caller)
         with self._write(at) as acts:
-            acts.log(noted, call_id, pseudonym, model_digest)
+            acts.log(noted, call_id, self._identity.pseudonym(caller), model_digest)
 
-    def keep_windows(self, contact_id: str, windows: ArrayLike, *, at: datetime | None = None) -> None:
-        """Keep the features of a contact's windows for retraining, as `emotion_triage.ledger.labelled.packed` says."""
+    def keep_windows(
+        self, contact_id: str, windows: ArrayLike, *, model_digest: str | None = None, at: datetime | None = None
+    ) -> None:
+        """Keep a contact's windows: features, or a model's scores, as `emotion_triage.ledger.labelled.packed` says."""
         with self._write(at) as acts:
-            acts.keep_windows(contact_id, packed(windows))
+            acts.keep_windows(contact_id, packed(windows, model_digest))
 
     def audit(self) -> list[GroupAudit]:
         """Return hits, false alarms and routes by group, from what people said of the contacts that are kept."""
         with self._read() as rows:
             return audit(cases(rows.entries_of_kinds(AUDITED)).values())
 
-    def labelled_windows(self) -> Iterator[NDArray[np.float64]]:
+    def labelled_windows(self, model_digest: str) -> Iterator[NDArray[np.float64]]:
         """Give the windows kept of contacts that people judged: `emotion_triage.ledger.labelled.labelled`."""
         with self._read() as rows:
-            yield from labelled(cases(rows.entries_of_kinds(AUDITED)), rows.entries_of_kinds(("windows",)))
+            told, windows = (rows.entries_of_kinds(kinds) for kinds in (AUDITED, ("windows",)))
+            yield from labelled(cases(told), windows, model_digest)
 
     def purge(self, *, at: datetime | None = None) -> None:
         """Remove what the policy keeps no longer. No standing and no exposure changes by it."""

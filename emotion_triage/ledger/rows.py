@@ -169,6 +169,11 @@ class Rows:
         ).one_or_none()
         return None if row is None else (Entry(*row[: len(_COLUMNS)]), Link(*row[len(_COLUMNS) :]))
 
+    def has(self, contact_id: str, kind: Kind, body: Body) -> bool:
+        """Return whether a contact has this very entry."""
+        its = select(entries.c.body).where(entries.c.contact_id == contact_id, entries.c.kind == kind)
+        return msgspec.json.encode(body).decode() in self.connection.scalars(its)
+
     def link(self, contact_id: str, about: Link) -> None:
         """Link what was said of a contact before it arrived."""
         its = update(entries).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))

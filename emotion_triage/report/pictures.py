@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -132,30 +133,27 @@ def _course(
             }
         )
     scores = ("anger", "arousal")
+    domain = [WORDS[name][language] for name in scores]
+    colour = {
+        "field": "score",
+        "type": "nominal",
+        "scale": {"domain": domain, "range": ["var(--anger)", "var(--arousal)"]},
+        "legend": {"symbolType": "stroke"},
+    }
+    points = _lines(moments, scores, language)
+    place = {"x": {"field": "t", **x}, "y": {"field": "v", **_SCORE}, "stroke": colour}
+    dashes = {"field": "score", "type": "nominal", "scale": {"domain": domain, "range": [[1, 0], [6, 3]]}}
     layers.append(
         {
-            "data": {"values": _lines(moments, scores, language)},
+            "data": {"values": points},
             "mark": {"type": "line", "strokeWidth": 2},
-            "encoding": {
-                "x": {"field": "t", **x},
-                "y": {"field": "v", **_SCORE},
-                "detail": {"field": "run"},
-                "stroke": {
-                    "field": "score",
-                    "type": "nominal",
-                    "scale": {
-                        "domain": [WORDS[name][language] for name in scores],
-                        "range": ["var(--anger)", "var(--arousal)"],
-                    },
-                },
-                "strokeDash": {
-                    "field": "score",
-                    "type": "nominal",
-                    "scale": {"domain": [WORDS[name][language] for name in scores], "range": [[1, 0], [6, 3]]},
-                },
-            },
+            "encoding": {**place, "detail": {"field": "run"}, "strokeDash": dashes},
         }
     )
+    if alone := _alone(points):  # a line through one point is nothing
+        layers.append(
+            {"data": {"values": alone}, "mark": {"type": "point", "size": 12, "opacity": 1}, "encoding": place}
+        )
     return {"height": 260 if size == "wide" else 220, "layer": layers}
 
 
@@ -197,6 +195,12 @@ def _lines(moments: Sequence[Moment], scores: Sequence[str], language: Language)
             highest = max(getattr(each, score) or 0.0 for each in group)
             points.append({"t": group[0].time_s, "v": highest, "score": WORDS[score][language], "run": run})
     return points
+
+
+def _alone(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the points that have no neighbour in their run."""
+    sizes = Counter((point["score"], point["run"]) for point in points)
+    return [point for point in points if sizes[point["score"], point["run"]] == 1]
 
 
 def _stacked(of: str, level: str, count: int, language: Language) -> dict[str, Any]:

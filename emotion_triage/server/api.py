@@ -164,7 +164,14 @@ class Api:
             language=body.language,
             line_type=body.line_type,
         )
-        await self.ask(lambda ledger: ledger.record(contact))
+        scores = live.scores if self.floor.books.keeps_windows else ()
+
+        def kept(ledger: Ledger) -> None:
+            ledger.record(contact)
+            if len(scores):
+                ledger.keep_windows(call_id, scores, model_digest=live.call.triage.classifier.digest)
+
+        await self.ask(kept)
         return Done(id=call_id)
 
     async def notice(self, asked: Session, call_id: str) -> Done:

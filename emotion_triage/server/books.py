@@ -68,6 +68,11 @@ class Books:
         """Whether there is a ledger at all."""
         return self._config is not None
 
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether the scores of a contact's windows are kept with it."""
+        return self._config is not None and self._config.keep_windows
+
     async def open(self) -> None:
         """Try to open the ledger once, then go on trying and write decisions as they come, until `close`."""
         await self._open()

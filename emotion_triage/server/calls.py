@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from emotion_triage.adapters.wire import Hidden
 from emotion_triage.affect import Affect, Driver
 from emotion_triage.contacts import Restriction
 from emotion_triage.escalation import Escalation, Level
+from emotion_triage.ledger.labelled import SCORE_COLUMNS
 from emotion_triage.routing import Route, Target
 from emotion_triage.server.gathering import Heard
 from emotion_triage.triage import Call, Event
@@ -109,6 +114,7 @@ class LiveCall:
         self.verdict: str | None = None
         self._escalated_s = 0.0
         self._calm: list[float] = []
+        self._scores = array("f")
 
     @property
     def number(self) -> str | None:
@@ -129,6 +135,11 @@ class LiveCall:
     def escalated_s(self) -> float:
         """Time at ESCALATED so far, in seconds."""
         return self._escalated_s + (self.level_s if self.level is Level.ESCALATED else 0.0)
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """The latest windows, in the order of `emotion_triage.ledger.labelled.SCORE_COLUMNS`."""
+        return np.array(self._scores, np.float32).reshape(-1, len(SCORE_COLUMNS))
 
     @property
     def restriction(self) -> Restriction | None:
@@ -154,6 +165,9 @@ class LiveCall:
             self.anger = event.anger
             self.drivers = event.drivers
             self.points.append(Point(event.time_s, event.anger))
+            told = (getattr(event, name) for name in SCORE_COLUMNS)
+            self._scores.extend(math.nan if value is None else value for value in told)
+            del self._scores[: -MAX_POINTS * len(SCORE_COLUMNS)]
             baseline_s = self.call.triage.policy.escalation.baseline_s
             if self.call.speech_s <= baseline_s or self.baseline_anger is None:
                 self._calm.append(event.anger)
@@ -173,6 +187,7 @@ class LiveCall:
         self._escalated_s, self.level_since_s = 0.0, self.position_s
         self.points.clear()
         self.bands.clear()
+        del self._scores[:]
 
     def end(self, reason: str) -> None:
         """Note that the call is over."""

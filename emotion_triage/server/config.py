@@ -120,11 +120,14 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True):
         32 characters or more.
     previous_keys : tuple of Secret
         Those before it, the oldest first.
+    keep_windows : bool
+        Keep the scores of a contact's windows with it, as long as the policy keeps scores: what `calibrate` needs.
     """
 
     url: Name
     key: Secret
     previous_keys: tuple[Secret, ...] = ()
+    keep_windows: bool = False
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,6 +86,7 @@ LEDGER = """
 [ledger]
 url = "{url}"
 key = {{ env = "LEDGER_KEY" }}
+keep_windows = true
 """
 
 

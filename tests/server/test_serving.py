@@ -7,17 +7,23 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import create_engine
 
+from emotion_triage.classifier import Classifier
+from emotion_triage.ledger import Ledger
+from emotion_triage.ledger.labelled import LABELLED_COLUMNS
 from emotion_triage.ledger.verification import verify
+from emotion_triage.policy import Policy
 
 pytest.importorskip("uvicorn")
 
 NUMBER = "+33612345678"
+KEY = b"k" * 40
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +139,26 @@ def test_what_a_person_decides_is_in_the_log(server: Any, twilio: Any, eventuall
         content = str(connection.exec_driver_sql("SELECT * FROM decisions").all())
     assert "612345678" not in re.sub(r"\W", "", server.log + content)
     engine.dispose()
+
+
+def test_the_scores_of_a_contact_are_kept_with_it(server: Any, heard: str, anger_model: Path) -> None:
+    """Once the agent has said how it was, the ledger gives the scores that the call was told by, to calibrate with."""
+    with server.client("DESKTOP") as client:
+        for _ in range(2):
+            body = {"agent_id": "a-1", "disposition": "DISCONTENT"}
+            assert client.post(f"/api/calls/{heard}/wrap-up", json=body).status_code == 200
+    told = server.call(heard)
+    policy = Policy.load(server.folder / "policy.toml")
+    with Ledger.open(f"sqlite:///{server.folder}/ledger.db", policy=policy, key=KEY) as ledger:
+        (rows,) = ledger.labelled_windows(Classifier.load(anger_model).digest)
+    column = dict(zip(LABELLED_COLUMNS, rows.T, strict=True))
+    assert set(column["angry"]) == {1.0}
+    assert set(column["escalated"]) == {1.0}
+    points = np.array([point[:2] for point in told["points"]])
+    np.testing.assert_allclose(np.stack([column["time_s"], column["anger"]], axis=1), points, atol=1e-3)
+    known = ~np.isnan(column["anger_alone"])
+    assert known.any()
+    assert np.all(known[np.argmax(known) :])
 
 
 def test_a_standing_comes_before_the_first_word(server: Any, twilio: Any, eventually: Callable[..., Any]) -> None:
