@@ -26,6 +26,7 @@ __all__ = [
     "Seconds",
     "Secret",
     "TaskRouterDestination",
+    "TwilioWire",
     "WebSocketWire",
     "WebhookDestination",
     "Wires",
@@ -113,7 +114,7 @@ class AudioSocketWire(_Wire, frozen=True, kw_only=True):
 
 
 class WebSocketWire(_Wire, frozen=True, kw_only=True):
-    """A wire over WebSocket, at ``/wires/NAME``: chan_websocket, Twilio or Telnyx.
+    """A wire over WebSocket, at ``/wires/NAME``, that shows a token: chan_websocket.
 
     Attributes
     ----------
@@ -124,6 +125,35 @@ class WebSocketWire(_Wire, frozen=True, kw_only=True):
     """
 
     token: Secret
+
+
+class TwilioWire(_Wire, frozen=True, kw_only=True):
+    """Media streams of Twilio or Telnyx, at ``/wires/twilio``; whatever is named here has to be shown.
+
+    Attributes
+    ----------
+    token : Secret, optional
+        As for chan_websocket; Telnyx signs no connection and has nothing else.
+    auth_token : Secret, optional
+        The Twilio account's: each connection has to be signed with it.
+    public_url : str, optional
+        What comes before ``/wires/twilio`` in ``<Stream url>``, such as ``wss://triage.example.com``: Twilio signs the
+        address that it knows, not the one behind a proxy.
+    destination, address, queue : str, optional
+        As for AudioSocket.
+    """
+
+    token: Secret | None = None
+    auth_token: Secret | None = None
+    public_url: Annotated[str, Meta(pattern=r"^wss?://[^/?#\s]+(/[^?#\s]*)?$", max_length=512)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.token is None and self.auth_token is None:
+            raise ConfigError("wires.twilio has neither auth_token nor token; expected one of them, or both")
+        if (self.auth_token is None) != (self.public_url is None):
+            raise ConfigError(
+                "wires.twilio has only one of auth_token and public_url; expected both: what is signed is the address"
+            )
 
 
 class FreeSwitchWire(WebSocketWire, frozen=True, kw_only=True):
@@ -154,7 +184,7 @@ class Wires(msgspec.Struct, frozen=True, kw_only=True):
 
     audiosocket: AudioSocketWire | None = None
     chan_websocket: WebSocketWire | None = None
-    twilio: WebSocketWire | None = None
+    twilio: TwilioWire | None = None
     genesys: GenesysWire | None = None
     freeswitch: FreeSwitchWire | None = None
 

@@ -78,9 +78,12 @@ expires_at = 2020-01-01T00:00:00Z
 [wires.audiosocket]
 port = {audio_port}
 
-[wires.twilio]
-token = {{ env = "WIRE" }}
+{twilio}
 {more}
+"""
+TWILIO = """
+[wires.twilio]
+token = { env = "WIRE" }
 """
 LEDGER = """
 [ledger]
@@ -159,6 +162,7 @@ def start(anger_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         folder = tmp_path_factory.mktemp("server")
         (folder / "policy.toml").write_text(policy)
         defaults = {"processes": 1, "port": 0, "audio_port": 0, "idle_s": 20, "drain_s": 2, "max_calls": 50, "http": ""}
+        defaults["twilio"] = TWILIO
         url = f"sqlite:///{folder}/ledger.db" if ledger == "sqlite" else ledger
         if url is not None:
             more += LEDGER.format(url=url)
