@@ -50,7 +50,7 @@ def test_an_address_is_signed() -> None:
     ],
 )
 def test_anything_else_is_refused(signature: str) -> None:
-    """None, another token's, another scheme's or path's, and another digest are one error that shows nothing of them."""
+    """None, another token's, scheme's or path's, and another digest are one error that shows nothing of them."""
     with pytest.raises(WireError, match="does not match") as raised:
         verify(signature, URL, auth_token=TOKEN)
     assert "12345" not in str(raised.value)

@@ -1,8 +1,8 @@
 """Who opens a media stream: Twilio's signature of the address that it was told to connect to.
 
-https://www.twilio.com/docs/usage/security#validating-requests; of an upgrade, the address is the stream's ``wss`` URL and
-there are no parameters. It holds no time and no nonce, so that it is good for as long as the address and the token are:
-what keeps it from others is TLS.
+https://www.twilio.com/docs/usage/security#validating-requests; of an upgrade, the address is the stream's ``wss`` URL
+and there are no parameters. It holds no time and no nonce, so that it is good for as long as the address and the token
+are: what keeps it from others is TLS.
 """
 
 from __future__ import annotations

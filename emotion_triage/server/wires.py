@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from emotion_triage.adapters import chan_websocket, freeswitch, twilio_signature
 from emotion_triage.adapters.audiohook import AudioHook
-from emotion_triage.adapters.audiohook_signature import Nonces, verify
+from emotion_triage.adapters.audiohook_signature import Nonces, Once, verify
 from emotion_triage.adapters.audiosocket import AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
 from emotion_triage.adapters.freeswitch import FreeSwitch
@@ -130,6 +130,8 @@ class WebSocketWires:
     ----------
     floor : Floor
         Takes the calls; its configuration says which wires there are.
+    nonces : Once, optional
+        Where signatures that were taken are kept; left out, in memory, as one process may.
 
     Raises
     ------
@@ -137,7 +139,7 @@ class WebSocketWires:
         A secret is not there, or Genesys' is not base64.
     """
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor, nonces: Once | None = None) -> None:
         self._floor = floor
         wires, limit = floor.config.wires, floor.config.limits.max_message_bytes
         self._tokens: dict[str, str] = {}
@@ -169,7 +171,7 @@ class WebSocketWires:
                 raise ConfigError(f"wires.freeswitch: {error}") from None
             self._protocols["freeswitch"] = forked
         self._genesys_keys = _genesys_keys(wires)
-        self._nonces = Nonces()
+        self._nonces = nonces or Nonces()
 
     async def connected(self, websocket: WebSocket) -> None:
         """Serve one connection, once it has shown who it is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +15,6 @@ import pytest
 pytest.importorskip("uvicorn")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def children(pid: int) -> list[int]:
     told = subprocess.run(
         ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=True
@@ -29,7 +22,9 @@ def children(pid: int) -> list[int]:
     return [int(line.split()[0]) for line in told.stdout.splitlines() if "spawn_main" in line]
 
 
-def test_each_process_knows_every_call(start: Any, audiosocket: Any, eventually: Callable[..., Any]) -> None:
+def test_each_process_knows_every_call(
+    start: Any, free_port: Callable[[], int], audiosocket: Any, eventually: Callable[..., Any]
+) -> None:
     """Whichever process answers, all calls are told, and an override reaches the call where it is."""
     several = start(processes=2, port=free_port(), audio_port=free_port())
     several.wait_for(lambda: sum(line["event"] == "serving" for line in several.lines()) == 2)
