@@ -97,7 +97,7 @@ def sibling_application(api: Api) -> Starlette:
         try:
             if question.call_id is None:
                 return Response(msgspec.json.encode(api.calls_here()), media_type=JSON)
-            if api.floor.calls.find(question.call_id) is None:
+            if not api.knows(question.call_id):
                 raise Refused(404, "not here")
             endpoint = next(each for each in ENDPOINTS if each.run.__name__ == question.run)
             body = () if endpoint.body is None else (msgspec.json.decode(question.body, type=endpoint.body),)

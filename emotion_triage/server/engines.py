@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,7 @@ __all__ = [
     "GenesysWire",
     "Name",
     "Port",
+    "RtpWire",
     "Seconds",
     "Secret",
     "TaskRouterDestination",
@@ -179,6 +181,51 @@ class GenesysWire(_Wire, frozen=True, kw_only=True):
     client_secret: Secret
 
 
+class RtpWire(_Wire, frozen=True, kw_only=True):
+    """G.711 over RTP, each call on a port of its own that the API gives; its packets are neither signed nor hidden.
+
+    Attributes
+    ----------
+    host : str
+        The address on which ports are opened: where the engine's media reach it, and nobody else.
+    first_port, last_port : int
+        Ports that calls are given, even ones alone; all processes share them.
+    sources : tuple of str
+        Addresses or networks from which a call's packets may come; empty, from anywhere.
+    event_type : int
+        Payload type of telephone events, as the SDP agreed.
+    destination, address, queue : str, optional
+        As for AudioSocket.
+    """
+
+    host: Name = "127.0.0.1"
+    first_port: Annotated[int, Meta(ge=1024, le=65535)] = 20000
+    last_port: Annotated[int, Meta(ge=1024, le=65535)] = 21999
+    sources: tuple[Name, ...] = ()
+    event_type: Annotated[int, Meta(ge=96, le=127)] = 101
+
+    def __post_init__(self) -> None:
+        if self.ports.start >= self.ports.stop:
+            raise ConfigError(
+                f"wires.rtp has no even port from first_port {self.first_port} to last_port {self.last_port}; "
+                "expected one for each call"
+            )
+        try:
+            self.networks  # noqa: B018
+        except ValueError as error:
+            raise ConfigError(f"wires.rtp.sources: {error}; expected addresses or networks, as 192.0.2.0/24") from None
+
+    @property
+    def ports(self) -> range:
+        """The ports that calls are given."""
+        return range(self.first_port + self.first_port % 2, self.last_port + 1, 2)
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """`sources` as networks."""
+        return tuple(ip_network(source) for source in self.sources)
+
+
 class Wires(msgspec.Struct, frozen=True, kw_only=True):
     """What routing engines may send; a table that is left out is not served."""
 
@@ -187,6 +234,7 @@ class Wires(msgspec.Struct, frozen=True, kw_only=True):
     twilio: TwilioWire | None = None
     genesys: GenesysWire | None = None
     freeswitch: FreeSwitchWire | None = None
+    rtp: RtpWire | None = None
 
 
 class AmiDestination(msgspec.Struct, frozen=True, kw_only=True):

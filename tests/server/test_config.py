@@ -41,6 +41,8 @@ REFERENCE = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_tex
             "wires.twilio.public_url is 'a.example'",
         ),
         ("[wires.audiosocket]\ndestination = 'ami'", "expected a table destinations.ami"),
+        ("[wires.rtp]\nfirst_port = 20001\nlast_port = 20001", "no even port from first_port 20001"),
+        ("[wires.rtp]\nsources = ['10.0.0.1/8']", "wires.rtp.sources: 10.0.0.1/8 has host bits set"),
         ("[ledger]\nurl = 'sqlite:///x'\nkey = 'in clear'", "ledger.key is 'in clear'; expected table"),
         ("[ledger]\nurl = 'sqlite:///x'\nkey = {}", "neither"),
         ("[http]\ntls_key = 'x'", "only one of tls_certificate and tls_key"),

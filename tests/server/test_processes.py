@@ -88,7 +88,7 @@ def test_each_process_knows_every_call(several: Any, ledger_url: str, audiosocke
 def test_a_killed_process_takes_its_calls_and_nothing_else(
     several: Any, ledger_url: str, audiosocket: Any, temper: np.ndarray, eventually: Eventually
 ) -> None:
-    """Its connections are closed, its calls are live no more and may come again; the others go on; the ledger is whole."""
+    """Its connections are closed, its calls may come again, the others go on untouched, and the ledger is whole."""
 
     async def call() -> None:
         callers = [audiosocket(several) for _ in range(16)]
