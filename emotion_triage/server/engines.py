@@ -266,10 +266,11 @@ class TaskRouterDestination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectDestination(msgspec.Struct, frozen=True, kw_only=True):
-    """Amazon Connect; the credentials are found as AWS's own tools find them."""
+    """Amazon Connect; the credentials are found as AWS's own tools find them, `url` is for an endpoint of one's own."""
 
     instance_id: Name
     region: Name
+    url: Name | None = None
 
 
 class GenesysDestination(msgspec.Struct, frozen=True, kw_only=True):
