@@ -7,13 +7,15 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
+
+from emotion_triage.g711 import encode_mulaw
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("panoramisk")
@@ -104,6 +106,19 @@ class Switch:
 
     def complete(self) -> bool:
         return any("uuid_transfer" in asked for asked in self.asked)
+
+
+@asynccontextmanager
+async def listening(engine: Any) -> AsyncIterator[int]:
+    """Serve an engine's interface on the loopback; yield its port."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await engine.talk(reader, writer)
+        writer.close()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
 
 
 def basic(user: str) -> str:
@@ -257,14 +272,8 @@ def test_an_escalation_is_told(
     make, settings, check = ENGINES[name]
     engine = make()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            await engine.talk(reader, writer)
-        writer.close()
-
     async def run() -> Any:
-        async with await asyncio.start_server(connected, "127.0.0.1", 0) as listening:
-            port = listening.sockets[0].getsockname()[1]
+        async with listening(engine) as port:
             table = settings.format(port=port, secret='{ env = "ENGINE_SECRET" }')
             wire = f'[wires.twilio]\ntoken = {{ env = "WIRE" }}\ndestination = "{name}"\nqueue = "senior"\n'
             if name != "ami":
@@ -284,6 +293,40 @@ def test_an_escalation_is_told(
     assert (told[-1]["queue"], told[-1]["outcome"]) == ("senior", "taken")
     assert SECRET not in log
     check(engine)
+
+
+def test_a_telephone_call_is_routed(
+    start: Any,
+    free_port: Callable[[], int],
+    telephone: Callable[[bytes, int], Any],
+    temper: np.ndarray,
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A caller over SIP and G.711 loses his temper while he is heard by RTP, and Asterisk is told over ARI."""
+    monkeypatch.setenv("ENGINE_SECRET", SECRET)
+    web = Web(taken)
+    first = free_port() // 2 * 2
+
+    async def run() -> dict[str, Any]:
+        async with listening(web) as ari_port:
+            settings = ENGINES["ari"][1].format(port=ari_port, secret='{ env = "ENGINE_SECRET" }')
+            wire = f'[wires.rtp]\nfirst_port = {first}\nlast_port = {first + 20}\ndestination = "ari"\n'
+            server = await asyncio.to_thread(start, f"{wire}[destinations.ari]\n{settings}\n", ledger=None)
+            with server.client("DESKTOP") as client:
+                port = client.post(f"/api/calls/{ADDRESS}/rtp", json={}).raise_for_status().json()["port"]
+                await telephone(encode_mulaw(temper[4 * 8000 : 18 * 8000]), port)
+                await eventually(web.complete)
+                assert client.post(f"/api/calls/{ADDRESS}/hang-up").status_code == 200
+            await eventually(lambda: settled(server.call(ADDRESS)["told"]))
+            told = server.call(ADDRESS)
+            assert await asyncio.to_thread(server.stop) == 0
+            return dict(told)
+
+    told = asyncio.run(run())
+    check_ari(web)
+    assert (told["wire"], told["ended"], told["route"]["rule"]) == ("rtp", "hangup", "escalated caller")
+    assert told["duration_s"] - told["lost_s"] == pytest.approx(14.0, abs=0.5)
 
 
 def settled(told: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
