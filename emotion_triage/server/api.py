@@ -197,7 +197,7 @@ class Api:
 
     async def open_port(self, asked: Session, call_id: str, body: OpenPort) -> Port:
         """Open a port to which a call's RTP is sent; the call begins with its first packet."""
-        return Port(port=await self.rtp.open(call_id, body.parameters))
+        return Port(port=self.rtp.open(call_id, body.parameters))
 
     async def hang_up(self, asked: Session, call_id: str) -> Done:
         """Say that a call which was given a port is over; every other wire tells its end itself."""

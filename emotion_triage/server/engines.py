@@ -211,7 +211,8 @@ class RtpWire(_Wire, frozen=True, kw_only=True):
                 "expected one for each call"
             )
         try:
-            self.networks  # noqa: B018
+            for source in self.sources:
+                ip_network(source)
         except ValueError as error:
             raise ConfigError(f"wires.rtp.sources: {error}; expected addresses or networks, as 192.0.2.0/24") from None
 

@@ -39,19 +39,20 @@ class RtpPorts:
         """Return whether a call has a port, be it heard already or not."""
         return call_id in self._calls
 
-    async def open(self, call_id: str, parameters: Mapping[str, str]) -> int:
+    def open(self, call_id: str, parameters: Mapping[str, str]) -> int:
         """Open a port for a call and return it; the call begins with its first packet.
 
         Raises
         ------
         Refused
-            RTP is not configured, the call's name cannot be one, it has a port already, or there is none for it now.
+            RTP is not configured, the call's name cannot be one, the call is here already, or there is no port for it.
         """
         settings = self._floor.config.wires.rtp
         if settings is None:
             raise Refused(404, "RTP is not served here; expected a table [wires.rtp] in the configuration")
-        if call_id in self:
-            raise Refused(409, "the call has a port already; expected each call once")
+        known = self._floor.calls.find(call_id)
+        if call_id in self or (known is not None and known.ended is None):
+            raise Refused(409, "the call is here already; expected each once")
         try:
             wire = Rtp(call_id=call_id, event_type=settings.event_type, parameters=parameters)
         except WireError as error:
@@ -59,11 +60,9 @@ class RtpPorts:
         if why := self._floor.refusal(WIRE):
             raise Refused(503, f"no call is taken now: {why}; expected a server with a place")
         bound = self._bound(settings)
-        port: int = bound.getsockname()[1]
         udp = UdpSocket(settings.networks)
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: udp, sock=bound)
-        task = asyncio.create_task(self._serve(call_id, udp, wire, transport))
-        self._calls[call_id] = udp, task
+        self._calls[call_id] = udp, asyncio.create_task(self._serve(call_id, udp, wire, bound))
+        port: int = bound.getsockname()[1]
         return port
 
     async def close(self, call_id: str) -> None:
@@ -80,10 +79,11 @@ class RtpPorts:
         udp.stop()
         await asyncio.wait((task,))
 
-    async def _serve(self, call_id: str, udp: UdpSocket, wire: Rtp, transport: asyncio.BaseTransport) -> None:
+    async def _serve(self, call_id: str, udp: UdpSocket, wire: Rtp, bound: socket.socket) -> None:
         async def hang_up() -> None:
             udp.stop()
 
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: udp, sock=bound)
         try:
             await attend(self._floor, WIRE, udp, wire, hang_up)
         finally:
