@@ -69,6 +69,7 @@ class Pbx:
 
     def __init__(self, call_id: str) -> None:
         self.asked: list[dict[str, str]] = []
+        self.logins = 0
         self._call_id = call_id
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,6 +82,7 @@ class Pbx:
             said = f"Response: {'Success' if good else 'Error'}\r\nActionID: {asked.pop('ActionID')}\r\nMessage: said"
             writer.write(f"{said}\r\n\r\n".encode())
             if asked["Action"] == "Login":
+                self.logins += 1
                 event = f"Event: UserEvent\r\nUserEvent: Triage\r\nTriageId: {self._call_id}\r\nChannel: {CHANNEL}"
                 writer.write(f"{event}\r\n\r\n".encode())
             else:
@@ -109,16 +111,21 @@ class Switch:
 
 
 @asynccontextmanager
-async def listening(engine: Any) -> AsyncIterator[int]:
+async def listening(engine: Any, port: int = 0) -> AsyncIterator[int]:
     """Serve an engine's interface on the loopback; yield its port."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             await engine.talk(reader, writer)
         writer.close()
 
-    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(connected, "127.0.0.1", port) as server:
         yield server.sockets[0].getsockname()[1]
+        for writer in writers:
+            writer.close()
 
 
 def basic(user: str) -> str:
@@ -293,6 +300,36 @@ def test_an_escalation_is_told(
     assert (told[-1]["queue"], told[-1]["outcome"]) == ("senior", "taken")
     assert SECRET not in log
     check(engine)
+
+
+def test_an_engine_may_come_later(
+    start: Any,
+    free_port: Callable[[], int],
+    twilio: Any,
+    temper: np.ndarray,
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A manager interface that is away when the server starts, and goes again, is told once it is there."""
+    monkeypatch.setenv("ENGINE_SECRET", SECRET)
+    port = free_port()
+    table = ENGINES["ami"][1].format(port=port, secret='{ env = "ENGINE_SECRET" }')
+    wire = '[wires.twilio]\ntoken = { env = "WIRE" }\ndestination = "ami"\nqueue = "senior"\n'
+
+    async def told(server: Any, pbx: Pbx, name: str) -> None:
+        async with listening(pbx, port):
+            await eventually(lambda: pbx.logins)
+            async with twilio(server, name) as caller:
+                await caller.say(temper[: 18 * 8000])
+                await eventually(pbx.complete)
+
+    async def run() -> None:
+        server = await asyncio.to_thread(start, f"[destinations.ami]\n{table}\n", twilio=wire, ledger=None, drain_s=1)
+        await told(server, Pbx("CAone"), "CAone")
+        await told(server, Pbx("CAtwo"), "CAtwo")
+        assert await asyncio.to_thread(server.stop) == 0
+
+    asyncio.run(run())
 
 
 def test_a_telephone_call_is_routed(
