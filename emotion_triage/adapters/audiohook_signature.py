@@ -14,19 +14,22 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
 from emotion_triage.adapters.wire import Hidden
 from emotion_triage.errors import WireError
 
-__all__ = ["MAX_AGE_S", "MAX_SKEW_S", "Nonces", "Upgrade", "verify"]
+__all__ = ["KEPT_S", "MAX_AGE_S", "MAX_SKEW_S", "Nonces", "Once", "Upgrade", "verify"]
 
 WIRE = "AudioHook"
 MAX_AGE_S = 10
 """Seconds after its making for which a signature is taken."""
 MAX_SKEW_S = 3
 """Seconds by which the engine's clock may differ from this one."""
+KEPT_S = MAX_AGE_S + 2 * MAX_SKEW_S
+"""Seconds for which a nonce has to be kept: from the earliest moment at which its signature is taken to the last."""
 
 _SIGNED = (
     "@request-target",
@@ -58,6 +61,14 @@ class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: str
 
 
+class Once(Protocol):
+    """What is taken once: nonces kept in memory, or where several processes find them."""
+
+    def add(self, nonce: str, *, now_s: float) -> bool:
+        """Keep a nonce for `KEPT_S`; False if it was there already."""
+        ...
+
+
 class Nonces:
     """Nonces of signatures that were taken, for as long as they could be sent again.
 
@@ -73,7 +84,7 @@ class Nonces:
             self._until_s.popitem(last=False)
         if nonce in self._until_s:
             return False
-        self._until_s[nonce] = now_s + MAX_AGE_S + 2 * MAX_SKEW_S
+        self._until_s[nonce] = now_s + KEPT_S
         return True
 
     def __len__(self) -> int:
@@ -85,7 +96,7 @@ def verify(
     target: str,
     *,
     keys: Mapping[str, Hidden[bytes]],
-    nonces: Nonces,
+    nonces: Once,
     now_s: float,
 ) -> Upgrade:
     """Verify an upgrade request.
@@ -98,8 +109,8 @@ def verify(
         Path and query, as in the request line.
     keys : mapping of str to Hidden bytes
         Client secrets, decoded from base64, by API key.
-    nonces : Nonces
-        Those taken before by this process.
+    nonces : Once
+        Those taken before.
     now_s : float
         Seconds since 1970.
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
-from collections.abc import AsyncIterator, Iterator
-from typing import Literal
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Literal, TypeAlias
 
 from emotion_triage.adapters.wire import Audio, Digit, Dropped, Ended, Hidden, Reply, Started, WireEvent, call_name
 from emotion_triage.errors import WireError
 
-__all__ = ["Rtp", "UdpSocket"]
+__all__ = ["Network", "Rtp", "UdpSocket"]
+
+Network: TypeAlias = IPv4Network | IPv6Network
+"""Addresses from which packets are taken."""
 
 WIRE = "RTP"
 _HEADER_BYTES = 12
@@ -42,6 +46,8 @@ class Rtp:
         The caller's number, from its signalling.
     event_type : int
         Payload type of telephone events, as the SDP agreed.
+    parameters : mapping of str to str, optional
+        What `Started` carries along, from the signalling too.
 
     Examples
     --------
@@ -51,8 +57,16 @@ class Rtp:
     ['Started', 'Audio']
     """
 
-    def __init__(self, *, call_id: str, caller: Hidden[str] | None = None, event_type: int = 101) -> None:
+    def __init__(
+        self,
+        *,
+        call_id: str,
+        caller: Hidden[str] | None = None,
+        event_type: int = 101,
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
         self._call_id = call_name(call_id, WIRE)
+        self._parameters = Hidden[Mapping[str, str]](parameters or {})
         self._caller = caller
         self._event_type = event_type
         self._source: bytes | None = None
@@ -110,7 +124,13 @@ class Rtp:
     def _start(self, message: bytes, kind: int) -> Started:
         self._source, self._payload_type = message[8:12], kind
         self._first = self._newest = int.from_bytes(message[2:4], "big"), int.from_bytes(message[4:8], "big")
-        return Started(call_id=self._call_id, encoding=_ENCODINGS[kind], sample_rate_hz=_RATE_HZ, caller=self._caller)
+        return Started(
+            call_id=self._call_id,
+            encoding=_ENCODINGS[kind],
+            sample_rate_hz=_RATE_HZ,
+            caller=self._caller,
+            parameters=self._parameters,
+        )
 
     def _audio(self, message: bytes, payload: bytes) -> Iterator[WireEvent]:
         sequence = _nearest(int.from_bytes(message[2:4], "big"), self._newest[0], 16)
@@ -167,22 +187,53 @@ def _nearest(counter: int, near: int, bits: int) -> int:
 class UdpSocket(asyncio.DatagramProtocol):
     """Datagrams of one port as a `Socket`: give it to ``loop.create_datagram_endpoint``, end it with `stop`.
 
+    The first RTP packet names the address from which all others have to come.
+
+    Parameters
+    ----------
+    sources : collection of networks
+        Where that first packet may come from; empty, from anywhere.
+
     Attributes
     ----------
     dropped : int
         Datagrams that came faster than they were read, the oldest first.
+    foreign : int
+        Datagrams of other addresses, and what came before the first packet and is none.
+
+    Examples
+    --------
+    >>> udp, packet = UdpSocket(), bytes.fromhex("80000001 00000000 0000000a") + bytes(160)
+    >>> for port in (4000, 4000, 5000):
+    ...     udp.datagram_received(packet, ("192.0.2.7", port))
+    >>> udp.foreign
+    1
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Collection[Network] = ()) -> None:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED)
-        self.dropped = 0
+        self._sources = sources
+        self._peer: tuple[str, int] | None = None
+        self.dropped = self.foreign = 0
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        """Queue a datagram."""
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Queue a datagram of the one peer."""
+        if self._peer is None and self._may_begin(data, addr[0]):
+            self._peer = addr
+        if addr != self._peer:
+            self.foreign += 1
+            return
         if self._queue.full():
             self._queue.get_nowait()
             self.dropped += 1
         self._queue.put_nowait(data)
+
+    def _may_begin(self, data: bytes, host: str) -> bool:
+        if _payload(data) is None or data[1] & 0x7F in _RTCP:
+            return False
+        address = ip_address(host)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return not self._sources or any((mapped or address) in network for network in self._sources)
 
     def stop(self) -> None:
         """End the stream: the call was hung up."""

@@ -22,7 +22,9 @@ __all__ = [
     "Done",
     "Fault",
     "LiftCaller",
+    "OpenPort",
     "OverrideRoute",
+    "Port",
     "RestrictCaller",
     "RouteView",
     "SayVerdict",
@@ -125,6 +127,21 @@ class SayVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     abusive: bool
     reason: Reason
+
+
+class OpenPort(msgspec.Struct, frozen=True, kw_only=True):
+    """What the signalling knows of a call: parameters as of every wire, such as ``queue`` and ``caller``."""
+
+    parameters: dict[str, Annotated[str, Meta(max_length=256)]] = {}
+
+    def __repr__(self) -> str:
+        return f"OpenPort({', '.join(self.parameters)})"
+
+
+class Port(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a call's RTP is to be sent, by UDP."""
+
+    port: int
 
 
 class RestrictCaller(msgspec.Struct, frozen=True, kw_only=True):

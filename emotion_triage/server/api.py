@@ -17,7 +17,9 @@ from emotion_triage.server.answers import (
     CallView,
     Done,
     LiftCaller,
+    OpenPort,
     OverrideRoute,
+    Port,
     RestrictCaller,
     SayVerdict,
     WrapUp,
@@ -27,6 +29,7 @@ from emotion_triage.server.answers import (
 from emotion_triage.server.calls import LiveCall
 from emotion_triage.server.floor import Floor
 from emotion_triage.server.requests import Refused
+from emotion_triage.server.rtp import RtpPorts
 from emotion_triage.server.siblings import Question, Siblings
 from emotion_triage.triage import Call
 
@@ -49,12 +52,17 @@ class Api:
     def __init__(self, floor: Floor, siblings: Siblings) -> None:
         self.floor = floor
         self.siblings = siblings
+        self.rtp = RtpPorts(floor)
+
+    def knows(self, call_id: str) -> bool:
+        """Return whether a call is this process's, be it heard already or only told of."""
+        return self.floor.calls.find(call_id) is not None or call_id in self.rtp
 
     async def at(
         self, run: Callable[..., Awaitable[Any]], asked: Session, call_id: str, body: msgspec.Struct | None = None
     ) -> Any:
         """Do something to a call where it is: here, or in another process."""
-        if self.floor.calls.find(call_id) is None:
+        if not self.knows(call_id):
             question = Question(
                 run=run.__name__,
                 by=asked.access.name,
@@ -194,6 +202,15 @@ class Api:
             await self.ask(lambda ledger: ledger.object_to_scoring(number))
         return Done()
 
+    async def open_port(self, asked: Session, call_id: str, body: OpenPort) -> Port:
+        """Open a port to which a call's RTP is sent; the call begins with its first packet."""
+        return Port(port=self.rtp.open(call_id, body.parameters))
+
+    async def hang_up(self, asked: Session, call_id: str) -> Done:
+        """Say that a call which was given a port is over; every other wire tells its end itself."""
+        await self.rtp.close(call_id)
+        return Done(id=call_id)
+
     async def reviews(self, asked: Session) -> tuple[Review, ...]:
         """Return what waits for a person, the oldest first."""
         return await self.ask(lambda ledger: ledger.reviews())
@@ -248,6 +265,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", f"{CALL}/wrap-up", Api.wrap_up, Done, WrapUp),
     Endpoint("POST", f"{CALL}/notice", Api.notice, Done),
     Endpoint("POST", f"{CALL}/objection", Api.objection, Done),
+    Endpoint("POST", f"{CALL}/rtp", Api.open_port, Port, OpenPort),
+    Endpoint("POST", f"{CALL}/hang-up", Api.hang_up, Done),
     Endpoint("GET", CALL, Api.call, CallDetail),
     Endpoint("POST", "/api/restrictions", Api.restrict_caller, Done, RestrictCaller, "person"),
     Endpoint("POST", "/api/lifts", Api.lift_caller, Done, LiftCaller, "person"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,6 +19,7 @@ from emotion_triage.server.api import ENDPOINTS, Api, Endpoint
 from emotion_triage.server.floor import Floor
 from emotion_triage.server.headers import Guarded
 from emotion_triage.server.metrics import CONTENT_TYPE
+from emotion_triage.server.nonces import NonceFolder
 from emotion_triage.server.openapi import document
 from emotion_triage.server.page import STATIC, Page
 from emotion_triage.server.requests import Refused, body_of, decoded, identify
@@ -29,6 +31,7 @@ __all__ = ["application", "sibling_application"]
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
+NONCES = "nonces"
 
 
 def application(api: Api) -> Guarded:
@@ -77,7 +80,8 @@ def application(api: Api) -> Guarded:
         *Page(api, doors).routes(),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    wires = WebSocketWires(floor)
+    folder = api.siblings.folder
+    wires = WebSocketWires(floor, None if folder is None else NonceFolder(Path(folder, NONCES)))
     routes.append(WebSocketRoute("/wires/{name}", wires.connected))
     routes.append(WebSocketRoute("/wires/{name}/{token}", wires.connected))
     return Guarded(Starlette(routes=routes), floor.metrics, secure=floor.config.http.tls_key is not None)
@@ -93,7 +97,7 @@ def sibling_application(api: Api) -> Starlette:
         try:
             if question.call_id is None:
                 return Response(msgspec.json.encode(api.calls_here()), media_type=JSON)
-            if api.floor.calls.find(question.call_id) is None:
+            if not api.knows(question.call_id):
                 raise Refused(404, "not here")
             endpoint = next(each for each in ENDPOINTS if each.run.__name__ == question.run)
             body = () if endpoint.body is None else (msgspec.json.decode(question.body, type=endpoint.body),)

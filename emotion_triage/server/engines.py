@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,9 +24,11 @@ __all__ = [
     "GenesysWire",
     "Name",
     "Port",
+    "RtpWire",
     "Seconds",
     "Secret",
     "TaskRouterDestination",
+    "TwilioWire",
     "WebSocketWire",
     "WebhookDestination",
     "Wires",
@@ -113,7 +116,7 @@ class AudioSocketWire(_Wire, frozen=True, kw_only=True):
 
 
 class WebSocketWire(_Wire, frozen=True, kw_only=True):
-    """A wire over WebSocket, at ``/wires/NAME``: chan_websocket, Twilio or Telnyx.
+    """A wire over WebSocket, at ``/wires/NAME``, that shows a token: chan_websocket.
 
     Attributes
     ----------
@@ -124,6 +127,35 @@ class WebSocketWire(_Wire, frozen=True, kw_only=True):
     """
 
     token: Secret
+
+
+class TwilioWire(_Wire, frozen=True, kw_only=True):
+    """Media streams of Twilio or Telnyx, at ``/wires/twilio``; whatever is named here has to be shown.
+
+    Attributes
+    ----------
+    token : Secret, optional
+        As for chan_websocket; Telnyx signs no connection and has nothing else.
+    auth_token : Secret, optional
+        The Twilio account's: each connection has to be signed with it.
+    public_url : str, optional
+        What comes before ``/wires/twilio`` in ``<Stream url>``, such as ``wss://triage.example.com``: Twilio signs the
+        address that it knows, not the one behind a proxy.
+    destination, address, queue : str, optional
+        As for AudioSocket.
+    """
+
+    token: Secret | None = None
+    auth_token: Secret | None = None
+    public_url: Annotated[str, Meta(pattern=r"^wss?://[^/?#\s]+(/[^?#\s]*)?$", max_length=512)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.token is None and self.auth_token is None:
+            raise ConfigError("wires.twilio has neither auth_token nor token; expected one of them, or both")
+        if (self.auth_token is None) != (self.public_url is None):
+            raise ConfigError(
+                "wires.twilio has only one of auth_token and public_url; expected both: what is signed is the address"
+            )
 
 
 class FreeSwitchWire(WebSocketWire, frozen=True, kw_only=True):
@@ -149,14 +181,61 @@ class GenesysWire(_Wire, frozen=True, kw_only=True):
     client_secret: Secret
 
 
+class RtpWire(_Wire, frozen=True, kw_only=True):
+    """G.711 over RTP, each call on a port of its own that the API gives; its packets are neither signed nor hidden.
+
+    Attributes
+    ----------
+    host : str
+        The address on which ports are opened: where the engine's media reach it, and nobody else.
+    first_port, last_port : int
+        Ports that calls are given, even ones alone; all processes share them.
+    sources : tuple of str
+        Addresses or networks from which a call's packets may come; empty, from anywhere.
+    event_type : int
+        Payload type of telephone events, as the SDP agreed.
+    destination, address, queue : str, optional
+        As for AudioSocket.
+    """
+
+    host: Name = "127.0.0.1"
+    first_port: Annotated[int, Meta(ge=1024, le=65535)] = 20000
+    last_port: Annotated[int, Meta(ge=1024, le=65535)] = 21999
+    sources: tuple[Name, ...] = ()
+    event_type: Annotated[int, Meta(ge=96, le=127)] = 101
+
+    def __post_init__(self) -> None:
+        if self.ports.start >= self.ports.stop:
+            raise ConfigError(
+                f"wires.rtp has no even port from first_port {self.first_port} to last_port {self.last_port}; "
+                "expected one for each call"
+            )
+        try:
+            for source in self.sources:
+                ip_network(source)
+        except ValueError as error:
+            raise ConfigError(f"wires.rtp.sources: {error}; expected addresses or networks, as 192.0.2.0/24") from None
+
+    @property
+    def ports(self) -> range:
+        """The ports that calls are given."""
+        return range(self.first_port + self.first_port % 2, self.last_port + 1, 2)
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """`sources` as networks."""
+        return tuple(ip_network(source) for source in self.sources)
+
+
 class Wires(msgspec.Struct, frozen=True, kw_only=True):
     """What routing engines may send; a table that is left out is not served."""
 
     audiosocket: AudioSocketWire | None = None
     chan_websocket: WebSocketWire | None = None
-    twilio: WebSocketWire | None = None
+    twilio: TwilioWire | None = None
     genesys: GenesysWire | None = None
     freeswitch: FreeSwitchWire | None = None
+    rtp: RtpWire | None = None
 
 
 class AmiDestination(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,10 +267,11 @@ class TaskRouterDestination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectDestination(msgspec.Struct, frozen=True, kw_only=True):
-    """Amazon Connect; the credentials are found as AWS's own tools find them."""
+    """Amazon Connect; the credentials are found as AWS's own tools find them, `url` is for an endpoint of one's own."""
 
     instance_id: Name
     region: Name
+    url: Name | None = None
 
 
 class GenesysDestination(msgspec.Struct, frozen=True, kw_only=True):

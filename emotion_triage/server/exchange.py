@@ -166,7 +166,8 @@ class Exchange:
         credentials = botocore.session.get_session().get_credentials()
         if credentials is None:
             raise DestinationError("no AWS credentials were found; expected some; set AWS_PROFILE or a role")
-        client = await self._client(f"https://connect.{to.region}.amazonaws.com", SigV4(credentials, to.region))
+        url = to.url or f"https://connect.{to.region}.amazonaws.com"
+        client = await self._client(url, SigV4(credentials, to.region))
         connect = Connect(client, to.instance_id)
         return lambda route, call, address: connect.send(route, address)
 
@@ -188,9 +189,14 @@ class Exchange:
         return lambda route, call, address: switch.send(route, address)
 
     async def _webhook(self, to: Any) -> Send:
+        import httpx
+
         from emotion_triage.destinations.webhook import SignedWebhook, Webhook
 
-        hook = Webhook(await self._client(to.url, SignedWebhook(to.secret.read())), "")
+        # a base address gets a slash at its end, which the receiver may know nothing of
+        url = httpx.URL(to.url)
+        client = await self._client(str(url.copy_with(raw_path=b"/")), SignedWebhook(to.secret.read()))
+        hook = Webhook(client, url.raw_path.decode())
         return lambda route, call, address: hook.send(route)
 
 

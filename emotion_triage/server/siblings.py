@@ -60,6 +60,7 @@ class Siblings:
 
     def __init__(self, folder: str | None, place: int, of: int) -> None:
         others = () if folder is None else (each for each in range(of) if each != place)
+        self.folder = folder
         self.socket = None if folder is None else socket_of(folder, place)
         self._clients = [
             httpx.AsyncClient(

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from emotion_triage.adapters import chan_websocket, freeswitch
+from emotion_triage.adapters import chan_websocket, freeswitch, twilio_signature
 from emotion_triage.adapters.audiohook import AudioHook
-from emotion_triage.adapters.audiohook_signature import Nonces, verify
+from emotion_triage.adapters.audiohook_signature import Nonces, Once, verify
 from emotion_triage.adapters.audiosocket import AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
 from emotion_triage.adapters.freeswitch import FreeSwitch
@@ -130,6 +130,8 @@ class WebSocketWires:
     ----------
     floor : Floor
         Takes the calls; its configuration says which wires there are.
+    nonces : Once, optional
+        Where signatures that were taken are kept; left out, in memory, as one process may.
 
     Raises
     ------
@@ -137,7 +139,7 @@ class WebSocketWires:
         A secret is not there, or Genesys' is not base64.
     """
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor, nonces: Once | None = None) -> None:
         self._floor = floor
         wires, limit = floor.config.wires, floor.config.limits.max_message_bytes
         self._tokens: dict[str, str] = {}
@@ -145,8 +147,12 @@ class WebSocketWires:
         if wires.chan_websocket:
             self._tokens["chan_websocket"] = wires.chan_websocket.token.read()
             self._protocols["chan_websocket"] = lambda: ChanWebSocket(max_message_bytes=limit)
-        if wires.twilio:
-            self._tokens["twilio"] = wires.twilio.token.read()
+        self._signed: tuple[str, Hidden[str]] | None = None
+        if twilio := wires.twilio:
+            if twilio.token:
+                self._tokens["twilio"] = twilio.token.read()
+            if twilio.auth_token and twilio.public_url:
+                self._signed = twilio.public_url.rstrip("/"), Hidden(twilio.auth_token.read())
             self._protocols["twilio"] = lambda: MediaStream(max_message_bytes=limit)
         if switch := wires.freeswitch:
             self._tokens["freeswitch"] = switch.token.read()
@@ -165,7 +171,7 @@ class WebSocketWires:
                 raise ConfigError(f"wires.freeswitch: {error}") from None
             self._protocols["freeswitch"] = forked
         self._genesys_keys = _genesys_keys(wires)
-        self._nonces = Nonces()
+        self._nonces = nonces or Nonces()
 
     async def connected(self, websocket: WebSocket) -> None:
         """Serve one connection, once it has shown who it is."""
@@ -175,6 +181,8 @@ class WebSocketWires:
             await _refuse(websocket, 404, "there is no such wire")
             return
         try:
+            if name == "twilio":
+                self._check_twilio(websocket)
             wire = self._genesys(websocket) if name == "genesys" else self._protocols[name]()
         except WireError as error:
             self._floor.metrics.refused.labels(name, "signature").inc()
@@ -201,17 +209,28 @@ class WebSocketWires:
             except Exception:
                 log.debug("connection was closed by its peer", extra={"wire": name})
 
+    def _check_twilio(self, websocket: WebSocket) -> None:
+        if self._signed is not None:
+            public_url, auth_token = self._signed
+            signature = websocket.headers.get(twilio_signature.HEADER, "")
+            twilio_signature.verify(signature, public_url + _target(websocket), auth_token=auth_token)
+
     def _genesys(self, websocket: WebSocket) -> AudioHook:
-        query = websocket.scope.get("query_string", b"").decode("latin-1")
-        path = websocket.scope.get("raw_path", websocket.url.path.encode()).decode("latin-1")
         upgrade = verify(
             dict(websocket.headers),
-            f"{path}?{query}" if query else path,
+            _target(websocket),
             keys=self._genesys_keys,
             nonces=self._nonces,
             now_s=time.time(),
         )
         return AudioHook(upgrade, max_message_bytes=self._floor.config.limits.max_message_bytes)
+
+
+def _target(websocket: WebSocket) -> str:
+    """Return path and query, as in the request line."""
+    query = websocket.scope.get("query_string", b"").decode("latin-1")
+    path: str = websocket.scope.get("raw_path", websocket.url.path.encode()).decode("latin-1")
+    return f"{path}?{query}" if query else path
 
 
 def _genesys_keys(wires: Wires) -> dict[str, Hidden[bytes]]:

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -78,9 +79,12 @@ expires_at = 2020-01-01T00:00:00Z
 [wires.audiosocket]
 port = {audio_port}
 
-[wires.twilio]
-token = {{ env = "WIRE" }}
+{twilio}
 {more}
+"""
+TWILIO = """
+[wires.twilio]
+token = { env = "WIRE" }
 """
 LEDGER = """
 [ledger]
@@ -160,6 +164,7 @@ def start(anger_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         folder = tmp_path_factory.mktemp("server")
         (folder / "policy.toml").write_text(policy)
         defaults = {"processes": 1, "port": 0, "audio_port": 0, "idle_s": 20, "drain_s": 2, "max_calls": 50, "http": ""}
+        defaults["twilio"] = TWILIO
         url = f"sqlite:///{folder}/ledger.db" if ledger == "sqlite" else ledger
         if url is not None:
             more += LEDGER.format(url=url)
@@ -172,6 +177,18 @@ def start(anger_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Return a function that finds a port which nobody listens on."""
+
+    def found() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,16 @@ REFERENCE = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_tex
     [
         ("[http]\nprot = 1", r"unknown key http.prot \(did you mean port\?\)"),
         ("[limits]\nmax_calls = 0", "limits.max_calls is 0; expected"),
-        ("[wires.twilio]\nqueue = 'x'", "missing key wires.twilio.token"),
+        ("[wires.freeswitch]\nqueue = 'x'", "missing key wires.freeswitch.token"),
+        ("[wires.twilio]\nqueue = 'x'", "neither auth_token nor token"),
+        ("[wires.twilio]\nauth_token = { env = 'X' }", "only one of auth_token and public_url"),
+        (
+            "[wires.twilio]\nauth_token = { env = 'X' }\npublic_url = 'a.example'",
+            "wires.twilio.public_url is 'a.example'",
+        ),
         ("[wires.audiosocket]\ndestination = 'ami'", "expected a table destinations.ami"),
+        ("[wires.rtp]\nfirst_port = 20001\nlast_port = 20001", "no even port from first_port 20001"),
+        ("[wires.rtp]\nsources = ['10.0.0.1/8']", "wires.rtp.sources: 10.0.0.1/8 has host bits set"),
         ("[ledger]\nurl = 'sqlite:///x'\nkey = 'in clear'", "ledger.key is 'in clear'; expected table"),
         ("[ledger]\nurl = 'sqlite:///x'\nkey = {}", "neither"),
         ("[http]\ntls_key = 'x'", "only one of tls_certificate and tls_key"),
