@@ -11,7 +11,7 @@ from emotion_triage.classifier import LABELS
 from emotion_triage.training.corpora import ANGER, CALM
 from emotion_triage.training.figures import Figure, bootstrap
 
-__all__ = ["ALONE", "AUC_COLUMNS", "KNOWN", "auc_cells", "fraction", "interval", "mean_auc", "rate"]
+__all__ = ["ALONE", "AUC_COLUMNS", "KNOWN", "area", "auc_cells", "fraction", "interval", "mean_auc", "rate"]
 
 ALONE, KNOWN = LABELS.index("anger"), LABELS.index("anger_against_baseline")
 AUC_COLUMNS = ("alone, all else", "alone, calm", "known, all else", "known, calm")

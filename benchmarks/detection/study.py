@@ -55,6 +55,8 @@ class Size(NamedTuple):
     """Batches that each contour network is trained on."""
     music_s: float = 600.0
     """Synthetic music, tones, noise and silence, of each."""
+    draws: int = 5
+    """Draws of what a learning curve learns from."""
 
 
 class Study:
