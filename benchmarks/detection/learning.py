@@ -30,7 +30,7 @@ __all__ = ["BY_CORPORA", "BY_SPEAKERS", "WITH_NETWORK", "run"]
 
 BY_CORPORA, BY_SPEAKERS = "Learning curve, corpora", "Learning curve, speakers"
 WITH_NETWORK = "Learning curve, corpora, contour network included"
-CORPORA, NETWORK_CORPORA = (1, 2, 4), (1, 4)
+CORPORA, NETWORK_CORPORA = (1, 2, 4), (2,)
 """How many of the others are learned from, before all of them."""
 SHARES = (0.125, 0.25, 0.5)
 TIMES = (2, 4, 8)
