@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.detection import __main__ as command
 from benchmarks.detection.asked import asked
-from benchmarks.detection.card import fill
+from benchmarks.detection.card import fill, part
 from benchmarks.detection.results import Found, read, write
 from benchmarks.detection.table import Table
 from emotion_triage.classifier import Classifier
@@ -18,6 +18,7 @@ from emotion_triage.training.card import MEASURED, before_measured, measured
 from emotion_triage.training.corpora import COLUMNS
 from emotion_triage.training.figures import Figure
 
+ROOT = Path(__file__).resolve().parents[1]
 OF: dict[str, str | int | float] = {
     "model": "ab" * 32, "corpora": "c", "policy": "balanced 1", "passes": 2, "calls": 1, "seed": 0
 }  # fmt: skip
@@ -101,7 +102,7 @@ def test_a_card_is_filled_from_the_file(corpora: Path, tmp_path: Path, monkeypat
     assert run(monkeypatch, corpora, "--json", str(kept), "--only", "", "--card", str(card)) == 0
     assert "| mean of corpora | 0.800 [0.700, 0.900] | 0.050 [-0.050, 0.150] |" in card.read_text()
     card.write_text("# Model card\n\n`of another`\n")
-    assert run(monkeypatch, corpora, "--json", str(kept), "--only", "", "--card", str(card)) == 2
+    assert run(monkeypatch, corpora, "--json", str(kept), "--only", "peers", "--card", str(card)) == 2
     assert card.read_text() == "# Model card\n\n`of another`\n"
 
 
@@ -159,8 +160,8 @@ def test_a_card_takes_one_part(tmp_path: Path) -> None:
     card = tmp_path / "mine.md"
     trained = f"# Model card\n\n`{OF['model']}`\n"
     card.write_text(trained)
-    fill(card, {"peers": Found(OF, [of_peers(0.01, 0.0)])})
-    fill(card, FOUND)
+    fill(card, str(OF["model"]), {"peers": Found(OF, [of_peers(0.01, 0.0)])})
+    fill(card, str(OF["model"]), FOUND)
     text = card.read_text()
     assert before_measured(text) == trained
     assert text.count("## Measured by the benchmark\n") == text.count("**Peers, known, anger against all else**") == 1
@@ -179,11 +180,10 @@ def test_a_card_of_another_model_keeps_no_figures() -> None:
     assert measured(before_measured(text), "ab" * 32) == ""
 
 
-def test_results_of_two_models_fill_no_card(tmp_path: Path) -> None:
-    """Results of a model that the card does not name are refused, and so are none at all."""
-    card = tmp_path / "mine.md"
-    card.write_text(f"`{OF['model']}`\n")
-    for results in ({"peers": FOUND["peers"], "lines": Found(OF | {"model": "cd" * 32}, [])}, {}):
-        with pytest.raises(TriageError, match="expected results of the model that this card is of"):
-            fill(card, results)
-    assert card.read_text() == f"`{OF['model']}`\n"
+def test_the_card_that_ships_is_what_the_commands_wrote() -> None:
+    """Its last part is made of the results beside it to the letter; results of another model leave it without."""
+    card, digest = (ROOT / "models" / "triage.md").read_text(), Classifier.load().digest
+    kept = read(ROOT / "models" / "triage.json")
+    results = {name: found for name, found in kept.items() if found.of["model"] == digest}
+    plots = sorted(path.name for path in (ROOT / "models").glob("*.png"))
+    assert card == before_measured(card) + (part(digest, results, plots) if results else "")

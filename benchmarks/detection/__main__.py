@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.detection import calibration, calls, corpora, groups, learning, lines, not_speech, peers, presets
 from benchmarks.detection.asked import asked
-from benchmarks.detection.card import fill
+from benchmarks.detection.card import fill, trained
 from benchmarks.detection.clips import chosen
 from benchmarks.detection.results import Found, circumstances, comparable, read, write
 from benchmarks.detection.study import Size, Study
@@ -52,6 +52,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpora", nargs="?", default=os.environ.get("EMOTION_TRIAGE_CORPORA") or None, type=Path)
     parser.add_argument("--only", default=",".join(PROTOCOLS), help="protocols, with commas between")
+    parser.add_argument("--model", type=Path, help="trained on CORPORA; the one that ships by default")
     parser.add_argument("--policy", help="a TOML policy, or the name of one that ships")
     parser.add_argument("--passes", type=int, default=Size().passes, help="lines that each speaker is trained over")
     parser.add_argument("--calls", type=int, default=Size().calls, help="calls of each kind a speaker")
@@ -73,21 +74,21 @@ def main() -> int:
         parser.error("--card: got --quick too, whose figures are of too little; expected one of them")
     try:
         folder, policy = Corpora.read(options.corpora), Policy.load(options.policy)
-        kept = read(options.json) if options.json else {}
+        study = Study(
+            few(folder) if options.quick else folder,
+            policy,
+            QUICK if options.quick else Size(passes=options.passes, calls=options.calls),
+            seed=options.seed,
+            workers=options.workers,
+            model=options.model,
+            cache=options.cache,
+        )
+        of, kept = circumstances(study), read(options.json) if options.json else {}
+        if options.card:
+            trained(options.card, str(of["model"]))
     except TriageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if options.quick:
-        folder = few(folder)
-    study = Study(
-        folder,
-        policy,
-        QUICK if options.quick else Size(passes=options.passes, calls=options.calls),
-        seed=options.seed,
-        workers=options.workers,
-        cache=options.cache,
-    )
-    of = circumstances(study)
     results = {name: found for name, found in kept.items() if comparable(found.of, of)}
     if dropped := sorted(set(kept) - set(results)):
         print(f"{options.json}: {', '.join(dropped)} of another model, other corpora or sizes; left out")
@@ -106,11 +107,7 @@ def main() -> int:
 
         draw(tables, options.plots)
     if options.card:
-        try:
-            fill(options.card, results)
-        except TriageError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+        fill(options.card, str(of["model"]), results)
     return 0
 
 

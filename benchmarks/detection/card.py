@@ -9,7 +9,7 @@ from benchmarks.detection.results import Found
 from emotion_triage.errors import TriageError
 from emotion_triage.training.card import MEASURED, before_measured
 
-__all__ = ["fill", "part"]
+__all__ = ["fill", "part", "trained"]
 
 HEADINGS = {
     "corpora": "Corpora and speakers never heard",
@@ -26,29 +26,32 @@ HEADINGS = {
 PLOTS = ("calibration", "learning")
 
 
-def fill(card: Path, results: dict[str, Found]) -> None:
-    """Write the benchmark's part into a card, and its plots beside it.
+def trained(card: Path, digest: str) -> str:
+    """Return what training wrote of a card.
 
     Raises
     ------
     TriageError
-        If there is no card, or it is of another model than the results.
+        If there is no card, or it is of another model.
     """
-    from benchmarks.detection.plots import draw
-
     try:
-        text = card.read_text(encoding="utf-8")
+        text = before_measured(card.read_text(encoding="utf-8"))
     except OSError as error:
         raise TriageError(f"{card}: {error.strerror}; expected a card that training wrote") from None
-    digests = {str(found.of["model"]) for found in results.values()}
-    others = [digest[:12] for digest in digests if digest not in before_measured(text)]
-    if others or not digests:
+    if digest not in text:
         raise TriageError(
-            f"{card}: expected results of the model that this card is of, got {', '.join(others) or 'none'}; "
-            "run the benchmark with the model that ships"
+            f"{card}: expected the card of the model measured, {digest[:12]}, got another's; name it with --model"
         )
+    return text
+
+
+def fill(card: Path, digest: str, results: dict[str, Found]) -> None:
+    """Write the benchmark's part into a card, and its plots beside it."""
+    from benchmarks.detection.plots import draw
+
+    text = trained(card, digest)
     plots = draw({name: each.tables for name, each in results.items()}, card.parent, f"{card.stem}-", PLOTS)
-    card.write_text(before_measured(text) + part(digests.pop(), results, plots), encoding="utf-8")
+    card.write_text(text + part(digest, results, plots), encoding="utf-8")
 
 
 def part(digest: str, results: dict[str, Found], plots: list[str]) -> str:

@@ -27,7 +27,7 @@ class Found(NamedTuple):
 def circumstances(study: Study) -> dict[str, str | int | float]:
     """Return what figures of a study depend on."""
     return {
-        "model": Classifier.load().digest,
+        "model": Classifier.load(study.model).digest,
         "corpora": study.corpora.digest,
         "clips heard": len(study.corpora.clips),
         "policy": f"{study.policy.name} {study.policy.digest}",
