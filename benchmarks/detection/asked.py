@@ -33,7 +33,8 @@ def asked(tables: list[Table]) -> Table:
     """One row for each thing asked that the tables tell of."""
     by_title = {table.title: table for table in tables}
     rows = [*peers(by_title), *presets(by_title), *sounds(by_title), *lines(by_title), *others(by_title)]
-    return Table("Asked and reached", ("figure", "asked", "measured", "where", "reached"), rows)
+    note = "reached: by the figure and all of its interval; not surely: by the figure, and the interval goes beyond"
+    return Table("Asked and reached", ("figure", "asked", "measured", "where", "reached"), rows, note)
 
 
 def value(cell: Cell) -> float:
@@ -43,20 +44,31 @@ def value(cell: Cell) -> float:
     return float(cell) if isinstance(cell, int | float) else float("nan")
 
 
+def bad_end(cell: Cell, *, least: bool) -> float:
+    """The end of a figure's interval that lies nearer to failing."""
+    if isinstance(cell, Figure):
+        return cell.low if least else cell.high
+    return value(cell)
+
+
 def row(figure: str, measured: Cell, limit: float, *, least: bool, where: str = "") -> Row:
-    """A figure against its limit."""
-    reached = value(measured) >= limit if least else value(measured) <= limit
-    return figure, f"{'at least' if least else 'at most'} {limit:g}", measured, where, "yes" if reached else "no"
+    """A figure against its limit; what the interval leaves open is not surely reached."""
+    good, surely = (x >= limit if least else x <= limit for x in (value(measured), bad_end(measured, least=least)))
+    reached = ("yes" if surely else "not surely") if good else "no"
+    return figure, f"{'at least' if least else 'at most'} {limit:g}", measured, where, reached
 
 
 def worst(table: Table, column: str, *, least: bool) -> tuple[Cell, str]:
     """The cell of a column that is furthest from what is asked, and whose it is."""
+    sign = 1.0 if least else -1.0
     named = [
         (cell, str(name))
         for name, cell in zip(table.column(table.columns[0]), table.column(column), strict=True)
         if value(cell) == value(cell)
     ]
-    return (min if least else max)(named, key=lambda each: value(each[0]), default=(None, ""))
+    return min(
+        named, key=lambda each: (sign * value(each[0]), sign * bad_end(each[0], least=least)), default=(None, "")
+    )
 
 
 def of_row(table: Table, name: str, column: str) -> Cell:

@@ -64,7 +64,7 @@ def part(digest: str, results: dict[str, Found], plots: list[str]) -> str:
         "Every score is of a model made by the same training that heard neither the corpus nor the speaker, "
         "unless a table says that it is of the model that ships. Figures stand with 95 % intervals.",
         "### What was asked, and where it falls short",
-        found._replace(title="Asked and reached").as_markdown(),
+        found.as_markdown(),
     ]
     for name, heading in HEADINGS.items():
         if name in results:

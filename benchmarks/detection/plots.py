@@ -51,9 +51,9 @@ def auc_by_corpus(axes: plt.Axes, table: Table) -> None:
 
 
 def with_intervals(axes: plt.Axes, at: np.ndarray, figures: list, label: str, *, upright: bool) -> None:
-    """Values and intervals."""
+    """Values and intervals; what was not measured has no mark."""
     at = at[[each is not None for each in figures]]
-    value, low, high = np.array([tuple(each) for each in figures if each is not None]).T
+    value, low, high = np.array([tuple(each) for each in figures if each is not None]).reshape(-1, 3).T
     spread = np.abs(np.stack((value - low, high - value)))
     if upright:
         axes.errorbar(at, value, yerr=spread, label=label, **MARK)
@@ -83,7 +83,7 @@ def calibration(axes: plt.Axes, table: Table) -> None:
 
 def lines(axes: plt.Axes, table: Table) -> None:
     """How far the AUC falls over each line."""
-    measured = [row for row in table.rows if None not in row]
+    measured = [row for row in table.rows if row[1] is not None]
     for k, name in enumerate(("alone, fall", "known, fall")):
         figures = [row[table.columns.index(name)] for row in measured]
         with_intervals(axes, np.arange(len(measured)) + 0.25 * k, figures, name, upright=False)
