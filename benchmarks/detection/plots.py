@@ -103,7 +103,7 @@ def growth(axes: plt.Axes, table: Table) -> None:
     axes.set_xticks(hours, [f"{h:g} h\n{size}" for h, size in zip(hours, table.column(table.columns[0]), strict=True)])
     axes.minorticks_off()
     axes.axhline(0.5, color="grey", linewidth=0.8)
-    axes.set_xlabel(f"hours of speech learned from; {table.columns[0]}")
+    axes.set_xlabel(f"hours of speech learned from; below, {table.columns[0]}")
     axes.set_ylabel("AUC of anger, 95 % interval")
     axes.legend(fontsize="small", ncols=2)
 
