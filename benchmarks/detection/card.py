@@ -1,4 +1,4 @@
-"""The benchmark's part of a model card: every table that a results file keeps, what was asked, three plots."""
+"""The benchmark's part of a model card: every table that a results file keeps, what was asked, two plots."""
 
 from __future__ import annotations
 
