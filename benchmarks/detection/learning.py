@@ -81,8 +81,8 @@ class Spoken:
 
     def __init__(self, study: Study) -> None:
         self.seed = study.seed
-        self.targets = sorted({clip.group for clip in study.angry_clips})
-        self.inside = np.isin(study.windows.group, self.targets)
+        self.inside = np.isin(study.windows.group, sorted({clip.group for clip in study.angry_clips}))
+        self.targets = np.unique(study.windows.group[self.inside]).tolist()
         self.windows = study.windows.without_rows().take(self.inside)
         self.seconds: dict[str, float] = {}
         for clip in study.angry_clips:
@@ -219,8 +219,12 @@ def forecasts(what: str, points: list[Point]) -> list[tuple[Cell, ...]]:
 
 
 def forecast(size: NDArray[np.str_], amount: Array, auc: Array, n: float) -> float:
-    """The AUC at an amount, by a fit to the mean of each size."""
-    means = [(amount[size == each].mean(), 1.0 - np.nanmean(auc[size == each])) for each in np.unique(size)]
+    """The AUC at an amount, by a fit to the mean of each size; NaN where no draw could be told."""
+    told = np.isfinite(auc)
+    size, amount, auc = size[told], amount[told], auc[told]
+    means = [(amount[size == each].mean(), 1.0 - auc[size == each].mean()) for each in np.unique(size)]
+    if not means:
+        return float("nan")
     limit, slope, exponent = power_law(*np.array(means).T)
     return 1.0 - limit - slope * n**-exponent
 

@@ -30,7 +30,7 @@ def interval(figure: Callable[[NDArray[np.intp]], float], speakers: Names, draws
 def area(angry: NDArray[np.bool_], scores: Array) -> float:
     """AUC as `emotion_triage.training.figures.auc` gives it, without weights and fast enough for every draw."""
     _, rank = np.unique(scores, return_inverse=True)
-    others, hits = (np.bincount(rank[angry == truth], minlength=rank.max() + 1) for truth in (False, True))
+    others, hits = (np.bincount(rank[angry == truth], minlength=rank.max(initial=0) + 1) for truth in (False, True))
     below = np.cumsum(others) - others / 2
     return float(hits @ below / (hits.sum() * others.sum())) if hits.any() and others.any() else float("nan")
 

@@ -179,8 +179,8 @@ def _all_labels(windows: WindowSet, scores: Array) -> list[str]:
     lines = [
         "## Calibration, all corpora held out together",
         "",
-        "Every corpus and every emotion in it counts alike, which makes anger about one in five. The scores are held out;",
-        "the calibration was fitted to all of them.",
+        "Every corpus and every emotion in it counts alike, which makes anger about one in five.",
+        "The scores are held out; the calibration was fitted to all of them.",
         "",
         "| label | AUC | expected calibration error |",
         "|---|---|---|",
