@@ -19,12 +19,16 @@ SHOWN = {
     ROOT / "models" / "triage.md": "model-card.md",
     ROOT / "emotion_triage" / "policies" / "balanced.toml": "balanced.md",
 }
+SHOWN |= {plot: plot.name for plot in (ROOT / "models").glob("*.png")}
 LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^)\s]+)\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are kept elsewhere, and the command line's."""
     for path, page in SHOWN.items():
+        if path.suffix == ".png":
+            files.append(File.generated(config, page, content=path.read_bytes()))
+            continue
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".toml":
             text = f"# The balanced policy\n\nWhat a policy leaves out is taken from here.\n\n```toml\n{text}```\n"

@@ -40,7 +40,11 @@ def run(study: Study) -> list[Table]:
         name: WindowSet._make(np.concatenate(column) for column in zip(*(each[name] for each in heard), strict=True))
         for name in names
     }
-    scores = {name: study.held_out(windows, calm_references(windows, study.seed)) for name, windows in sets.items()}
+    scores = {}
+    for name, windows in sets.items():
+        refer = calm_references(windows, study.seed)
+        scores[name] = study.held_out(windows, refer)
+        sets[name] = windows._replace(reference=refer(windows.statistics))
     rows: list[tuple[Cell, ...]] = []
     for name in LINES:
         if name not in sets:

@@ -11,7 +11,7 @@ from emotion_triage.classifier import LABELS
 from emotion_triage.training.corpora import ANGER, CALM
 from emotion_triage.training.figures import Figure, bootstrap
 
-__all__ = ["ALONE", "AUC_COLUMNS", "KNOWN", "auc_cells", "fraction", "interval", "mean_auc", "rate"]
+__all__ = ["ALONE", "AUC_COLUMNS", "KNOWN", "area", "auc_cells", "fraction", "interval", "mean_auc", "rate"]
 
 ALONE, KNOWN = LABELS.index("anger"), LABELS.index("anger_against_baseline")
 AUC_COLUMNS = ("alone, all else", "alone, calm", "known, all else", "known, calm")
@@ -30,7 +30,7 @@ def interval(figure: Callable[[NDArray[np.intp]], float], speakers: Names, draws
 def area(angry: NDArray[np.bool_], scores: Array) -> float:
     """AUC as `emotion_triage.training.figures.auc` gives it, without weights and fast enough for every draw."""
     _, rank = np.unique(scores, return_inverse=True)
-    others, hits = (np.bincount(rank[angry == truth], minlength=rank.max() + 1) for truth in (False, True))
+    others, hits = (np.bincount(rank[angry == truth], minlength=rank.max(initial=0) + 1) for truth in (False, True))
     below = np.cumsum(others) - others / 2
     return float(hits @ below / (hits.sum() * others.sum())) if hits.any() and others.any() else float("nan")
 

@@ -29,7 +29,7 @@ APART = {"laughter", "hold music"}
 
 def run(study: Study) -> list[Table]:
     """One row a kind, for the shipped model through `Triage`, and for models that never heard the kind."""
-    shipped = Triage.load(policy=study.policy)
+    shipped = Triage.load(model=study.model, policy=study.policy)
     tally: dict[str, dict[str, list[tuple[float, float, float]]]] = defaultdict(lambda: defaultdict(list))
     for name, unit, samples in calls(study):
         payload = encode_mulaw(samples)

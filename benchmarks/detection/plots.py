@@ -1,12 +1,15 @@
-"""Plots of the tables: AUC of each corpus, delays, calibration, lines."""
+"""Plots of the tables: AUC of each corpus, delays, calibration, lines, learning curves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 
+from benchmarks.detection.learning import BY_CORPORA, BY_SPEAKERS
+from benchmarks.detection.measures import AUC_COLUMNS
 from benchmarks.detection.table import Table
 from emotion_triage.training.figures import Figure
 
@@ -18,23 +21,20 @@ __all__ = ["draw"]
 MARK = {"fmt": "o", "capsize": 2, "markersize": 4}
 
 
-def draw(results: dict[str, list[Table]], folder: Path) -> None:
-    """Write one PNG for each protocol that was run and has one."""
+def draw(results: dict[str, list[Table]], folder: Path, prefix: str = "", only: Collection[str] = ()) -> list[str]:
+    """Write one PNG for each table that has a plot (of `only`, if any); return the files' names."""
     folder.mkdir(parents=True, exist_ok=True)
-    tables = {table.title: table for each in results.values() for table in each}
-    for name, (title, plot) in {
-        "peers": ("Peers, known, anger against all else", auc_by_corpus),
-        "corpora": ("Corpus held out, windows of 3 s", auc_by_corpus),
-        "delays": ("Delays counted", delays),
-        "calibration": ("Predicted and seen anger, all corpora", calibration),
-        "lines": ("Lines", lines),
-    }.items():
-        if title in tables:
+    tables, written = {table.title: table for each in results.values() for table in each}, []
+    for name, (title, plot) in PLOTS.items():
+        if title in tables and (not only or name in only):
             figure, axes = plt.subplots(figsize=(9.0, 5.0), layout="constrained")
             plot(axes, tables[title])
             axes.set_title(title)
-            figure.savefig(folder / f"{name}.png", dpi=120)
+            written.append(f"{prefix}{name}.png")
+            # no version of the library in the file, so that the same figures are the same bytes
+            figure.savefig(folder / written[-1], dpi=100, metadata={"Software": None})
             plt.close(figure)
+    return written
 
 
 def auc_by_corpus(axes: plt.Axes, table: Table) -> None:
@@ -51,9 +51,9 @@ def auc_by_corpus(axes: plt.Axes, table: Table) -> None:
 
 
 def with_intervals(axes: plt.Axes, at: np.ndarray, figures: list, label: str, *, upright: bool) -> None:
-    """Values and intervals."""
+    """Values and intervals; what was not measured has no mark."""
     at = at[[each is not None for each in figures]]
-    value, low, high = np.array([tuple(each) for each in figures if each is not None]).T
+    value, low, high = np.array([tuple(each) for each in figures if each is not None]).reshape(-1, 3).T
     spread = np.abs(np.stack((value - low, high - value)))
     if upright:
         axes.errorbar(at, value, yerr=spread, label=label, **MARK)
@@ -83,7 +83,7 @@ def calibration(axes: plt.Axes, table: Table) -> None:
 
 def lines(axes: plt.Axes, table: Table) -> None:
     """How far the AUC falls over each line."""
-    measured = [row for row in table.rows if None not in row]
+    measured = [row for row in table.rows if row[1] is not None]
     for k, name in enumerate(("alone, fall", "known, fall")):
         figures = [row[table.columns.index(name)] for row in measured]
         with_intervals(axes, np.arange(len(measured)) + 0.25 * k, figures, name, upright=False)
@@ -92,3 +92,29 @@ def lines(axes: plt.Axes, table: Table) -> None:
     axes.axvline(0.0, color="grey", linewidth=0.8)
     axes.set_xlabel("AUC on clean G.711 less AUC over the line, 95 % interval")
     axes.legend()
+
+
+def growth(axes: plt.Axes, table: Table) -> None:
+    """AUC against hours learned from; the size of each draw stands under it."""
+    hours = np.array(table.column("hours"))
+    for k, name in enumerate(AUC_COLUMNS):
+        with_intervals(axes, hours * 1.03 ** (k - 1.5), table.column(name), name, upright=True)
+    axes.set_xscale("log")
+    axes.set_xticks(hours, [f"{h:g} h\n{size}" for h, size in zip(hours, table.column(table.columns[0]), strict=True)])
+    axes.minorticks_off()
+    axes.axhline(0.5, color="grey", linewidth=0.8)
+    axes.set_xlabel(f"hours of speech learned from; below, {table.columns[0]}")
+    axes.set_ylabel("AUC of anger, 95 % interval")
+    axes.legend(fontsize="small", ncols=2)
+
+
+PLOTS: dict[str, tuple[str, Callable[[plt.Axes, Table], None]]] = {
+    "peers": ("Peers, known, anger against all else", auc_by_corpus),
+    "corpora": ("Corpus held out, windows of 3 s", auc_by_corpus),
+    "delays": ("Delays counted", delays),
+    "calibration": ("Predicted and seen anger, all corpora", calibration),
+    "lines": ("Lines", lines),
+    "learning": (BY_CORPORA, growth),
+    "learning-speakers": (BY_SPEAKERS, growth),
+}
+"""Title of the table that each shows, and how."""

@@ -55,6 +55,8 @@ class Size(NamedTuple):
     """Batches that each contour network is trained on."""
     music_s: float = 600.0
     """Synthetic music, tones, noise and silence, of each."""
+    draws: int = 5
+    """Draws of what a learning curve learns from."""
 
 
 class Study:
@@ -69,14 +71,25 @@ class Study:
     policy : Policy
     size : Size
     seed, workers : int
+    model : Path, optional
+        The model whose card is filled; the one that ships by default.
     cache : Path, optional
         Folder in which windows are kept between runs of the same code and corpora.
     """
 
     def __init__(
-        self, corpora: Corpora, policy: Policy, size: Size, *, seed: int, workers: int, cache: Path | None
+        self,
+        corpora: Corpora,
+        policy: Policy,
+        size: Size,
+        *,
+        seed: int,
+        workers: int,
+        model: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.corpora, self.policy, self.size, self.seed, self.workers = corpora, policy, size, seed, workers
+        self.model = model
         self._memory = joblib.Memory(cache, verbose=0)
         self._models: dict[str, Model] = {}
 

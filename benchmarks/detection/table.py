@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from emotion_triage.training.figures import Figure
 
@@ -39,6 +39,20 @@ class Table(NamedTuple):
             for row in self.rows
         ]
         return {"title": self.title, "note": self.note, "rows": rows}
+
+    @staticmethod
+    def from_json(table: dict[str, Any]) -> Table:
+        """Return what `as_json` gave."""
+        rows = [
+            tuple(Figure(**cell) if isinstance(cell, dict) else cell for cell in row.values()) for row in table["rows"]
+        ]
+        return Table(table["title"], tuple(table["rows"][0]) if rows else (), rows, table["note"])
+
+    def as_markdown(self) -> str:
+        """A pipe table under the title and the note."""
+        lines = [self.columns, ("---",) * len(self.columns), *(tuple(map(shown, row)) for row in self.rows)]
+        note = [f"{self.note[0].upper()}{self.note[1:]}.", ""] if self.note else []
+        return "\n".join((f"**{self.title}**", "", *note, *(f"| {' | '.join(cells)} |" for cells in lines)))
 
     def column(self, name: str) -> list[Cell]:
         """Return one column."""

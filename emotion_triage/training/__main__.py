@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from emotion_triage.classifier import Classifier
 from emotion_triage.errors import TriageError
-from emotion_triage.training.card import card, training_facts
+from emotion_triage.training.card import card, measured, training_facts
 from emotion_triage.training.contour import STEPS
 from emotion_triage.training.corpora import Corpora
 from emotion_triage.training.dataset import calm_references, gather
@@ -63,10 +64,11 @@ def main(
         export(out, model, name=name, training=training_facts(corpora, seed=seed, passes=passes))
         some = slice(None, None, max(1, len(windows.emotion) // 10_000))
         parity = check_parity(out, model, windows.features[some], windows.rows[some])
-        out.with_suffix(".md").write_text(
-            card(out, corpora, windows, calibrated_log_odds(windows, scores, mixed), parity)
-        )
-        say(f"{out} and {out.with_suffix('.md')} written")
+        beside = out.with_suffix(".md")
+        before = beside.read_text(encoding="utf-8") if beside.exists() else ""
+        text = card(out, corpora, windows, calibrated_log_odds(windows, scores, mixed), parity)
+        beside.write_text(text + measured(before, Classifier.load(out).digest), encoding="utf-8")
+        say(f"{out} and {beside} written")
     except TriageError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

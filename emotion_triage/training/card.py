@@ -1,4 +1,4 @@
-"""The model card: every figure in it comes from the training run that writes it."""
+"""The model card: every figure in it comes from the training run that writes it, or from the benchmark after it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from emotion_triage.training.dataset import NOISE, WindowSet
 from emotion_triage.training.figures import Figure, auc, bootstrap, calibration_error
 from emotion_triage.training.fit import FOLDS, UNTAUGHT, balanced, known, targets
 
-__all__ = ["card", "training_facts"]
+__all__ = ["MEASURED", "before_measured", "card", "measured", "training_facts"]
 
+MEASURED = "<!-- measured by python -m benchmarks.detection, model {digest} -->"
+"""What the benchmark adds to a card begins with this line and goes on to the card's end."""
 FALSE_ALARMS = 0.05
 """Share of false alarms at which the card compares groups; a policy has its own thresholds."""
 Array = NDArray[np.float64]
@@ -67,6 +69,17 @@ def card(path: Path, corpora: Corpora, windows: WindowSet, log_odds: Array, pari
     )
 
 
+def measured(text: str, digest: str) -> str:
+    """Return what the benchmark added to a card of this very model; nothing of what it added to another's."""
+    _, mark, rest = text.partition(MEASURED.format(digest=digest))
+    return mark + rest
+
+
+def before_measured(text: str) -> str:
+    """Return a card without what the benchmark added to it."""
+    return text.partition(MEASURED.partition("{")[0])[0]
+
+
 def _head(path: Path, classifier: Classifier, corpora: Corpora, parity: float) -> list[str]:
     training = classifier.contract.training
     return [
@@ -79,7 +92,7 @@ def _head(path: Path, classifier: Classifier, corpora: Corpora, parity: float) -
         "**All of its data is acted, prompted or elicited; no natural call and no French emotional speech is in it.**",
         "A French figure is unproven. It measures how a voice sounds, never what a person feels or means.",
         "",
-        "This page is written by the training command; no figure in it was typed.",
+        "This page is written by the training command, and its last part by the benchmark; no figure was typed.",
         "",
         "## Use",
         "",
@@ -92,6 +105,7 @@ def _head(path: Path, classifier: Classifier, corpora: Corpora, parity: float) -
         "  caller's baseline, and what the contour network says), to logistic regressions of",
         f"  {', '.join(LABELS)}; calibrated on corpora held out",
         f"- the contour network: two convolutions over the rows of those 3 s, {parameters(silent()):,} parameters",
+        "- corpora without anger or distress do not teach how these sound by the voice alone",
         *(f"- scored but not learned from: {name}" for name in sorted(UNTAUGHT & {c.group for c in corpora.clips})),
         f"- {path.stat().st_size / 1024:.0f} KiB; SHA-256 `{classifier.digest}`",
         f"- parity of the ONNX file with the trainer: {parity:.1e}",
@@ -167,6 +181,7 @@ def _all_labels(windows: WindowSet, scores: Array) -> list[str]:
         "## Calibration, all corpora held out together",
         "",
         "Every corpus and every emotion in it counts alike, which makes anger about one in five.",
+        "The scores are held out; the calibration was fitted to all of them.",
         "",
         "| label | AUC | expected calibration error |",
         "|---|---|---|",
