@@ -105,7 +105,6 @@ def _head(path: Path, classifier: Classifier, corpora: Corpora, parity: float) -
         "  caller's baseline, and what the contour network says), to logistic regressions of",
         f"  {', '.join(LABELS)}; calibrated on corpora held out",
         f"- the contour network: two convolutions over the rows of those 3 s, {parameters(silent()):,} parameters",
-        "- corpora without anger or distress do not teach how these sound by the voice alone",
         *(f"- scored but not learned from: {name}" for name in sorted(UNTAUGHT & {c.group for c in corpora.clips})),
         f"- {path.stat().st_size / 1024:.0f} KiB; SHA-256 `{classifier.digest}`",
         f"- parity of the ONNX file with the trainer: {parity:.1e}",

@@ -158,17 +158,6 @@ def _usable(windows: WindowSet, label: int) -> Mask:
     return spoken & known(windows) if label == _KNOWN else spoken
 
 
-def _telling(windows: WindowSet, label: int) -> Mask:
-    """Return the windows that can teach how a label sounds: of the others a model would learn how their corpus sounds.
-
-    What is judged by changes against the caller's baseline, and what speech is, can be learned from any corpus.
-    """
-    if label in (_KNOWN, _SPEECH):
-        return _usable(windows, label)
-    holding = np.unique(windows.group[targets(windows)[:, label]])
-    return _usable(windows, label) & np.isin(windows.group, holding)
-
-
 def balanced(windows: WindowSet) -> Array:
     """Return weights under which every corpus counts alike, and within it every emotion or kind of noise alike."""
     weights = np.zeros(len(windows.emotion))
@@ -232,7 +221,7 @@ def fit(windows: WindowSet) -> Linear:
     weights, bias = np.zeros((len(LABELS), len(FEATURE_NAMES))), np.zeros(len(LABELS))
     for label in range(len(LABELS)):
         columns = (_CHANGES if label == _KNOWN else ~_CHANGES) & ~_HEARD_BY_NETWORK
-        rows = _telling(windows, label)
+        rows = _usable(windows, label)
         balance = balanced(windows.take(rows))
         if label == _SPEECH:  # as much noise as speech
             noise = ~truth[rows, label]
@@ -246,7 +235,7 @@ def fit(windows: WindowSet) -> Linear:
 
 def contours(windows: WindowSet, *, seed: int, steps: int) -> Contour:
     """Fit the contour network to the windows that can teach anger."""
-    spoken = windows.take(_telling(windows, _ALONE) & taught(windows))
+    spoken = windows.take(_usable(windows, _ALONE) & taught(windows))
     angry = targets(spoken)[:, _ALONE]
     if angry.all() or not angry.any():
         return silent()
