@@ -137,8 +137,8 @@ def killed(arguments: list[str], log: Path, n_files: int, seed: int = 5) -> int:
         run = Run([*arguments, "--resume"], log)
         ended = run.watch(until_files=files)
         time.sleep(draw.uniform(0.0, 1.0))
-        struck += not ended and run.process.poll() is None
-        if not ended:
+        if not ended and not run.watch(until_files=0):  # it may have ended while we waited
+            struck += 1
             run.kill()
     Run([*arguments, "--resume"], log).watch()
     return struck
