@@ -211,7 +211,8 @@ def test_the_snoop_of_the_page(triage: Triage, tmp_path: Path) -> None:
     (tmp_path / "http.conf").write_text(f"[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport={ari_port}\n")
     (tmp_path / "ari.conf").write_text("[general]\nenabled=yes\n[user]\ntype=user\nread_only=no\npassword=secret\n")
     ari = f"127.0.0.1:{ari_port}/ari"
-    requests = re.findall(r'^\$ curl -X POST "\$ARI/(.*?)"', PAGE, re.MULTILINE)
+    posted = re.findall(r'^\$ curl -X POST "\$ARI/(.*?)"', PAGE, re.MULTILINE)
+    requests = [request for request in posted if "$port" not in request]  # that one is the page's other way, over RTP
 
     def ask(method: str, path: str) -> bytes:
         address = f"http://{ari}/{path}{'&' if '?' in path else '?'}api_key=user:secret"
