@@ -190,7 +190,8 @@ class Caller:
             window = features(step.statistics, reference.statistics)
             return np.concatenate((occlusions(window, reference.features), reference.features[None]))
         window = features(step.statistics, None)
-        own = step.statistics if self._baseline.so_far is None else self._baseline.so_far
+        so_far = self._baseline.so_far
+        own = step.statistics if so_far is None else so_far
         pair = features(np.stack((step.statistics, own)), own)
         return np.concatenate((occlusions(window, reference.features), pair))
 
