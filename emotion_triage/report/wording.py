@@ -118,7 +118,7 @@ WORDS: dict[str, dict[Language, str]] = {
     "angry": {"en": "Angry calls", "fr": "Appels en colère"},
     "found": {"en": "Found", "fr": "Trouvés"},
     "interval": {"en": "95 % interval", "fr": "Intervalle à 95 %"},
-    "errors": {"en": "Could not be read", "fr": "Illisibles"},
+    "errors": {"en": "Could not be read", "fr": "Illisibles (messages techniques, en anglais)"},
     "more": {"en": "and {} more", "fr": "et {} de plus"},
 }
 _TELEPHONE_NUMBER = re.compile(r"\+?\d(?:[ .\-/()]{0,2}\d){8,}")
