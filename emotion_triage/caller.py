@@ -36,7 +36,8 @@ Contour = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 class Step(NamedTuple):
     """What one window told; times in seconds, statistics as `emotion_triage.functionals.STATISTIC_NAMES`.
 
-    Statistics and `snr_db` are 0 where the window brings too little new speech to be evidence: nobody asks for them.
+    Statistics and `snr_db` are 0 where the window holds too little speech, or too little that is new, to be evidence:
+    nobody asks for them.
     """
 
     time_s: float
@@ -47,7 +48,7 @@ class Step(NamedTuple):
     new_speech_s: float
 
 
-def steps_of(windows: list[Window], contour: Contour) -> list[Step]:
+def steps_of(windows: list[Window], contour: Contour, min_speech_s: float = 0.0) -> list[Step]:
     """Measure windows, of one call or of many, in one pass; return a step for each, in order.
 
     Parameters
@@ -55,6 +56,8 @@ def steps_of(windows: list[Window], contour: Contour) -> list[Step]:
     windows : list of Window
     contour : callable
         `Classifier.contour`, or what stands for it.
+    min_speech_s : float
+        Speech in a window below which it is nobody's evidence, in seconds.
     """
     if not windows:
         return []
@@ -63,14 +66,15 @@ def steps_of(windows: list[Window], contour: Contour) -> list[Step]:
     n_new = np.array([window.n_new for window in windows])
     is_new = np.arange(rows.shape[-1]) >= rows.shape[-1] - n_new[:, None]
     new_speech_s = count(frames.speech & is_new) * HOP_S
-    spoken = new_speech_s >= MIN_NEW_SPEECH_S
+    speech_s = frames.speech_s
+    spoken = (new_speech_s >= MIN_NEW_SPEECH_S) & (speech_s >= min_speech_s)
     statistics = np.zeros((len(rows), len(STATISTIC_NAMES)), np.float32)
     snr_db = np.zeros(len(rows))
     if spoken.any():
         of_speech = rows[spoken]
         statistics[spoken, :-1], snr_db[spoken] = functionals(of_speech, frames.of(spoken))
         statistics[spoken, -1] = contour(of_speech)
-    told = (np.array([window.time_s for window in windows]), frames.speech_s, frames.lost_s, snr_db, new_speech_s)
+    told = (np.array([window.time_s for window in windows]), speech_s, frames.lost_s, snr_db, new_speech_s)
     return [
         Step(time_s, each, *seconds)
         for each, time_s, *seconds in zip(statistics, *(column.tolist() for column in told), strict=True)
@@ -173,6 +177,11 @@ class Caller:
         return [event for change in self._escalator.wait(time_s) for event in self._follow(change)]
 
     @property
+    def min_speech_s(self) -> float:
+        """Speech in a window from which it is evidence, in seconds."""
+        return self._policy.escalation.min_speech_s
+
+    @property
     def settled(self) -> bool:
         """Whether what he is compared with stays: steps to come can be scored together."""
         return self._reference.source == "caller"
@@ -233,7 +242,7 @@ class Caller:
         return [affect, *(self._follow(change) if change else ())]
 
     def _spoken(self, step: Step) -> bool:
-        return step.new_speech_s >= MIN_NEW_SPEECH_S and step.speech_s >= self._policy.escalation.min_speech_s
+        return step.new_speech_s >= MIN_NEW_SPEECH_S and step.speech_s >= self.min_speech_s
 
     def _centred(self, scores: NDArray[np.float32]) -> list[float]:
         """Return anger against a baseline, the last row, as if the caller sounded and varied as a typical one does.

@@ -61,7 +61,7 @@ def judge(due: Sequence[Due], classifier: Classifier) -> None:
     windows = [window for each in due for window in each.windows]
     if not windows:
         return
-    steps = iter(steps_of(windows, classifier.contour))
+    steps = iter(steps_of(windows, classifier.contour, min(each.caller.min_speech_s for each in due)))
     queues = [(each.caller, each.events, list(islice(steps, len(each.windows)))) for each in due]
     while queues:
         turns = [(caller, events, queue if caller.settled else queue[:1]) for caller, events, queue in queues]
