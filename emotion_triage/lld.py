@@ -47,7 +47,17 @@ from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
 from emotion_triage.pitch import N_FFT, WINDOW, normalise, pitch, power_spectrum, squared_magnitudes
 from emotion_triage.voice import voice
 
-__all__ = ["ENERGY_FLOOR_DBFS", "LLD_NAMES", "LLD_UNITS", "MEL_MAX_HZ", "MEL_MIN_HZ", "N_MELS", "lld", "mel_spectrum"]
+__all__ = [
+    "ENERGY_FLOOR_DBFS",
+    "LLD_NAMES",
+    "LLD_UNITS",
+    "MEL_MAX_HZ",
+    "MEL_MIN_HZ",
+    "N_MELS",
+    "level_dbfs",
+    "lld",
+    "mel_spectrum",
+]
 
 Array = NDArray[np.float64]
 Samples = NDArray[np.float32]
@@ -137,6 +147,17 @@ _MEL_STARTS = _MEL_EDGES[:-1] - _MEL_EDGES[0]
 _DCT: Samples = (
     np.sqrt(2.0 / N_MELS) * np.cos(np.pi / N_MELS * (np.arange(N_MELS) + 0.5) * np.arange(1, N_MFCC + 1)[:, None])
 ).astype(np.float32)
+
+
+def level_dbfs(power: Array) -> Array:
+    """Return the level of a mean square, in dBFS: -120 of digital zeros.
+
+    Examples
+    --------
+    >>> level_dbfs(np.array([1.0, 0.0])).tolist()
+    [0.0, -120.0]
+    """
+    return np.asarray(10.0 * np.log10(np.maximum(power, 10.0 ** (ENERGY_FLOOR_DBFS / 10.0))))
 
 
 def mel_spectrum(power: Samples) -> Samples:
@@ -239,8 +260,7 @@ def _spectral(frames: Samples, row: Samples) -> tuple[Samples, Array, Array]:
     n_telephone = np.float32(telephone_db.shape[1])
     mel_db = _db(np.maximum(mel_spectrum(power), _MEL_FLOOR))
 
-    floor = 10.0 ** (ENERGY_FLOOR_DBFS / 10.0)
-    row[:, 0] = 10.0 * np.log10(np.maximum(power_before, floor))
+    row[:, 0] = level_dbfs(power_before)
     row[:, 1] = crossings * np.float32(SAMPLE_RATE_HZ / (FRAME_LENGTH - 1))
     row[:, 2], row[:, 3], row[:, 4], row[:, 5] = f0
     row[:, 6:9] = np.nan

@@ -59,7 +59,8 @@ class Measurements(NamedTuple):
     Attributes
     ----------
     frames : ndarray of float64, shape (n_frames, n_columns)
-        In the order of `FRAME_UNITS`; NaN where a descriptor has no value. `f0_hz` is the frame's own;
+        In the order of `FRAME_UNITS`; NaN where a descriptor has no value, as all but the energy have none in frames
+        that `emotion_triage.gate` finds to be the line's. `f0_hz` is the frame's own;
         `f0_repaired_hz` has octave jumps repaired against the window that first showed the frame, and is NaN
         outside voiced speech. Frames outside the caller's spans are left out.
     windows : ndarray of float64, shape (n_windows, n_columns)
@@ -91,9 +92,9 @@ def measure(recording: Recording) -> Iterator[Measurements]:
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
     for at, samples in recording.blocks():
         hops, lost = stream.jump(at)
-        due = stream.windows(*rows_of([hops])) + stream.lose(lost)
-        yield from _measured(due + stream.windows(*rows_of([stream.frames(samples)])))
-    yield from _measured(stream.windows(*rows_of([stream.flush()])) + stream.last())
+        due = stream.windows(*rows_of([stream], [hops])) + stream.lose(lost)
+        yield from _measured(due + stream.windows(*rows_of([stream], [stream.frames(samples)])))
+    yield from _measured(stream.windows(*rows_of([stream], [stream.flush()])) + stream.last())
 
 
 def _measured(due: list[Window]) -> Iterator[Measurements]:

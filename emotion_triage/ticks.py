@@ -46,7 +46,7 @@ def serve(heard: Sequence[Heard], classifier: Classifier) -> None:
         due = []
         for coding, calls in by_coding.items():
             slab = slice(start * HOP_BYTES[coding], (start + SLAB_FRAMES + 1) * HOP_BYTES[coding])
-            rows = rows_of([call.hops[slab] for call in calls], coding)
+            rows = rows_of([call.stream for call in calls], [call.hops[slab] for call in calls])
             for call, new in zip(calls, rows, strict=True):
                 if windows := call.stream.windows(new):
                     due.append(Due(call.caller, call.events, windows))

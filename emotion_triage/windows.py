@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ, AudioStream, Chunk, Coding, decode
 from emotion_triage.errors import StreamError
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of
-from emotion_triage.lld import ENERGY_FLOOR_DBFS, LLD_NAMES, lld
+from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of, powers_of
+from emotion_triage.gate import LOWEST_FLOOR, gate
+from emotion_triage.lld import ENERGY_FLOOR_DBFS, LLD_NAMES, level_dbfs, lld
 from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
 
 __all__ = ["HOP_BYTES", "PATIENCE", "ROW_BYTES", "Window", "WindowStream", "rows_of"]
@@ -61,28 +62,6 @@ class Window(NamedTuple):
     n_new: int
 
 
-def rows_of(hops: Sequence[bytes], coding: Coding = "float32") -> list[bytes]:
-    """Return the rows of many pushes in one pass.
-
-    Parameters
-    ----------
-    hops : sequence of bytes
-        From `WindowStream.frames`, one for each push.
-    coding : {"mulaw", "alaw", "float32"}
-        The `WindowStream.coding` of them all.
-
-    Returns
-    -------
-    list of bytes
-        The rows of each push, `ROW_BYTES` each: float32 in the order of `emotion_triage.lld.LLD_NAMES`.
-    """
-    hops_each = np.fromiter(map(len, hops), np.intp, len(hops)) // HOP_BYTES[coding]
-    frames = frames_of(decode(b"".join(hops), coding), hops_each)
-    rows = lld(frames).tobytes()
-    ends = (np.cumsum(np.maximum(hops_each - 1, 0)) * ROW_BYTES).tolist()
-    return [rows[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
 class WindowStream:
     """The signal side of one call: bytes to frames, rows to windows.
 
@@ -104,18 +83,19 @@ class WindowStream:
     --------
     >>> stream = WindowStream("pcm16", 8000)
     >>> frames = stream.frames(np.zeros(8000, np.int16))
-    >>> [(window.time_s, window.n_new) for window in stream.windows(*rows_of([frames], stream.coding))]
+    >>> [(window.time_s, window.n_new) for window in stream.windows(*rows_of([stream], [frames]))]
     [(0.52, 25)]
     >>> [(window.time_s, window.n_new) for window in stream.last()]
     [(1.0, 24)]
     """
 
-    __slots__ = ("_audio", "_framer", "_n_new", "_n_shown", "_new", "_shown", "_source_start", "coding")
+    __slots__ = ("_audio", "_floor", "_framer", "_n_new", "_n_shown", "_new", "_shown", "_source_start", "coding")
 
     def __init__(self, encoding: str, sample_rate_hz: int) -> None:
         self._audio = AudioStream(encoding, sample_rate_hz)
         self.coding = self._audio.coding
         self._framer = Framer(_SAMPLE_BYTES[self.coding])
+        self._floor = LOWEST_FLOOR
         self._source_start = 0
         self._shown = _BEFORE
         self._new: list[bytes] = []
@@ -238,3 +218,35 @@ class WindowStream:
         # the resampler's very last sample may end up to 125 us after the source's
         time_s = min((last_row * HOP_LENGTH + FRAME_LENGTH) / SAMPLE_RATE_HZ, self.position_s)
         return Window(window.T.copy(), time_s, n_new)
+
+
+def rows_of(streams: Sequence[WindowStream], hops: Sequence[bytes]) -> list[bytes]:
+    """Return the rows of many pushes in one pass.
+
+    Parameters
+    ----------
+    streams : sequence of WindowStream
+        Of one `WindowStream.coding`; their noise floors move along.
+    hops : sequence of bytes
+        From `WindowStream.frames`, one for each stream.
+
+    Returns
+    -------
+    list of bytes
+        The rows of each push, `ROW_BYTES` each: float32 in the order of `emotion_triage.lld.LLD_NAMES`. Of a frame that
+        `emotion_triage.gate.gate` shuts out nothing but the energy is told: all else is NaN.
+    """
+    coding = streams[0].coding
+    hops_each = np.fromiter(map(len, hops), np.intp, len(hops)) // HOP_BYTES[coding]
+    frames_each = np.maximum(hops_each - 1, 0)
+    samples = decode(b"".join(hops), coding)
+    energy_dbfs = level_dbfs(powers_of(samples, hops_each))
+    found = gate(energy_dbfs, frames_each, np.array([stream._floor for stream in streams]))
+    for stream, floor in zip(streams, found.floors.tolist(), strict=True):
+        stream._floor = floor
+    rows = np.full((len(energy_dbfs), len(LLD_NAMES)), np.nan, np.float32)
+    rows[:, 0] = energy_dbfs
+    rows[found.open] = lld(frames_of(samples, hops_each, found.open))
+    every = rows.tobytes()
+    ends = (np.cumsum(frames_each) * ROW_BYTES).tolist()
+    return [every[start:end] for start, end in zip([0, *ends], ends, strict=False)]

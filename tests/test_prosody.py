@@ -10,9 +10,10 @@ import soundfile
 from numpy.lib.stride_tricks import sliding_window_view
 
 from emotion_triage.errors import TriageError
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
+from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, powers_of
 from emotion_triage.functionals import FUNCTIONAL_NAMES
-from emotion_triage.lld import LLD_NAMES, lld
+from emotion_triage.gate import LOWEST_FLOOR, gate
+from emotion_triage.lld import LLD_NAMES, level_dbfs, lld
 from emotion_triage.prosody import FRAME_UNITS, WINDOW_UNITS, Measurements, measure
 from emotion_triage.recordings import open_recording
 from emotion_triage.synthesis import synthetic_speech
@@ -36,12 +37,15 @@ def measured(path: Path, spans: list[tuple[float, float]] | None = None) -> Meas
 
 
 def test_frames_are_the_rows(path: Path) -> None:
-    """A frame's columns are its row of descriptors, whatever block it was read in."""
+    """A frame's columns are its row of descriptors, whatever block it was read in; the line's has an energy only."""
     samples, _ = soundfile.read(path, dtype="float32")
     frames = measured(path).frames
-    np.testing.assert_array_equal(
-        frames[:, 1 : 1 + len(LLD_NAMES)], lld(sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH])
-    )
+    rows = lld(sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH])
+    energy_dbfs = level_dbfs(powers_of(samples[: len(samples) // HOP_LENGTH * HOP_LENGTH], np.array([len(rows) + 1])))
+    speech = gate(energy_dbfs, np.array([len(rows)]), np.array([LOWEST_FLOOR])).open
+    assert 0 < speech.sum() < len(rows)
+    rows[~speech, 1:] = np.nan
+    np.testing.assert_array_equal(frames[:, 1 : 1 + len(LLD_NAMES)], rows)
     assert frames.shape[1] == len(FRAME_UNITS)
     np.testing.assert_allclose(np.diff(frames[:, 0]), 0.02, atol=1e-9)
 

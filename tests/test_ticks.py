@@ -14,7 +14,7 @@ from emotion_triage import windows
 from emotion_triage.affect import Affect
 from emotion_triage.audio import encode_mulaw
 from emotion_triage.classifier import Classifier
-from emotion_triage.lld import lld
+from emotion_triage.frames import powers_of
 from emotion_triage.policy import Policy
 from emotion_triage.triage import Triage
 from emotion_triage.vad import STEP_FRAMES
@@ -34,9 +34,10 @@ class Counted(NamedTuple):
 def counted() -> Iterator[Counted]:
     found = Counted([], [])
 
-    def describe(frames: np.ndarray) -> np.ndarray:
-        found.passes.append(len(frames))
-        return lld(frames)
+    def measure(samples: np.ndarray, hops_each: np.ndarray) -> np.ndarray:
+        powers = powers_of(samples, hops_each)
+        found.passes.append(len(powers))
+        return powers
 
     score = Classifier.score
 
@@ -44,7 +45,7 @@ def counted() -> Iterator[Counted]:
         found.runs.append(len(features))
         return score(self, features)
 
-    with patch.object(windows, "lld", describe), patch.object(Classifier, "score", run):
+    with patch.object(windows, "powers_of", measure), patch.object(Classifier, "score", run):
         yield found
 
 
@@ -122,6 +123,17 @@ def test_an_objection_forgets_what_waits(triage: Triage, temper: np.ndarray) -> 
     assert call._stream._framer._tail == b""
     assert call.push(sound[80]) == []
     assert call.position_s == pytest.approx(81 * 0.02)
+
+
+@pytest.mark.parametrize(("min_speech_s", "hears"), [(0.1, True), (3.0, False)])
+def test_the_network_hears_only_what_may_be_scored(
+    min_speech_s: float, hears: bool, triage: Triage, temper: np.ndarray
+) -> None:
+    """Where no window can hold as much speech as the policy asks for, the network never runs."""
+    patient = Triage(triage.classifier, Policy.parse(f"[escalation]\nmin_speech_s = {min_speech_s}"))
+    with patch.object(Classifier, "contour", autospec=True, side_effect=Classifier.contour) as network:
+        patient.call("call").push(encode_mulaw(temper[: 6 * 8000]))
+    assert network.called == hears
 
 
 @pytest.mark.parametrize("phase", range(0, 4000, 500))

@@ -22,12 +22,12 @@ NOISE = (0.1 * np.random.default_rng(0).standard_normal(20 * 8000)).astype(np.fl
 
 
 def push(stream: WindowStream, samples: np.ndarray) -> list[Window]:
-    return stream.windows(*rows_of([stream.frames(samples)], stream.coding))
+    return stream.windows(*rows_of([stream], [stream.frames(samples)]))
 
 
 def jump(stream: WindowStream, position: int) -> list[Window]:
     hops, lost = stream.jump(position)
-    return stream.windows(*rows_of([hops], stream.coding)) + stream.lose(lost)
+    return stream.windows(*rows_of([stream], [hops])) + stream.lose(lost)
 
 
 def test_windows_are_the_last_150_rows() -> None:
@@ -116,9 +116,25 @@ def test_rows_of_many_blocks_are_the_rows_of_each() -> None:
     """Pushes of any size, empty ones too, are described together as each frame by itself, to the bit."""
     hops = NOISE[: len(NOISE) // 160 * 160].reshape(-1, 160)
     blocks = [hops[start:stop] for start, stop in ((0, 0), (0, 2), (1, 1), (1, 31), (30, 201), (5, 7))]
-    for rows, block in zip(rows_of([block.tobytes() for block in blocks]), blocks, strict=True):
+    streams = [WindowStream("float32", 8000) for _ in blocks]
+    for rows, block in zip(rows_of(streams, [block.tobytes() for block in blocks]), blocks, strict=True):
         frames = [np.concatenate(pair)[None] for pair in pairwise(block)]
         assert rows == b"".join(lld(frame).tobytes() for frame in frames)
+
+
+def test_frames_of_the_line_are_told_by_their_energy_alone() -> None:
+    """Between two words nothing of the line is described but its energy; the words are as they ever are."""
+    hops = np.random.default_rng(5).standard_normal((60, 160)).astype(np.float32)
+    hops *= np.repeat([1e-3, 1e-1, 1e-3, 0.0], 15)[:, None]
+    whole = lld(np.concatenate((hops[:-1], hops[1:]), axis=1))
+    with patch("emotion_triage.windows.lld", side_effect=lld) as spy:
+        (every,) = rows_of([WindowStream("float32", 8000)], [hops.tobytes()])
+    rows = np.frombuffer(every, np.float32).reshape(whole.shape)
+    spoken = whole[:, ENERGY] > -50
+    assert len(spy.call_args.args[0]) < spoken.sum() + 15  # the floor is not known from the first frame on
+    np.testing.assert_array_equal(rows[spoken], whole[spoken])
+    np.testing.assert_array_equal(rows[:, ENERGY], whole[:, ENERGY])
+    assert np.isnan(np.delete(rows[~spoken][-20:], ENERGY, axis=1)).all()
 
 
 @pytest.mark.parametrize("coding", ["mulaw", "alaw"])
@@ -128,7 +144,7 @@ def test_codes_are_described_as_the_samples_they_stand_for(coding: Coding) -> No
     stream, decoded = WindowStream(coding, 8000), WindowStream("float32", 8000)
     for packet in codes:
         hops, samples = stream.frames(packet.tobytes()), decoded.frames(decode(packet.tobytes(), coding))
-        assert rows_of([hops], stream.coding) == rows_of([samples], decoded.coding)
+        assert rows_of([stream], [hops]) == rows_of([decoded], [samples])
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 11025, 44100])
@@ -156,5 +172,5 @@ def test_a_window_never_ends_after_its_audio() -> None:
     stream = WindowStream("float32", 11025)
     push(stream, np.resize(NOISE, 17860))
     assert -(-17860 * 8000 // 11025) == 12960 == 79 * 160 + 320
-    due = stream.windows(*rows_of([stream.flush()], stream.coding)) + stream.last()
+    due = stream.windows(*rows_of([stream], [stream.flush()])) + stream.last()
     assert due[-1].time_s == stream.position_s == 17860 / 11025

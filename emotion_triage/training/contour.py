@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     import jax
     import optax
 
-__all__ = ["CHANNELS", "CHANNEL_COLUMNS", "Contour", "fit_contour", "inputs", "log_odds", "silent"]
+__all__ = ["CHANNELS", "CHANNEL_COLUMNS", "DESCRIBED", "Contour", "fit_contour", "inputs", "log_odds", "silent"]
 
 Array = NDArray[np.float32]
 Layer = Callable[[Any, int], Any]
 
 CHANNELS: tuple[str, ...] = tuple(name for name in LLD_NAMES if name not in ("f0_second_hz", "voicing_second"))
 """Descriptors that the network hears, followed by two flags: voiced, heard."""
+DESCRIBED = "zero_crossing_rate_hz"
+"""A number in every row that is more than an energy: those are heard, what is too soft to be speech is not."""
 POOL = 2
 """Rows averaged before anything else: 40 ms steps hold what prosody does, at half the cost."""
 LOUDEST = 8
@@ -38,7 +40,7 @@ SILENCE_DBFS = -120.0
 CLIP = 4.0
 WIDTH = 64
 KERNEL = 5
-STEPS = 1000
+STEPS = 2500
 """Batches that a network is trained on."""
 BATCH = 256
 LEARNING_RATE = 3e-3
@@ -48,7 +50,7 @@ MOMENTUM = 0.98
 """Share of the running mean and variance that a batch leaves as it was (Ioffe and Szegedy 2015)."""
 EPSILON = 1e-4
 
-_ENERGY, _F0 = CHANNELS.index("energy_dbfs"), CHANNELS.index("f0_hz")
+_ENERGY, _DESCRIBED, _F0 = map(CHANNELS.index, ("energy_dbfs", DESCRIBED, "f0_hz"))
 CHANNEL_COLUMNS = [LLD_NAMES.index(name) for name in CHANNELS]
 """Where they stand among the low-level descriptors."""
 
@@ -97,7 +99,7 @@ def inputs(rows: NDArray[np.float16] | Array, mean: Array, scale: Array) -> Arra
     Parameters
     ----------
     rows : ndarray of float16 or float32, shape (n, n_channels, 150)
-        `CHANNELS` of a window's rows; NaN where unvoiced or never heard.
+        `CHANNELS` of a window's rows; NaN where unvoiced, too soft to be speech or lost.
     mean, scale : ndarray of float32, shape (n_channels,)
 
     Returns
@@ -105,8 +107,8 @@ def inputs(rows: NDArray[np.float16] | Array, mean: Array, scale: Array) -> Arra
     ndarray of float32, shape (n, 75, n_channels + 2)
     """
     x = np.asarray(rows, np.float32)
-    heard, voiced = ~np.isnan(x[:, _ENERGY]), ~np.isnan(x[:, _F0])
-    energy = np.where(heard, x[:, _ENERGY], SILENCE_DBFS)
+    heard, voiced = ~np.isnan(x[:, _DESCRIBED]), ~np.isnan(x[:, _F0])
+    energy = np.where(np.isnan(x[:, _ENERGY]), SILENCE_DBFS, x[:, _ENERGY])
     loudest = np.partition(energy, -LOUDEST, axis=1)[:, -LOUDEST, None]
     level = (np.clip(energy - loudest, -QUIET_DB, 0.0) + 20.0) / 12.0
     f0 = np.where(voiced, OCTAVE * np.log2(np.where(voiced, x[:, _F0], F0_REFERENCE_HZ) / F0_REFERENCE_HZ), 0.0)

@@ -231,7 +231,7 @@ def heard_steps(samples: NDArray[np.floating]) -> tuple[list[Step], NDArray[np.f
     rows : ndarray of float16, shape (n_steps, n_channels, 150)
     """
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
-    windows = stream.windows(*rows_of([stream.frames(samples.astype(np.float32))])) + stream.last()
+    windows = stream.windows(*rows_of([stream], [stream.frames(samples.astype(np.float32))])) + stream.last()
     rows = np.array([window.rows[CHANNEL_COLUMNS] for window in windows], np.float16)
     return steps_of(windows, unheard), rows.reshape(-1, len(CHANNELS), WINDOW_FRAMES)
 

@@ -159,15 +159,19 @@ def _usable(windows: WindowSet, label: int) -> Mask:
 
 
 def balanced(windows: WindowSet) -> Array:
-    """Return weights under which every corpus counts alike, and within it every emotion or kind of noise alike."""
+    """Return weights under which every corpus counts alike, and within it every emotion or kind of noise alike.
+
+    Corpora of one emotion count as one together: they tell how their speakers and lines sound, and nothing of what
+    parts one emotion from another (docs/decisions/0012-corpora-without-anger.md).
+    """
     weights = np.zeros(len(windows.emotion))
     kind = np.where(windows.emotion == NOISE, windows.speaker, windows.emotion)
-    for group in np.unique(windows.group):
-        inside = windows.group == group
-        kinds = np.unique(kind[inside])
-        for each in kinds:
-            these = inside & (kind == each)
-            weights[these] = 1.0 / (these.sum() * len(kinds))
+    kinds = {group: np.unique(kind[windows.group == group]) for group in np.unique(windows.group)}
+    n_single = sum(len(each) == 1 for each in kinds.values())
+    for group, inside in kinds.items():
+        for each in inside:
+            these = (windows.group == group) & (kind == each)
+            weights[these] = 1.0 / (these.sum() * (len(inside) if len(inside) > 1 else n_single))
     return np.asarray(weights * len(weights) / weights.sum())
 
 
@@ -300,11 +304,27 @@ def _contour_features(windows: WindowSet) -> Array:
     return np.clip(windows.features[:, _CONTOUR] / CONTOUR_SCALE, -CLIP, CLIP)
 
 
+def _weighed(x: Array, truth: Mask, weights: Array, group: NDArray[np.str_]) -> Array:
+    """Return how much each score counts within corpora: every corpus has an intercept of its own, then forgotten.
+
+    What parts a corpus of calm speech from the others is its line and its speakers, not their anger. A corpus in which
+    all are angry, or none, says nothing.
+    """
+    telling = np.isin(group, group[truth]) & np.isin(group, group[~truth])
+    if not telling.any():
+        return np.zeros(x.shape[1])
+    own = (group[telling, None] == np.unique(group[telling])[1:]).astype(np.float64)
+    rising = np.arange(x.shape[1] + own.shape[1]) < x.shape[1]
+    coefficients, _ = _regression(np.hstack((x[telling], own)), truth[telling], weights[telling], 1e6, rising)
+    return coefficients[: x.shape[1]]
+
+
 def mixing(windows: WindowSet, scores: Array) -> Mixing:
     """Return how held-out scores make calibrated ones.
 
     Each label is calibrated by itself, but for anger, which also weighs what the contour network says, and anger
-    against a baseline, which weighs the changes, what the voice says by itself, and the network both ways.
+    against a baseline, which weighs the changes, what the voice says by itself, and the network both ways. They are
+    weighed within corpora and calibrated across them.
     """
     windows = windows.without_rows()
     truth, contour = targets(windows), _contour_features(windows)
@@ -316,8 +336,10 @@ def mixing(windows: WindowSet, scores: Array) -> Mixing:
         if truth[rows, label].all() or not truth[rows, label].any():
             continue
         x = np.column_stack((scores[rows][:, from_scores], contour[rows][:, from_contour]))
-        rising = np.ones(x.shape[1], np.bool_)
-        weights, mixed.offset[label] = _regression(x, truth[rows, label], balanced(windows.take(rows)), 1e6, rising)
+        true, balance = truth[rows, label], balanced(windows.take(rows))
+        weights = _weighed(x, true, balance, windows.group[rows]) if label in sources else np.ones(1)
+        scale, mixed.offset[label] = _regression((x @ weights)[:, None], true, balance, 1e6, np.ones(1, np.bool_))
+        weights = scale * weights
         mixed.scores[label, from_scores], mixed.contour[label, from_contour] = np.split(weights, [len(from_scores)])
     return mixed
 
