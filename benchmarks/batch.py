@@ -1,7 +1,7 @@
 """What recordings cost by their length: times real time, cost of a second, and peak memory, from a minute to hours.
 
-Each length runs alone in a fresh process, as in `benchmarks.recordings`, which also has the peers: openSMILE, Praat and
-the decoding alone.
+The recording is the callers of the other benchmarks one after another, over and over. Each length runs alone in a fresh
+process, as in `benchmarks.recordings`, which also has the peers: openSMILE, Praat and the decoding alone.
 
     python -m benchmarks.batch [--quick] [--json FILE]
 """
@@ -13,10 +13,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
+from benchmarks._callers import callers
 from benchmarks._report import Table, calibrate_us, main
-from benchmarks.recordings import cost, recording
+from benchmarks.recordings import cost
+from emotion_triage.audio import SAMPLE_RATE_HZ
 
+N_CALLERS, CALLER_S = 16, 60.0
 MINUTES, QUICK_MINUTES = (1, 5, 20, 60, 240), (1, 5)
 ROUNDS = 3
 
@@ -24,10 +28,13 @@ ROUNDS = 3
 def run(quick: bool) -> tuple[list[Table], None]:
     """Return the table of lengths."""
     rows = []
+    heard = callers(N_CALLERS, CALLER_S)
+    samples = heard.samples().reshape(-1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "caller.wav"
         for minutes in QUICK_MINUTES if quick else MINUTES:
-            recording(path, minutes * 60)
+            spoken = np.resize(samples, minutes * 60 * SAMPLE_RATE_HZ)
+            soundfile.write(path, spoken, SAMPLE_RATE_HZ, subtype="PCM_16")
             rounds = 1 if quick or minutes > 60 else ROUNDS
             fft_us = calibrate_us()
             each = [cost("score", path) for _ in range(rounds)]
@@ -37,7 +44,7 @@ def run(quick: bool) -> tuple[list[Table], None]:
             rows.append((minutes, minutes * 60 / spent_s, second_us, second_us / fft_us, max(mib for _, mib in each)))
     columns = ("minutes", "times real time", "us a second", "/ FFT", "peak MiB")
     return [
-        Table("score, by length", columns, rows, "processor time of the scoring; the synthetic caller at 8 kHz")
+        Table("score, by length", columns, rows, f"processor time of the scoring; a minute each of {heard.source}")
     ], None
 
 
