@@ -2,9 +2,9 @@
 
     python -m benchmarks.detection CORPORA [--quick] [--only corpora,calls] [--json F] [--plots DIR] [--card F]
 
-Protocols: corpora, calibration, calls, presets, lines, not_speech, groups, peers, learning; their tables have 95 %
-intervals. A run with `--only` puts its protocols in place of their like in the file of `--json` and leaves the others,
-as long as model, corpora and sizes are the same; `--card` fills a model card from all that the file then keeps:
+Protocols: corpora, calibration, calls, presets, lines, not_speech, groups, peers, rivals, learning; their tables have
+95 % intervals. A run with `--only` puts its protocols in place of their like in the file of `--json` and leaves the
+others, as long as model, corpora and sizes are the same; `--card` fills a model card from all that the file then keeps:
 
     python -m benchmarks.detection CORPORA --only presets,calls,groups --json models/triage.json --card models/triage.md
 
@@ -19,7 +19,18 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.detection import calibration, calls, corpora, groups, learning, lines, not_speech, peers, presets
+from benchmarks.detection import (
+    calibration,
+    calls,
+    corpora,
+    groups,
+    learning,
+    lines,
+    not_speech,
+    peers,
+    presets,
+    rivals,
+)
 from benchmarks.detection.asked import asked
 from benchmarks.detection.card import fill, trained
 from benchmarks.detection.clips import chosen
@@ -31,7 +42,7 @@ from emotion_triage.training.corpora import Corpora
 
 PROTOCOLS = {
     module.__name__.rpartition(".")[2]: module.run
-    for module in (corpora, calibration, calls, presets, lines, not_speech, groups, peers, learning)
+    for module in (corpora, calibration, calls, presets, lines, not_speech, groups, peers, rivals, learning)
 }
 QUICK = Size(passes=1, calls=1, clips=20, line_clips=10, steps=10, music_s=60.0, draws=1)
 QUICK_SPEAKERS, QUICK_CLIPS = 2, 70

@@ -14,6 +14,7 @@ __all__ = ["fill", "part", "trained"]
 HEADINGS = {
     "corpora": "Corpora and speakers never heard",
     "peers": "Beside peers",
+    "rivals": "Beside eGeMAPS on composed calls",
     "presets": "Policies on composed calls",
     "calls": "Composed calls, corpus by corpus",
     "calibration": "Calibration",

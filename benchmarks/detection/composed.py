@@ -21,7 +21,7 @@ from emotion_triage.training.dataset import heard_steps, read
 from emotion_triage.training.fit import Model
 from emotion_triage.training.lines import Line, Samples, trim
 
-__all__ = ["ComposedCall", "changes", "compose", "events", "reached", "strung"]
+__all__ = ["ComposedCall", "Sound", "changes", "compose", "events", "reached", "sounds", "strung"]
 
 JOY = frozenset({"happy", "surprise"})
 CALM_S, ANGRY_S, CALM_ONLY_S = 30.0, 20.0, 60.0
@@ -42,14 +42,22 @@ class ComposedCall(NamedTuple):
     rows: NDArray[np.float16]
 
 
-def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[ComposedCall]:
+class Sound(NamedTuple):
+    """What a call sounds like at 8 kHz, and where its second part begins."""
+
+    kind: str
+    turn_s: float
+    samples: Samples
+
+
+def sounds(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[Sound]:
     """One speaker's calls, each kind once; none where he has too little calm or angry speech."""
     rng = np.random.default_rng([seed, zlib.crc32(clips[0].speaker.encode())])
-    sounds: dict[str, list[Samples]] = defaultdict(list)
+    spoken: dict[str, list[Samples]] = defaultdict(list)
     for clip in clips:
-        sounds[clip.emotion].append(trim(read(clip.path)))
-    level = float(np.median([np.sqrt(np.mean(x**2)) for each in sounds.values() for x in each]))
-    calm, angry, joy = ([x for e in sorted(which) for x in sounds.get(e, [])] for which in (CALM, ANGER, JOY))
+        spoken[clip.emotion].append(trim(read(clip.path)))
+    level = float(np.median([np.sqrt(np.mean(x**2)) for each in spoken.values() for x in each]))
+    calm, angry, joy = ([x for e in sorted(which) for x in spoken.get(e, [])] for which in (CALM, ANGER, JOY))
     if seconds(calm) < ENOUGH_CALM_S or seconds(angry) < ENOUGH_ANGER_S:
         return []
     nothing = np.zeros(0, np.float32)
@@ -68,11 +76,18 @@ def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[Compo
         before, after = parts()
         noises = [read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=2)] if backgrounds else []
         heard = Line(rng, noises).carry(np.concatenate((before, after)), level)
-        turn_s, duration_s = len(before) / SAMPLE_RATE_HZ, len(heard) / SAMPLE_RATE_HZ
-        first = clips[0]
-        true_of_it = (kind, first.group, first.speaker, first.language, first.gender, turn_s, duration_s)
-        calls.append(ComposedCall(*true_of_it, *heard_steps(heard)))
+        calls.append(Sound(kind, len(before) / SAMPLE_RATE_HZ, heard))
     return calls
+
+
+def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[ComposedCall]:
+    """One speaker's calls as the library hears them."""
+    first = clips[0]
+    who = (first.group, first.speaker, first.language, first.gender)
+    return [
+        ComposedCall(call.kind, *who, call.turn_s, seconds([call.samples]), *heard_steps(call.samples))
+        for call in sounds(clips, backgrounds, seed)
+    ]
 
 
 def seconds(clips: list[Samples]) -> float:

@@ -27,9 +27,10 @@ from benchmarks.detection.table import Cell, Table
 from emotion_triage.audio import SAMPLE_RATE_HZ
 from emotion_triage.functionals import STATISTIC_NAMES
 from emotion_triage.training.corpora import ANGER, CALM, Clip
+from emotion_triage.training.dataset import WindowSet
 from emotion_triage.training.fit import CLIP, MAX_ITERATIONS, balanced, held_out_contour, held_out_scores, taught
 
-__all__ = ["OURS", "run"]
+__all__ = ["OURS", "egemaps", "held_out_models", "regression", "run"]
 
 PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03)
 OURS, OURS_TRAINED = "ours, these clips", "ours, all clips and lines"
@@ -99,17 +100,27 @@ def boosting(x: Array, angry: NDArray[np.bool_], weights: Array) -> Callable[[Ar
     return model.fit(x, angry, sample_weight=weights).decision_function
 
 
+def held_out_models(clips: Clips, features: NDArray[np.float32], train: Model) -> dict[str, Callable[[Array], Array]]:
+    """Models that never heard each corpus."""
+    of_clips = of_each(clips)
+    angry, models = np.isin(of_clips.emotion, sorted(ANGER)), {}
+    for group in np.unique(of_clips.group):
+        others = (of_clips.group != group) & taught(of_clips)  # as ours
+        models[str(group)] = train(features[others], angry[others], balanced(of_clips.take(others)))
+    return models
+
+
 def held_out(clips: Clips, features: NDArray[np.float32], train: Model) -> Array:
     """Scores of each clip by a model that never heard its corpus."""
-    first = np.unique(clips.clip, return_index=True)[1]
-    of_clips = clips.windows.take(first)
-    angry, scores = np.isin(of_clips.emotion, sorted(ANGER)), np.zeros(len(features))
-    for group in np.unique(of_clips.group):
-        out = of_clips.group == group
-        others = ~out & taught(of_clips)  # as ours
-        predict = train(features[others], angry[others], balanced(of_clips.take(others)))
-        scores[out] = predict(features[out])
+    group, scores = of_each(clips).group, np.zeros(len(features))
+    for name, predict in held_out_models(clips, features, train).items():
+        scores[group == name] = predict(features[group == name])
     return scores
+
+
+def of_each(clips: Clips) -> WindowSet:
+    """The first window of each clip, for its labels."""
+    return clips.windows.take(np.unique(clips.clip, return_index=True)[1])
 
 
 def statistic(clips: Clips, name: str) -> Array:

@@ -173,11 +173,10 @@ class Study:
         """Composed calls of every speaker with enough speech, and what was said of them by held-out models."""
         return self.calls_under(self.policy)
 
-    def calls_under(self, policy: Policy) -> list[tuple[ComposedCall, list[Event]]]:
-        """Return the same calls under a policy."""
-        return [
-            (call, events(call.steps, call.rows, self.model_without(call.group), policy)) for call in self._composed
-        ]
+    def calls_under(self, policy: Policy, *, first_draw: bool = False) -> list[tuple[ComposedCall, list[Event]]]:
+        """Return the same calls, or one of each kind a speaker, under a policy."""
+        calls = self._composed[: len(self._composed) // self.size.calls] if first_draw else self._composed
+        return [(call, events(call.steps, call.rows, self.model_without(call.group), policy)) for call in calls]
 
     @cached_property
     def _composed(self) -> list[ComposedCall]:
