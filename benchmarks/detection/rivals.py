@@ -145,7 +145,7 @@ def told(calls: list[Course], scores: list[Array], threshold: float) -> tuple[Ar
 
 def lowest(calls: list[Course], scores: list[Array], allowed: float) -> float:
     """Return the lowest threshold that gives no more false alarms than allowed."""
-    candidates = np.quantile(np.concatenate(scores), np.linspace(0.5, 1.0, 400))
+    candidates = np.quantile(np.concatenate(scores), np.linspace(0.5, 1.0, 4000))
     for threshold in candidates:
         if told(calls, scores, threshold)[0].sum() <= allowed:
             return float(threshold)
