@@ -27,7 +27,7 @@ Layer = Callable[[Any, int], Any]
 CHANNELS: tuple[str, ...] = tuple(name for name in LLD_NAMES if name not in ("f0_second_hz", "voicing_second"))
 """Descriptors that the network hears, followed by two flags: voiced, heard."""
 DESCRIBED = "zero_crossing_rate_hz"
-"""A number in every row that is more than an energy: those are heard, what is too soft to be speech is not."""
+"""A number in every row but those of the line between words and of what was lost: only these others are heard."""
 POOL = 2
 """Rows averaged before anything else: 40 ms steps hold what prosody does, at half the cost."""
 LOUDEST = 8
@@ -99,7 +99,8 @@ def inputs(rows: NDArray[np.float16] | Array, mean: Array, scale: Array) -> Arra
     Parameters
     ----------
     rows : ndarray of float16 or float32, shape (n, n_channels, 150)
-        `CHANNELS` of a window's rows; NaN where unvoiced, too soft to be speech or lost.
+        `CHANNELS` of a window's rows; NaN where unvoiced; but for the energy, NaN where
+        nothing but the line was heard; NaN throughout where lost.
     mean, scale : ndarray of float32, shape (n_channels,)
 
     Returns
