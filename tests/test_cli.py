@@ -446,9 +446,11 @@ def test_watch_keeps_time(calls: Path, quick: list[str], monkeypatch: pytest.Mon
 
 
 def test_demo() -> None:
-    """`demo` says that the caller is synthetic and shows events and a route, in both languages."""
+    """`demo` says that the caller is synthetic and shows every level, events and a route, in both languages."""
     pytest.importorskip("onnxruntime")
+    levels = {"en": ("CALM", "TENSE", "ESCALATED"), "fr": ("CALME", "TENDU", "ESCALADE")}
     for lang, words in (("en", ("synthetic", "anger", "queue")), ("fr", ("synthétique", "colère", "file"))):
+        words += levels[lang]
         result = run("demo", "--lang", lang)
         assert result.exit_code == 0
         assert words[0] in result.stdout.splitlines()[0]
