@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ
 
-__all__ = ["FRAME_LENGTH", "FRAME_S", "HOP_LENGTH", "HOP_S", "Framer", "frames_of", "powers_of"]
+__all__ = ["FRAME_LENGTH", "FRAME_S", "HOP_LENGTH", "HOP_S", "Framer", "frames_of", "powers_of", "starts_of"]
 
 FRAME_S = 0.040
 """Length of a frame in seconds: two periods at 60 Hz fit (GeMAPS uses 20 and 60 ms; Eyben et al. 2016)."""
@@ -124,53 +124,62 @@ class Framer:
         return lost
 
 
-def frames_of(
-    samples: NDArray[np.float32], hops_each: NDArray[np.intp], chosen: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:
-    """Return the frames of many cuts, one after another.
+def starts_of(hops_each: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return where the frames of many cuts start, one after another.
+
+    Parameters
+    ----------
+    hops_each : ndarray of int, shape (n_cuts,)
+        How many hops each cut returned: 0, or its frames and one more.
+
+    Returns
+    -------
+    ndarray of int, shape (n_frames,)
+        First hop of each frame, among those of all cuts; a frame from one cut into the next is nobody's.
+
+    Examples
+    --------
+    >>> starts_of(np.array([2, 0, 3])).tolist()
+    [0, 2, 3]
+    """
+    whole = np.ones(int(hops_each.sum()), np.bool_)
+    whole[np.cumsum(hops_each[hops_each > 0]) - 1] = False
+    return np.flatnonzero(whole)
+
+
+def frames_of(samples: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return frames of many cuts.
 
     Parameters
     ----------
     samples : ndarray of float32, shape (n_hops * 160,)
         What `Framer.cut` returned for each, joined and decoded; contiguous.
-    hops_each : ndarray of int, shape (n_cuts,)
-        How many hops each cut returned: 0, or its frames and one more.
-    chosen : ndarray of bool, shape (n_frames,), optional
-        Which of them; all of them by default.
+    starts : ndarray of int, shape (n_frames,)
+        From `starts_of`, or some of them.
 
     Returns
     -------
-    ndarray of float32, shape (n_chosen, 320)
+    ndarray of float32, shape (n_frames, 320)
 
     Examples
     --------
-    >>> frames_of(np.arange(5 * 160, dtype=np.float32), np.array([2, 0, 3]))[:, 0].tolist()
+    >>> frames_of(np.arange(5 * 160, dtype=np.float32), starts_of(np.array([2, 0, 3])))[:, 0].tolist()
     [0.0, 320.0, 480.0]
     """
-    starts = _starts(hops_each)
     if not len(starts):
         return np.empty((0, FRAME_LENGTH), np.float32)
-    anywhere = sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH]
-    return anywhere[starts if chosen is None else starts[chosen]]
+    return sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH][starts]
 
 
-def powers_of(samples: NDArray[np.float32], hops_each: NDArray[np.intp]) -> NDArray[np.float64]:
+def powers_of(samples: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the mean square of each frame of `frames_of`, its DC removed: float64 of shape (n_frames,).
 
     Examples
     --------
-    >>> powers_of(np.repeat(np.float32([1.0, -1.0, 1.0]), 160), np.array([3])).tolist()
+    >>> powers_of(np.repeat(np.float32([1.0, -1.0, 1.0]), 160), starts_of(np.array([3]))).tolist()
     [1.0, 1.0]
     """
     hops = samples.reshape(-1, HOP_LENGTH).astype(np.float64)
     total, squares = np.add.reduce(hops, axis=-1), np.einsum("nt,nt->n", hops, hops)
-    first = _starts(hops_each)
-    mean = (total[first] + total[first + 1]) / FRAME_LENGTH
-    return np.asarray(np.maximum((squares[first] + squares[first + 1]) / FRAME_LENGTH - mean * mean, 0.0))
-
-
-def _starts(hops_each: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the first hop of each frame: a frame from one cut into the next is nobody's."""
-    whole = np.ones(int(hops_each.sum()), np.bool_)
-    whole[np.cumsum(hops_each[hops_each > 0]) - 1] = False
-    return np.flatnonzero(whole)
+    mean = (total[starts] + total[starts + 1]) / FRAME_LENGTH
+    return np.asarray(np.maximum((squares[starts] + squares[starts + 1]) / FRAME_LENGTH - mean * mean, 0.0))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio import SAMPLE_RATE_HZ, AudioStream, Chunk, Coding, decode
 from emotion_triage.errors import StreamError
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of, powers_of
+from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of, powers_of, starts_of
 from emotion_triage.gate import LOWEST_FLOOR, gate
 from emotion_triage.lld import ENERGY_FLOOR_DBFS, LLD_NAMES, level_dbfs, lld
 from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES
@@ -239,14 +239,14 @@ def rows_of(streams: Sequence[WindowStream], hops: Sequence[bytes]) -> list[byte
     coding = streams[0].coding
     hops_each = np.fromiter(map(len, hops), np.intp, len(hops)) // HOP_BYTES[coding]
     frames_each = np.maximum(hops_each - 1, 0)
-    samples = decode(b"".join(hops), coding)
-    energy_dbfs = level_dbfs(powers_of(samples, hops_each))
+    samples, starts = decode(b"".join(hops), coding), starts_of(hops_each)
+    energy_dbfs = level_dbfs(powers_of(samples, starts))
     found = gate(energy_dbfs, frames_each, np.array([stream._floor for stream in streams]))
     for stream, floor in zip(streams, found.floors.tolist(), strict=True):
         stream._floor = floor
     rows = np.full((len(energy_dbfs), len(LLD_NAMES)), np.nan, np.float32)
     rows[:, 0] = energy_dbfs
-    rows[found.open] = lld(frames_of(samples, hops_each, found.open))
+    rows[found.open] = lld(frames_of(samples, starts[found.open]))
     every = rows.tobytes()
     ends = (np.cumsum(frames_each) * ROW_BYTES).tolist()
     return [every[start:end] for start, end in zip([0, *ends], ends, strict=False)]

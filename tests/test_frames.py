@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of
+from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of, starts_of
 
 RAMP = np.arange(6000, dtype=np.float32)
 """Each sample is its own stream index."""
@@ -15,7 +15,7 @@ RAMP = np.arange(6000, dtype=np.float32)
 def frames(framer: Framer, samples: np.ndarray) -> np.ndarray:
     framer.push(samples.tobytes())
     hops = np.frombuffer(framer.cut(), np.float32)
-    return frames_of(hops, np.array([len(hops) // HOP_LENGTH]))
+    return frames_of(hops, starts_of(np.array([len(hops) // HOP_LENGTH])))
 
 
 @given(st.lists(st.integers(0, 700), max_size=40))
@@ -71,6 +71,6 @@ def test_a_jump_to_where_it_is_drops_nothing() -> None:
 def test_a_frame_never_reaches_into_the_next_push() -> None:
     """Of the hops of several pushes joined, no two of different pushes make a frame."""
     hops = np.repeat(np.arange(7, dtype=np.float32), HOP_LENGTH)
-    joined = frames_of(hops, np.array([0, 2, 0, 3, 2]))
+    joined = frames_of(hops, starts_of(np.array([0, 2, 0, 3, 2])))
     assert joined[:, [0, -1]].tolist() == [[0.0, 1.0], [2.0, 3.0], [3.0, 4.0], [5.0, 6.0]]
-    assert frames_of(hops[:0], np.array([0, 0])).shape == (0, FRAME_LENGTH)
+    assert frames_of(hops[:0], starts_of(np.array([0, 0]))).shape == (0, FRAME_LENGTH)

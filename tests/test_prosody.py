@@ -10,7 +10,7 @@ import soundfile
 from numpy.lib.stride_tricks import sliding_window_view
 
 from emotion_triage.errors import TriageError
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, powers_of
+from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, powers_of, starts_of
 from emotion_triage.functionals import FUNCTIONAL_NAMES
 from emotion_triage.gate import LOWEST_FLOOR, gate
 from emotion_triage.lld import LLD_NAMES, level_dbfs, lld
@@ -41,7 +41,9 @@ def test_frames_are_the_rows(path: Path) -> None:
     samples, _ = soundfile.read(path, dtype="float32")
     frames = measured(path).frames
     rows = lld(sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH])
-    energy_dbfs = level_dbfs(powers_of(samples[: len(samples) // HOP_LENGTH * HOP_LENGTH], np.array([len(rows) + 1])))
+    energy_dbfs = level_dbfs(
+        powers_of(samples[: len(samples) // HOP_LENGTH * HOP_LENGTH], starts_of(np.array([len(rows) + 1])))
+    )
     speech = gate(energy_dbfs, np.array([len(rows)]), np.array([LOWEST_FLOOR])).open
     assert 0 < speech.sum() < len(rows)
     rows[~speech, 1:] = np.nan

@@ -34,8 +34,8 @@ class Counted(NamedTuple):
 def counted() -> Iterator[Counted]:
     found = Counted([], [])
 
-    def measure(samples: np.ndarray, hops_each: np.ndarray) -> np.ndarray:
-        powers = powers_of(samples, hops_each)
+    def measure(samples: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        powers = powers_of(samples, starts)
         found.passes.append(len(powers))
         return powers
 

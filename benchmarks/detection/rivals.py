@@ -62,20 +62,21 @@ def run(study: Study) -> list[Table]:
     rows: list[tuple[Cell, ...]] = []
     for name in PRESETS:
         ours = study.calls_under(Policy.load(name), first_draw=True)
-        ours_found = np.isfinite(delays(of_kind(ours, "calm then angry"), FOUND_WITHIN_S["calm then angry"]))
-        alarms, _, of_ours, _ = calm_spans(ours, "calm")
+        ours_turning = of_kind(ours, "calm then angry")
+        ours_found = np.isfinite(delays(ours_turning, FOUND_WITHIN_S["calm then angry"]))
+        alarms, _, of_ours, calm_speakers = calm_spans(ours, "calm")
         allowed = alarms.sum() / of_ours.sum()
         threshold = lowest(calls, scores, float(hours.sum() * allowed))
         false, seen = told(calls, scores, threshold)
         theirs = np.isfinite(seen[turning])
         order = np.argsort(who[turning], kind="stable")
-        names = speakers(of_kind(ours, "calm then angry"))
+        names = speakers(ours_turning)
         mine = np.argsort(names, kind="stable")
         gain = ours_found[mine].astype(float) - theirs[order]
         rows.append(
             (
                 name,
-                rate(alarms, of_ours, calm_spans(ours, "calm")[3]),
+                rate(alarms, of_ours, calm_speakers),
                 fraction(ours_found, names),
                 rate(false, hours, who),
                 fraction(theirs, who[turning]),
