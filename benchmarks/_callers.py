@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from emotion_triage.audio import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
-from emotion_triage.demo import synthetic_caller
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
+from emotion_triage.synthesis.demo import synthetic_caller
 
 __all__ = ["PACKET", "PACKET_S", "Callers", "callers"]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks._callers import Callers
 from benchmarks.detection.table import Table
-from emotion_triage.classifier import Classifier
+from emotion_triage.affect.classifier import Classifier
 
 __all__ = ["Table", "calibrate_us", "machine", "main", "quantiles_ms"]
 

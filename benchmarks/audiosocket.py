@@ -30,11 +30,11 @@ import numpy as np
 import psutil
 
 from emotion_triage.adapters.audiosocket import HANG_UP, AudioSocket, TcpSocket
-from emotion_triage.adapters.session import Session
-from emotion_triage.adapters.wire import Ended, Started
-from emotion_triage.escalation import Escalation
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.triage import Call, Event, Triage
+from emotion_triage.adapters.connection import Session
+from emotion_triage.adapters.protocol import Ended, Started
+from emotion_triage.call.triage import Call, Event, Triage
+from emotion_triage.routing.escalation import Escalation
+from emotion_triage.synthesis.speech import synthetic_speech
 
 CALLS, SECONDS = 300, 300.0
 QUICK_CALLS, QUICK_SECONDS = 10, 8.0

@@ -18,7 +18,7 @@ import soundfile
 from benchmarks._callers import callers
 from benchmarks._report import Table, calibrate_us, main
 from benchmarks.recordings import cost
-from emotion_triage.audio import SAMPLE_RATE_HZ
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 
 N_CALLERS, CALLER_S = 16, 60.0
 MINUTES, QUICK_MINUTES = (1, 5, 20, 60, 240), (1, 5)

@@ -17,12 +17,12 @@ import numpy as np
 
 from benchmarks._callers import PACKET, PACKET_S, Callers, callers
 from benchmarks._report import Table, calibrate_us, main, quantiles_ms
-from emotion_triage.affect import Affect
-from emotion_triage.audio import SAMPLE_RATE_HZ, encode_mulaw
-from emotion_triage.escalation import Escalation
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.triage import Triage
-from emotion_triage.vad import STEP_FRAMES
+from emotion_triage.affect.affect import Affect
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, encode_mulaw
+from emotion_triage.call.triage import Triage
+from emotion_triage.prosody.vad import STEP_FRAMES
+from emotion_triage.routing.escalation import Escalation
+from emotion_triage.synthesis.speech import synthetic_speech
 
 CALM_S, ANGRY_S = 20.0, 15.0
 LOAD = """

@@ -22,13 +22,13 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import insert
 
-from emotion_triage.contacts import Disposition
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.accounts import ContactBody, micros
 from emotion_triage.ledger.identity import Identity
-from emotion_triage.ledger.rows import KNOWN
+from emotion_triage.ledger.projection import ContactBody, micros
+from emotion_triage.ledger.queries import KNOWN
 from emotion_triage.ledger.schema import entries, subjects
-from emotion_triage.policy import Policy
+from emotion_triage.routing.contacts import Disposition
+from emotion_triage.routing.policy import Policy
 
 SIZES, QUICK_SIZES = (10_000, 100_000, 1_000_000), (1_000, 10_000)
 QUESTIONS, QUICK_QUESTIONS = 20_000, 500

@@ -23,8 +23,8 @@ import numpy as np
 
 from benchmarks._callers import PACKET, Callers, callers
 from benchmarks._report import Table, calibrate_us, main
-from emotion_triage.affect import Affect
-from emotion_triage.triage import Triage
+from emotion_triage.affect.affect import Affect
+from emotion_triage.call.triage import Triage
 
 N_CALLS, QUICK_CALLS = 10_000, 500
 HEARD_S = 4.0
@@ -41,7 +41,7 @@ OPEN = """
 import json, sys
 import numpy as np
 from benchmarks.memory import held_mib, hear
-from emotion_triage.triage import Triage
+from emotion_triage.call.triage import Triage
 n, codes = int(sys.argv[1]), np.fromfile(sys.argv[2], np.uint8)
 triage = Triage.load()
 triage.call("first").push(codes.tobytes())

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from benchmarks._callers import PACKET, PACKET_S, Callers, callers
 from benchmarks._report import Table, calibrate_us, main
 from benchmarks.throughput import opened
-from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.pitch import F0_MAX_HZ, F0_MIN_HZ
-from emotion_triage.triage import Triage
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.call.triage import Triage
+from emotion_triage.prosody.pitch import F0_MAX_HZ, F0_MIN_HZ
 
 N_CALLS, QUICK_CALLS = 500, 50
 ROUNDS, QUICK_ROUNDS = 5, 1

@@ -35,10 +35,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from parselmouth.praat import call
 
-from emotion_triage.audio import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, HOP_S
-from emotion_triage.lld import LLD_NAMES, MEL_MAX_HZ, MEL_MIN_HZ, N_MELS, lld, mel_spectrum
-from emotion_triage.pitch import F0_MAX_HZ, F0_MIN_HZ, N_FFT, power_spectrum
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
+from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH, HOP_S
+from emotion_triage.prosody.lld import LLD_NAMES, MEL_MAX_HZ, MEL_MIN_HZ, N_MELS, lld, mel_spectrum
+from emotion_triage.prosody.pitch import F0_MAX_HZ, F0_MIN_HZ, N_FFT, power_spectrum
 
 __all__ = ["Clip", "Figure", "Measured", "draw", "figures", "main", "measure", "praat"]
 

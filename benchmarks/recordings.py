@@ -25,15 +25,16 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.demo import synthetic_caller
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.synthesis.demo import synthetic_caller
 
 HOUR_S, QUICK_S = 3600, 300
 ROUNDS, QUICK_ROUNDS = 5, 1
 BUDGET_S, BUDGET_MIB = 10.0, 150.0
 TASKS = {
     "score": (
-        "from emotion_triage.batch import score_recording\nfrom emotion_triage.triage import Triage\nimport soundfile\n"
+        "from emotion_triage.batch.scoring import score_recording\nfrom emotion_triage.call.triage import Triage\n"
+        "import soundfile\n"
         "triage = Triage.load()",
         "assert score_recording(triage, path, caller_channel='mono').status == 'scored'",
     ),

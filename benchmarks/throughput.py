@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks._callers import PACKET, PACKET_S, Callers, callers
 from benchmarks._report import Table, calibrate_us, main, quantiles_ms
-from emotion_triage.cores import Cores
-from emotion_triage.frames import FRAME_LENGTH
-from emotion_triage.lld import lld
-from emotion_triage.triage import Call, Triage
-from emotion_triage.vad import STEP_FRAMES
+from emotion_triage.call.sharding import Cores
+from emotion_triage.call.triage import Call, Triage
+from emotion_triage.prosody.frames import FRAME_LENGTH
+from emotion_triage.prosody.lld import lld
+from emotion_triage.prosody.vad import STEP_FRAMES
 
 N_CALLS = (1, 10, 100, 500, 1000, 2000, 5000)
 ROWS = (1, 4, 16, 64, 256, 1024, 4096)

@@ -69,7 +69,7 @@ def commands() -> str:
     import typer
     from typer.cli import get_docs_for_click
 
-    from emotion_triage.cli import app
+    from emotion_triage.cli.app import app
 
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="emotion-triage")

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from emotion_triage.affect import Affect, Driver
-    from emotion_triage.batch import score
-    from emotion_triage.contacts import Contact, Disposition, Exposure, Restriction
+    from emotion_triage.affect.affect import Affect, Driver
+    from emotion_triage.batch.record import Record
+    from emotion_triage.batch.scoring import score
+    from emotion_triage.call.triage import Call, Triage
     from emotion_triage.errors import LedgerError, TriageError
-    from emotion_triage.escalation import Escalation, Level
     from emotion_triage.ledger import Ledger
-    from emotion_triage.policy import Policy
-    from emotion_triage.routing import Route, Standing
-    from emotion_triage.summary import Record
-    from emotion_triage.triage import Call, Triage
+    from emotion_triage.routing.contacts import Contact, Disposition, Exposure, Restriction
+    from emotion_triage.routing.escalation import Escalation, Level
+    from emotion_triage.routing.policy import Policy
+    from emotion_triage.routing.rules import Route, Standing
 
 __all__ = [
     "Affect",
@@ -40,24 +40,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Affect": "affect",
-    "Call": "triage",
-    "Contact": "contacts",
-    "Disposition": "contacts",
-    "Driver": "affect",
-    "Escalation": "escalation",
-    "Exposure": "contacts",
+    "Affect": "affect.affect",
+    "Call": "call.triage",
+    "Contact": "routing.contacts",
+    "Disposition": "routing.contacts",
+    "Driver": "affect.affect",
+    "Escalation": "routing.escalation",
+    "Exposure": "routing.contacts",
     "Ledger": "ledger",
     "LedgerError": "errors",
-    "Level": "escalation",
-    "Policy": "policy",
-    "Record": "summary",
-    "Restriction": "contacts",
-    "Route": "routing",
-    "Standing": "routing",
-    "Triage": "triage",
+    "Level": "routing.escalation",
+    "Policy": "routing.policy",
+    "Record": "batch.record",
+    "Restriction": "routing.contacts",
+    "Route": "routing.rules",
+    "Standing": "routing.rules",
+    "Triage": "call.triage",
     "TriageError": "errors",
-    "score": "batch",
+    "score": "batch.scoring",
 }
 
 

@@ -10,7 +10,7 @@ from emotion_triage.errors import MissingExtraError
 def main() -> None:
     """Run the command line, or say what it lacks."""
     try:
-        from emotion_triage.cli import app
+        from emotion_triage.cli.app import app
     except MissingExtraError as error:
         sys.exit(f"emotion-triage: {error}")
     app()

@@ -69,7 +69,7 @@ def checked(settings: Mapping[str, Any], kind: type[T], source: str, error: type
     Examples
     --------
     >>> from emotion_triage.errors import PolicyError
-    >>> from emotion_triage.protection import Retention
+    >>> from emotion_triage.routing.protection import Retention
     >>> checked({"contact_days": 3}, Retention, "policy.toml", PolicyError)
     Traceback (most recent call last):
         ...

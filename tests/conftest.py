@@ -13,14 +13,14 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from emotion_triage.classifier import LABELS
-from emotion_triage.functionals import FEATURE_NAMES
-from emotion_triage.policy import Policy
-from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.affect.classifier import LABELS
+from emotion_triage.call.triage import Triage
+from emotion_triage.prosody.functionals import FEATURE_NAMES
+from emotion_triage.routing.policy import Policy
+from emotion_triage.synthesis.speech import synthetic_speech
 from emotion_triage.training.contour import silent
 from emotion_triage.training.export import export
 from emotion_triage.training.fit import Linear, Model
-from emotion_triage.triage import Triage
 
 WriteModel = Callable[..., Path]
 # Centre and spread of what the hand-made models look at; every other feature has 0 and 1 and no weight.

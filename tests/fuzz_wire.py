@@ -18,9 +18,9 @@ from emotion_triage.adapters.audiohook_signature import Nonces, Upgrade, verify
 from emotion_triage.adapters.audiosocket import AudioSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
 from emotion_triage.adapters.freeswitch import FreeSwitch
+from emotion_triage.adapters.protocol import SAMPLE_BYTES, Audio, Digit, Ended, Hidden, Passed, Started, Wire
 from emotion_triage.adapters.rtp import Rtp
 from emotion_triage.adapters.twilio import MediaStream
-from emotion_triage.adapters.wire import SAMPLE_BYTES, Audio, Digit, Ended, Hidden, Passed, Started, Wire
 from emotion_triage.errors import WireError
 
 SESSION = "30b0e395-84d3-4570-ac13-9a62d8f514c0"

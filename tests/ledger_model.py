@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from emotion_triage.contacts import Contact, Exposure, Restriction
-from emotion_triage.escalation import Level
-from emotion_triage.protection import ProtectionPolicy
+from emotion_triage.routing.contacts import Contact, Exposure, Restriction
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.protection import ProtectionPolicy
 
 State = tuple[str, int, tuple[str, ...], datetime | None, datetime | None, bool]
 

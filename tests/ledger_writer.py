@@ -9,11 +9,11 @@ import argparse
 import sys
 from datetime import UTC, datetime, timedelta
 
-from emotion_triage.contacts import Contact, Disposition
 from emotion_triage.errors import LedgerError
-from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.policy import Policy
+from emotion_triage.routing.contacts import Contact, Disposition
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
 
 KEY = b"a key for tests, 32 bytes or more"
 STARTED_AT = datetime(2026, 3, 2, 9, tzinfo=UTC)

@@ -18,10 +18,10 @@ import pytest
 from emotion_triage.adapters import chan_websocket
 from emotion_triage.adapters.audiosocket import AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
-from emotion_triage.adapters.session import Session
-from emotion_triage.adapters.wire import Ended, Started, WireEvent
-from emotion_triage.audio import decode_mulaw
-from emotion_triage.triage import Call, Triage
+from emotion_triage.adapters.connection import Session
+from emotion_triage.adapters.protocol import Ended, Started, WireEvent
+from emotion_triage.audio.stream import decode_mulaw
+from emotion_triage.call.triage import Call, Triage
 
 ASTERISK = os.environ.get("ASTERISK_BIN", "")
 MODULES = os.environ.get("ASTERISK_MODULES", "/usr/lib/asterisk/modules")

@@ -9,7 +9,7 @@ import pytest
 
 from emotion_triage.adapters.audiohook import AudioHook
 from emotion_triage.adapters.audiohook_signature import Upgrade
-from emotion_triage.adapters.wire import (
+from emotion_triage.adapters.protocol import (
     Audio,
     Complained,
     Ended,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emotion_triage.adapters.audiohook_signature import MAX_AGE_S, MAX_SKEW_S, Nonces, Upgrade, verify
-from emotion_triage.adapters.wire import Hidden
+from emotion_triage.adapters.protocol import Hidden
 from emotion_triage.errors import WireError
 
 # The example of Genesys' own documentation.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emotion_triage.adapters.audiosocket import HANG_UP, AudioSocket
-from emotion_triage.adapters.wire import Audio, Digit, Ended, Reply, Started, WireEvent
+from emotion_triage.adapters.protocol import Audio, Digit, Ended, Reply, Started, WireEvent
 from emotion_triage.errors import WireError
 
 CALL = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")

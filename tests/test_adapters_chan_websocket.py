@@ -7,7 +7,7 @@ import json
 import pytest
 
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
-from emotion_triage.adapters.wire import Audio, Complained, Digit, Ended, Reply, Started, WireEvent
+from emotion_triage.adapters.protocol import Audio, Complained, Digit, Ended, Reply, Started, WireEvent
 from emotion_triage.errors import WireError
 
 START = {

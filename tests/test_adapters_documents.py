@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import pytest
 
 from emotion_triage.adapters import freeswitch
-from emotion_triage.policy import Policy
+from emotion_triage.routing.policy import Policy
 
 pytest.importorskip("websockets")
 from websockets.asyncio.client import connect

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emotion_triage.adapters.freeswitch import FreeSwitch
-from emotion_triage.adapters.wire import Audio, Ended, Started
+from emotion_triage.adapters.protocol import Audio, Ended, Started
 from emotion_triage.errors import WireError
 
 METADATA = json.dumps({"call_id": "7f1c-42", "caller": "+33123456789", "line": "sales"})

@@ -16,14 +16,14 @@ from emotion_triage.adapters import audiohook, chan_websocket, freeswitch
 from emotion_triage.adapters.audiohook_signature import Upgrade
 from emotion_triage.adapters.audiosocket import HANG_UP, AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
+from emotion_triage.adapters.connection import Direct, Limits, Session, Socket
 from emotion_triage.adapters.freeswitch import FreeSwitch
+from emotion_triage.adapters.protocol import Ended, Started, Wire, WireEvent
 from emotion_triage.adapters.rtp import Rtp, UdpSocket
-from emotion_triage.adapters.session import Direct, Limits, Session, Socket
 from emotion_triage.adapters.twilio import MediaStream
-from emotion_triage.adapters.wire import Ended, Started, Wire, WireEvent
-from emotion_triage.audio import encode_mulaw
+from emotion_triage.audio.stream import encode_mulaw
+from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.errors import WireError
-from emotion_triage.triage import Call, Event, Triage
 
 websockets = pytest.importorskip("websockets")
 from websockets.asyncio.client import ClientConnection, connect  # noqa: E402

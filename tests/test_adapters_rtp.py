@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emotion_triage.adapters.protocol import Audio, Digit, Dropped, Ended, Hidden, Started, WireEvent
 from emotion_triage.adapters.rtp import Rtp, UdpSocket
-from emotion_triage.adapters.wire import Audio, Digit, Dropped, Ended, Hidden, Started, WireEvent
 from emotion_triage.errors import WireError
 
 

@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from emotion_triage.adapters.session import Direct, Limits, Session
-from emotion_triage.adapters.wire import Audio, Digit, Dropped, Ended, Passed, Paused, Reply, Started, WireEvent
-from emotion_triage.audio import encode_mulaw
+from emotion_triage.adapters.connection import Direct, Limits, Session
+from emotion_triage.adapters.protocol import Audio, Digit, Dropped, Ended, Passed, Paused, Reply, Started, WireEvent
+from emotion_triage.audio.stream import encode_mulaw
+from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.errors import WireError
-from emotion_triage.escalation import Level
-from emotion_triage.policy import Policy
-from emotion_triage.triage import Call, Event, Triage
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
 
 STARTED = Started(call_id="call-1", encoding="mulaw", sample_rate_hz=8000)
 PACKET = bytes([0xFF]) * 160

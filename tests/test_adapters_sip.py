@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
+from emotion_triage.adapters.connection import Direct, Session
+from emotion_triage.adapters.protocol import Ended, Started, WireEvent
 from emotion_triage.adapters.rtp import Rtp, UdpSocket
-from emotion_triage.adapters.session import Direct, Session
-from emotion_triage.adapters.wire import Ended, Started, WireEvent
-from emotion_triage.audio import encode_mulaw
+from emotion_triage.audio.stream import encode_mulaw
+from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.destinations.asterisk import variables
-from emotion_triage.escalation import Escalation, Level
-from emotion_triage.routing import Route
-from emotion_triage.triage import Call, Event, Triage
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.rules import Route
 
 Telephone = Callable[[bytes, int], Awaitable[None]]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emotion_triage.adapters.protocol import Audio, Complained, Digit, Dropped, Ended, Started, WireEvent
 from emotion_triage.adapters.twilio import MediaStream
-from emotion_triage.adapters.wire import Audio, Complained, Digit, Dropped, Ended, Started, WireEvent
 from emotion_triage.errors import WireError
 
 CONNECTED = {"event": "connected", "protocol": "Call", "version": "1.0.0"}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emotion_triage.adapters.protocol import Hidden
 from emotion_triage.adapters.twilio_signature import verify
-from emotion_triage.adapters.wire import Hidden
 from emotion_triage.errors import WireError
 
 TOKEN = Hidden("12345")

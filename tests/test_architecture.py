@@ -1,4 +1,4 @@
-"""The house keeps its own rules: imports point one way, rooms stay small, importing stays light."""
+"""The package keeps its own rules: imports point one way, files stay small, importing stays light."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "emotion_triage"
 FILES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = [file for file in FILES if file.stem not in {"__init__", "__main__"} or file.parent != PACKAGE]
+FRONT_DOOR = {PACKAGE / name for name in ("__init__.py", "__main__.py", "triage/__init__.py")}
+ROOMS = [file for file in FILES if file not in FRONT_DOOR]
+WINGS = sorted(folder.parent for folder in PACKAGE.glob("*/__init__.py") if folder not in FRONT_DOOR)
+INSIDE = [file for wing in WINGS for file in sorted(wing.glob("*.py")) if file.stem not in {"__init__", "__main__"}]
 MAX_LINES = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "core", "manager", "common", "misc"}
 HEAVY = (
@@ -22,18 +25,26 @@ HEAVY = (
 )
 
 
-def rank_of_room() -> dict[str, int]:
-    """The order line of ARCHITECTURE.md: rooms between two `<` share a rank."""
-    line = next(line for line in (ROOT / "ARCHITECTURE.md").read_text().splitlines() if " < " in line)
-    return {room.strip(): rank for rank, rooms in enumerate(line.split("<")) for room in rooms.split(",")}
+def ranks(order: str) -> dict[str, int]:
+    """Each name's rank in an order line: names between two `<` share one."""
+    return {name.strip(): rank for rank, names in enumerate(order.split("<")) for name in names.split(",")}
 
 
-def room_of(file: Path) -> str:
-    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+def rank_of_wing() -> dict[str, int]:
+    """The order line of ARCHITECTURE.md."""
+    return ranks(next(line for line in (ROOT / "ARCHITECTURE.md").read_text().splitlines() if " < " in line))
 
 
-def imported_rooms(file: Path) -> set[str]:
-    """Rooms of this package that a file imports, anywhere in it, `if TYPE_CHECKING` included."""
+def rank_inside(wing: Path) -> dict[str, int]:
+    """The reading order that a wing states in its docstring."""
+    stated = ast.get_docstring(ast.parse((wing / "__init__.py").read_text())) or ""
+    order = re.search(r"Reading order: ([^.]+)\.", stated)
+    assert order, f"{wing.name}/__init__.py states no reading order"
+    return ranks(order[1])
+
+
+def imported(file: Path) -> set[str]:
+    """Dotted names of this package that a file imports, anywhere in it, `if TYPE_CHECKING` included."""
     package = ["emotion_triage", *file.relative_to(PACKAGE).parts[:-1]]
     dotted: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
@@ -43,7 +54,11 @@ def imported_rooms(file: Path) -> set[str]:
             above = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*above, node.module] if node.module else above)
             dotted.update(f"{origin}.{alias.name}" for alias in node.names)
-    return {name.split(".")[1] for name in dotted if name.startswith("emotion_triage.")}
+    return {name for name in dotted if name.startswith("emotion_triage.")}
+
+
+def wing_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def loaded_by(code: str) -> list[str]:
@@ -53,28 +68,42 @@ def loaded_by(code: str) -> list[str]:
     return run.stdout.split()
 
 
-def test_the_order_line_names_every_room() -> None:
-    """Every file of the package has its place in the order line of ARCHITECTURE.md."""
-    assert {room_of(file) for file in FILES} - {"__init__", "__main__"} <= set(rank_of_room())
+def test_the_order_line_names_every_wing_and_nothing_else() -> None:
+    """Every wing has its place in the order line of ARCHITECTURE.md, and the line names no other."""
+    assert set(rank_of_wing()) == {wing_of(file) for file in ROOMS}
 
 
 @pytest.mark.parametrize("file", ROOMS, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_imports_point_one_way(file: Path) -> None:
-    """A room imports only rooms to its left, and never the front door, which names them all."""
-    rank, room = rank_of_room(), room_of(file)
-    assert room in rank, f"{room} has no place in the order line of ARCHITECTURE.md"
-    left = {other for other in rank if rank[other] < rank[room]} | {room, "__version__"}
-    wrong = imported_rooms(file) - left
-    assert not wrong, f"{file.name} imports {sorted(wrong)}, which are not to the left of {room}"
+def test_imports_between_wings_point_one_way(file: Path) -> None:
+    """A wing imports only wings to its left, and never the front door, which names them all."""
+    rank, wing = rank_of_wing(), wing_of(file)
+    left = {other for other in rank if rank[other] < rank[wing]} | {wing, "__version__"}
+    wrong = {name.split(".")[1] for name in imported(file)} - left
+    assert not wrong, f"{file.name} imports {sorted(wrong)}, which are not to the left of {wing}"
+
+
+@pytest.mark.parametrize("wing", WINGS, ids=lambda wing: wing.name)
+def test_a_wing_states_the_order_of_its_files(wing: Path) -> None:
+    """A wing's docstring names each of its files once, in reading order, and no other."""
+    assert set(rank_inside(wing)) == {file.stem for file in wing.glob("*.py")} - {"__init__", "__main__"}
+
+
+@pytest.mark.parametrize("file", INSIDE, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_inside_a_wing_follow_its_reading_order(file: Path) -> None:
+    """A file imports only files of its wing that stand before it in the reading order."""
+    rank, prefix = rank_inside(file.parent), f"emotion_triage.{file.parent.name}."
+    names = {name.removeprefix(prefix).split(".")[0] for name in imported(file) if name.startswith(prefix)}
+    wrong = {name for name in names & set(rank) if rank[name] >= rank[file.stem]}
+    assert not wrong, f"{file.name} imports {sorted(wrong)}, which do not stand before it"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_a_room_is_small(file: Path) -> None:
+def test_a_file_is_small(file: Path) -> None:
     """No file of the package is longer than 400 lines."""
     assert len(file.read_text().splitlines()) <= MAX_LINES
 
 
-def test_no_room_is_named_for_what_it_is_not() -> None:
+def test_no_file_is_named_for_what_it_is_not() -> None:
     """No file or folder of the package has a name that says nothing."""
     names = {part for file in FILES for part in file.relative_to(PACKAGE).with_suffix("").parts}
     words = {word for name in names for word in re.split(r"_+", name)}

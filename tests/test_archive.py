@@ -19,21 +19,21 @@ import numpy as np
 import pytest
 import soundfile
 
-from emotion_triage.batch import How, score_recording, score_source, score_sources
-from emotion_triage.manifests import COLUMNS, read_manifest
-from emotion_triage.parquet import schema_of
-from emotion_triage.policy import Policy
-from emotion_triage.records import read_moments, read_records
-from emotion_triage.sources import find_recordings, read_spans
-from emotion_triage.summary import Record
-from emotion_triage.timeline import Moment
-from emotion_triage.triage import Triage
-from emotion_triage.workers import Limits, in_order
+from emotion_triage.batch.inputs import find_recordings, read_spans
+from emotion_triage.batch.manifests import COLUMNS, read_manifest
+from emotion_triage.batch.parquet import schema_of
+from emotion_triage.batch.process_pool import Limits, in_order
+from emotion_triage.batch.record import Record
+from emotion_triage.batch.result_file import read_moments, read_records
+from emotion_triage.batch.scoring import How, score_recording, score_source, score_sources
+from emotion_triage.batch.timeline import Moment
+from emotion_triage.call.triage import Triage
+from emotion_triage.routing.policy import Policy
 
 pytest.importorskip("typer")
 from typer.testing import CliRunner
 
-from emotion_triage import cli
+from emotion_triage.cli import app as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 CALLER = "+33612345678"
@@ -218,7 +218,7 @@ def test_a_folder_for_each_day(calls: Path, quick: list[str], tmp_path: Path) ->
 @pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
 def test_one_process_writes_a_file(calls: Path, quick: list[str], tmp_path: Path, triage: Triage) -> None:
     """While a process writes a file, another on the same file is refused: no recording is scored twice."""
-    from emotion_triage.records import RecordFile
+    from emotion_triage.batch.result_file import RecordFile
 
     made_by = {"model_digest": triage.classifier.digest, "policy_digest": triage.policy.digest}
     out = tmp_path / "out.jsonl"
@@ -251,7 +251,7 @@ def test_the_schema_is_documented() -> None:
 
 def test_a_file_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """An item that takes too long is given up, and the items after it have their results, in order."""
-    monkeypatch.setattr("emotion_triage.workers.GRACE_S", 3.0)
+    monkeypatch.setattr("emotion_triage.batch.process_pool.GRACE_S", 3.0)
     items = ["1", "__import__('time').sleep(3600)", "3", "4"]
     results = in_order(eval, items, workers=1, limits=Limits(seconds=0.2), given_up=lambda item, reason: reason)
     assert list(results) == [1, "late", 3, 4]
@@ -270,7 +270,7 @@ def test_a_file_that_takes_all_memory() -> None:
 def test_a_recording_that_takes_too_long(calls: Path, triage: Triage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recording past its time makes a record that says so; without a limit it is scored."""
     clock = iter(range(1000))
-    monkeypatch.setattr("emotion_triage.batch.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("emotion_triage.batch.scoring.time.monotonic", lambda: float(next(clock)))
     source = str(calls / "1.wav")
     late = score_source(triage, How(caller_channel="mono", max_seconds=0.5), source).record
     assert late.status == "error"
@@ -282,7 +282,7 @@ def test_a_recording_that_takes_too_long(calls: Path, triage: Triage, monkeypatc
 def test_a_recording_that_never_answers(calls: Path, triage: Triage, tmp_path: Path, monkeypatch: Any) -> None:
     """A file that hangs when it is opened, as on a dead share, holds up nothing."""
     os.mkfifo(tmp_path / "dead.wav")
-    monkeypatch.setattr("emotion_triage.workers.GRACE_S", 4.0)
+    monkeypatch.setattr("emotion_triage.batch.process_pool.GRACE_S", 4.0)
     sources = [str(calls / "0.wav"), str(tmp_path / "dead.wav"), str(calls / "1.wav")]
     how = How(caller_channel="mono", max_seconds=1.0)
     records = [scored.record for scored in score_sources(triage, how, sources, workers=2)]
@@ -330,7 +330,7 @@ def test_five_kills(calls: Path, quick: list[str], tmp_path: Path) -> None:
 
 def test_a_line_a_minute(calls: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no terminal is, a line says how many are done and failed, how fast, and what is left."""
-    monkeypatch.setattr("emotion_triage.progress.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("emotion_triage.cli.progress.LINE_EVERY_S", 0.0)
     result = run("score", calls, *quick)
     told = result.stderr.splitlines()[:6]
     pattern = r"emotion-triage: {}/6, {} failed, \d+ x real time, \d:\d\d:\d\d left"

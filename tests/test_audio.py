@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_triage.audio import (
+from emotion_triage.audio.stream import (
     ENCODINGS,
     SAMPLE_RATE_HZ,
     AudioStream,

@@ -15,17 +15,17 @@ pytest.importorskip("phonenumbers")
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.affect import Driver
-from emotion_triage.contacts import Contact, Disposition
+from emotion_triage.affect.affect import Driver
 from emotion_triage.errors import LedgerError
-from emotion_triage.escalation import Escalation, Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.audit import Z_95, GroupAudit, wilson
-from emotion_triage.ledger.bodies import Override
+from emotion_triage.ledger.fairness import Z_95, GroupAudit, wilson
 from emotion_triage.ledger.labelled import LABELLED_COLUMNS, SCORE_COLUMNS, WINDOW_COLUMNS
+from emotion_triage.ledger.log_events import Override
 from emotion_triage.ledger.verification import Entry, entries, verify
-from emotion_triage.policy import Policy
-from emotion_triage.routing import CLEAR
+from emotion_triage.routing.contacts import Contact, Disposition
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR
 
 AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
 CALLER = "+33612345678"

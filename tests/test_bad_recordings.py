@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from emotion_triage.audio.recordings import Recording, open_recording
 from emotion_triage.errors import AudioError
-from emotion_triage.recordings import Recording, open_recording
 
 
 def noise(n: int) -> np.ndarray:

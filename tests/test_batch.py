@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from emotion_triage.affect import Affect
-from emotion_triage.batch import Record, score, score_recording, score_recordings
+from emotion_triage.affect.affect import Affect
+from emotion_triage.batch.inputs import AUDIO_SUFFIXES, find_recordings, read_spans
+from emotion_triage.batch.process_pool import READ_AHEAD, in_order
+from emotion_triage.batch.scoring import Record, score, score_recording, score_recordings
+from emotion_triage.call.triage import Triage
 from emotion_triage.errors import AudioError, PolicyError
-from emotion_triage.escalation import Escalation, Level
-from emotion_triage.policy import Policy
-from emotion_triage.sources import AUDIO_SUFFIXES, find_recordings, read_spans
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.triage import Triage
-from emotion_triage.workers import READ_AHEAD, in_order
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.synthesis.speech import synthetic_speech
 
 CALM_S, ANGRY_S = 10.0, 8.0
 """How long the caller of the fixture `temper` is calm, then angry."""

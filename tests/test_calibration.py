@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
-from emotion_triage.affect import Affect, log_odds
+from emotion_triage.affect.affect import Affect, log_odds
+from emotion_triage.affect.classifier import default_model_path
 from emotion_triage.calibration.fit import (
     MIN_CALLERS,
     Calibration,
@@ -31,12 +32,11 @@ from emotion_triage.calibration.fit import (
     refuse_too_little,
 )
 from emotion_triage.calibration.labelled import COLUMNS, Labelled, read_labelled
-from emotion_triage.classifier import default_model_path
-from emotion_triage.cli import app
+from emotion_triage.cli.app import app
 from emotion_triage.errors import TriageError
-from emotion_triage.escalation import Escalator
-from emotion_triage.policy import Policy
-from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.routing.escalation import Escalator
+from emotion_triage.routing.policy import Policy
+from emotion_triage.synthesis.speech import synthetic_speech
 
 BALANCED = Policy.load().escalation
 THRESHOLDS = ("tense_onset", "tense_offset", "escalated_onset", "escalated_offset")

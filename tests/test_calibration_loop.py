@@ -18,11 +18,11 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("phonenumbers")
 from typer.testing import CliRunner
 
+from emotion_triage.affect.classifier import Classifier
 from emotion_triage.calibration.labelled import read_labelled
-from emotion_triage.classifier import Classifier
-from emotion_triage.cli import app
-from emotion_triage.policy import Policy
-from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.cli.app import app
+from emotion_triage.routing.policy import Policy
+from emotion_triage.synthesis.speech import synthetic_speech
 
 N_CALLERS = 20
 CALL_S, CALM_S = 16, 8

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotion_triage.affect import Affect, log_odds
-from emotion_triage.caller import MIN_NEW_SPEECH_S, TYPICAL_SPREAD, TYPICAL_WEIGHT, Caller, Step, typical_caller
-from emotion_triage.classifier import LABELS, Classifier
-from emotion_triage.escalation import Escalation, Level
-from emotion_triage.functionals import DRIVER_GROUPS, FEATURE_NAMES, STATISTIC_NAMES
-from emotion_triage.policy import Policy
-from emotion_triage.routing import CLEAR, Route, Standing, StandingState
+from emotion_triage.affect.affect import Affect, log_odds
+from emotion_triage.affect.classifier import LABELS, Classifier
+from emotion_triage.call.caller import MIN_NEW_SPEECH_S, TYPICAL_SPREAD, TYPICAL_WEIGHT, Caller, Step, typical_caller
+from emotion_triage.prosody.functionals import DRIVER_GROUPS, FEATURE_NAMES, STATISTIC_NAMES
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR, Route, Standing, StandingState
 
 POLICY = Policy.parse(
     "[escalation]\nbaseline_s = 2.0\nsmoothing_s = 0.0\nmin_duration_on_s = 0.0\nmin_duration_off_s = 0.0\n"

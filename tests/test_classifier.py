@@ -13,9 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from emotion_triage.classifier import LABELS, METADATA_KEY, Classifier, default_model_path
+from emotion_triage.affect.classifier import LABELS, METADATA_KEY, Classifier, default_model_path
 from emotion_triage.errors import ModelError
-from emotion_triage.functionals import FEATURE_NAMES
+from emotion_triage.prosody.functionals import FEATURE_NAMES
 
 ROWS = np.random.default_rng(0).standard_normal((500, len(FEATURE_NAMES))).astype(np.float32) * 5
 

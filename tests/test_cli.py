@@ -20,14 +20,14 @@ import pytest
 import soundfile
 
 import emotion_triage
-from emotion_triage.classifier import LABELS, METADATA_KEY
-from emotion_triage.lld import LLD_NAMES
-from emotion_triage.policy import policy_text
+from emotion_triage.affect.classifier import LABELS, METADATA_KEY
+from emotion_triage.prosody.lld import LLD_NAMES
+from emotion_triage.routing.policy import policy_text
 
 pytest.importorskip("typer")
 from typer.testing import CliRunner
 
-from emotion_triage import cli
+from emotion_triage.cli import app as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 MANY = 50

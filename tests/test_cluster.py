@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from emotion_triage import cluster
-from emotion_triage.batch import How, Scored, score_sources
+from emotion_triage.batch import dask as cluster
+from emotion_triage.batch.scoring import How, Scored, score_sources
+from emotion_triage.call.triage import Triage
 from emotion_triage.errors import MissingExtraError, TriageError
-from emotion_triage.policy import Policy
-from emotion_triage.triage import Triage
+from emotion_triage.routing.policy import Policy
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own, of sockets that a killed worker leaves

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from emotion_triage.audio import encode_mulaw
-from emotion_triage.cores import Cores
+from emotion_triage.audio.stream import encode_mulaw
+from emotion_triage.call.sharding import Cores
+from emotion_triage.call.triage import Triage
 from emotion_triage.errors import PushError, StreamError
-from emotion_triage.triage import Triage
 
 
 @pytest.fixture(scope="module")

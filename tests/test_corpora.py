@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotion_triage.affect import Affect
-from emotion_triage.recordings import open_recording
+from emotion_triage.affect.affect import Affect
+from emotion_triage.audio.recordings import open_recording
+from emotion_triage.call.triage import Triage
 from emotion_triage.training.corpora import Clip, Corpora
-from emotion_triage.triage import Triage
 
 FOLDER = os.environ.get("EMOTION_TRIAGE_CORPORA") or None
 pytestmark = pytest.mark.skipif(

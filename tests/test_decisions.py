@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from emotion_triage.escalation import Escalation, Level
-from emotion_triage.ledger.bodies import Escalated, Judged, Override, Routed, without_numbers
-from emotion_triage.ledger.decisions import append, chained, committed, erase, prune
+from emotion_triage.ledger.audit_log import append, chained, committed, erase, prune
+from emotion_triage.ledger.log_events import Escalated, Judged, Override, Routed, without_numbers
 from emotion_triage.ledger.store import Store
 from emotion_triage.ledger.verification import Verification, entries, lines, verify, verify_lines
-from emotion_triage.policy import Policy
-from emotion_triage.routing import CLEAR
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR
 
 ANNA, BERT = "a" * 32, "b" * 32
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from benchmarks.detection.learning import Point, Spoken, by_corpora, by_speakers, curve, forecasts, power_law
 from benchmarks.detection.study import Size
-from emotion_triage.functionals import STATISTIC_NAMES
+from emotion_triage.prosody.functionals import STATISTIC_NAMES
+from emotion_triage.prosody.vad import WINDOW_FRAMES
 from emotion_triage.training.contour import CHANNELS
 from emotion_triage.training.dataset import WindowSet
-from emotion_triage.vad import WINDOW_FRAMES
 
 CORPORA = ("a", "b", "c", "d")
 SPEAKERS, EACH = 4, 30

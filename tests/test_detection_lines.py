@@ -12,12 +12,12 @@ from benchmarks.detection import lines
 from benchmarks.detection.impairments import CLEAN
 from benchmarks.detection.study import Size
 from benchmarks.detection.table import Table
-from emotion_triage.classifier import LABELS
-from emotion_triage.functionals import STATISTIC_NAMES
+from emotion_triage.affect.classifier import LABELS
+from emotion_triage.prosody.functionals import STATISTIC_NAMES
+from emotion_triage.prosody.vad import WINDOW_FRAMES
 from emotion_triage.training.contour import CHANNELS
 from emotion_triage.training.dataset import Refer, WindowSet
 from emotion_triage.training.figures import Figure
-from emotion_triage.vad import WINDOW_FRAMES
 
 EACH, BAD = 60, "gain -20 dB"
 

@@ -13,7 +13,7 @@ from benchmarks.detection.card import fill, part
 from benchmarks.detection.plots import draw
 from benchmarks.detection.results import Found, read, write
 from benchmarks.detection.table import Table
-from emotion_triage.classifier import Classifier
+from emotion_triage.affect.classifier import Classifier
 from emotion_triage.errors import TriageError
 from emotion_triage.training.card import MEASURED, before_measured, measured
 from emotion_triage.training.corpora import COLUMNS

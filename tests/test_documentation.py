@@ -15,9 +15,9 @@ import soundfile
 from typer.testing import CliRunner
 
 import emotion_triage
-from emotion_triage.cli import app
-from emotion_triage.policy import Policy
-from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.cli.app import app
+from emotion_triage.routing.policy import Policy
+from emotion_triage.synthesis.speech import synthetic_speech
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
-from emotion_triage.affect import Affect, Driver
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.triage import Triage
+from emotion_triage.affect.affect import Affect, Driver
+from emotion_triage.call.triage import Triage
+from emotion_triage.synthesis.speech import synthetic_speech
 
 RATE_HZ = 8000
 SHARP = butter(2, 1200.0, "highpass", fs=RATE_HZ, output="sos")

@@ -23,14 +23,14 @@ pytest.importorskip("pyarrow")
 import fsspec
 from typer.testing import CliRunner
 
-from emotion_triage.batch import How, score_sources
-from emotion_triage.cli import app
+from emotion_triage.audio.remote import fetch, find_remote, is_there, send
+from emotion_triage.batch.inputs import find_recordings
+from emotion_triage.batch.record import Record
+from emotion_triage.batch.result_file import read_moments, read_records
+from emotion_triage.batch.scoring import How, score_sources
+from emotion_triage.call.triage import Triage
+from emotion_triage.cli.app import app
 from emotion_triage.errors import AudioError, TriageError
-from emotion_triage.records import read_moments, read_records
-from emotion_triage.remote import fetch, find_remote, is_there, send
-from emotion_triage.sources import find_recordings
-from emotion_triage.summary import Record
-from emotion_triage.triage import Triage
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the clients' and servers' own
 
@@ -173,7 +173,7 @@ def test_a_bucket_that_refuses_is_told_first(archive: str, model: Path, tmp_path
         raise TriageError("s3: is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr("emotion_triage.records.send", gone)
+        patched.setattr("emotion_triage.batch.result_file.send", gone)
         result = run(*command)
     assert (result.exit_code, "--resume goes on from there" in result.stderr) == (1, True)
     assert not is_there(f"{archive}/a/scores.csv")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_triage.affect import Affect
-from emotion_triage.escalation import Escalation, EscalationPolicy, Escalator, Level
-from emotion_triage.policy import Policy
+from emotion_triage.affect.affect import Affect
+from emotion_triage.routing.escalation import Escalation, EscalationPolicy, Escalator, Level
+from emotion_triage.routing.policy import Policy
 
 CALM, TENSE, ESCALATED = Level
 PLAIN = EscalationPolicy(

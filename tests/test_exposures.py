@@ -8,12 +8,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.contacts import Disposition, Exposure
-from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import Account, Evidence, micros
 from emotion_triage.ledger.exposures import exposure, ranked
-from emotion_triage.policy import Policy
-from emotion_triage.routing import CLEAR, Standing, StandingState
+from emotion_triage.ledger.projection import Account, Evidence, micros
+from emotion_triage.routing.contacts import Disposition, Exposure
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR, Standing, StandingState
 
 PROTECTION = Policy.parse("[protection]\nmax_in_a_row = 2").protection
 NOW = datetime(2026, 3, 2, 17, tzinfo=UTC)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of, starts_of
+from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of, starts_of
 
 RAMP = np.arange(6000, dtype=np.float32)
 """Each sample is its own stream index."""

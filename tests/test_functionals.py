@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_triage.classifier import Classifier
-from emotion_triage.frames import HOP_S
-from emotion_triage.functionals import (
+from emotion_triage.affect.classifier import Classifier
+from emotion_triage.prosody.frames import HOP_S
+from emotion_triage.prosody.functionals import (
     DRIVER_GROUPS,
     FEATURE_NAMES,
     FUNCTIONAL_NAMES,
@@ -20,9 +20,9 @@ from emotion_triage.functionals import (
     functionals,
     population,
 )
-from emotion_triage.lld import LLD_NAMES, lld
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.vad import WINDOW_FRAMES, speech_frames
+from emotion_triage.prosody.lld import LLD_NAMES, lld
+from emotion_triage.prosody.vad import WINDOW_FRAMES, speech_frames
+from emotion_triage.synthesis.speech import synthetic_speech
 
 
 def windows_of(samples: np.ndarray, step: int = 25) -> np.ndarray:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
-from emotion_triage.gate import ABOVE_DB, LOWEST_FLOOR, RISE_DB_PER_S, gate
-from emotion_triage.lld import LLD_NAMES, lld
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.vad import MIN_ENERGY_DBFS, WINDOW_FRAMES, speech_frames
+from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH
+from emotion_triage.prosody.gate import ABOVE_DB, LOWEST_FLOOR, RISE_DB_PER_S, gate
+from emotion_triage.prosody.lld import LLD_NAMES, lld
+from emotion_triage.prosody.vad import MIN_ENERGY_DBFS, WINDOW_FRAMES, speech_frames
+from emotion_triage.synthesis.speech import synthetic_speech
 
 
 def opened(energy_dbfs: np.ndarray, floor: int = LOWEST_FLOOR) -> np.ndarray:

@@ -13,16 +13,16 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emotion_triage.affect import Affect
-from emotion_triage.audio import encode_alaw, encode_mulaw
-from emotion_triage.caller import Event
-from emotion_triage.escalation import Escalation, Level
-from emotion_triage.lld import LLD_NAMES, lld
-from emotion_triage.policy import Policy
-from emotion_triage.recordings import open_recording
-from emotion_triage.routing import Route, Standing, StandingState
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.triage import Call, Triage
+from emotion_triage.affect.affect import Affect
+from emotion_triage.audio.recordings import open_recording
+from emotion_triage.audio.stream import encode_alaw, encode_mulaw
+from emotion_triage.call.caller import Event
+from emotion_triage.call.triage import Call, Triage
+from emotion_triage.prosody.lld import LLD_NAMES, lld
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import Route, Standing, StandingState
+from emotion_triage.synthesis.speech import synthetic_speech
 
 modest = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 FORMATS = [("mulaw", 8000), ("alaw", 8000), ("pcm16", 16000), ("float32", 44100), ("float32", 11025)]

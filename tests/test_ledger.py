@@ -11,13 +11,13 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("phonenumbers")
-from emotion_triage.contacts import Contact, Disposition, Restriction, RestrictionKind
 from emotion_triage.errors import LedgerError
-from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.rows import EASY, KNOWN, SETTLED, TOLD
-from emotion_triage.policy import Policy
-from emotion_triage.routing import CLEAR, StandingState
+from emotion_triage.ledger.queries import EASY, KNOWN, SETTLED, TOLD
+from emotion_triage.routing.contacts import Contact, Disposition, Restriction, RestrictionKind
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR, StandingState
 
 KEY = b"k" * 32
 ANN, BOB = "+33123456789", "+33198765432"

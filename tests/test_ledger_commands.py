@@ -17,11 +17,11 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("phonenumbers")
 from typer.testing import CliRunner
 
-from emotion_triage import cli
+from emotion_triage.batch.measurements import WINDOW_UNITS
+from emotion_triage.cli import app as cli
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.labelled import WINDOW_COLUMNS
-from emotion_triage.policy import Policy
-from emotion_triage.prosody import WINDOW_UNITS
+from emotion_triage.routing.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "5a" * 32
@@ -273,6 +273,6 @@ def test_windows_are_kept_as_they_are_measured() -> None:
 
 def test_the_command_line_starts_without_the_ledgers_libraries() -> None:
     """Commands that need no ledger load no database library."""
-    probe = "import sys, emotion_triage.cli; print([m for m in ('sqlalchemy', 'alembic') if m in sys.modules])"
+    probe = "import sys, emotion_triage.cli.app; print([m for m in ('sqlalchemy', 'alembic') if m in sys.modules])"
     told = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
     assert told.stdout.strip() == "[]"

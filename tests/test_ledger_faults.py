@@ -22,12 +22,12 @@ from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.engine import make_url
 
 from emotion_triage.errors import LedgerError
-from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.schema import decisions, entries
 from emotion_triage.ledger.verification import verify
-from emotion_triage.policy import Policy
-from emotion_triage.routing import StandingState
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import StandingState
 
 WRITER = Path(__file__).with_name("ledger_writer.py")
 ROOT = WRITER.parents[1]

@@ -20,11 +20,11 @@ pytest.importorskip("phonenumbers")
 sys.path.insert(0, str(Path(__file__).parent))
 from ledger_model import Imposed, Model
 
-from emotion_triage.contacts import Contact, Disposition, Restriction, RestrictionKind
 from emotion_triage.errors import LedgerError
-from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.policy import Policy
+from emotion_triage.routing.contacts import Contact, Disposition, Restriction, RestrictionKind
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
 
 POLICY = Policy.parse(
     "[protection]\nwindow_days = 2\nshift_s = 14400\nmax_per_window = 4\nmax_in_a_row = 2\nmax_per_shift = 3\n"

@@ -14,13 +14,13 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("phonenumbers")
 from sqlalchemy import text
 
-from emotion_triage.contacts import Contact, Disposition, Restriction, RestrictionKind
 from emotion_triage.errors import LedgerError
-from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.identity import Identity
 from emotion_triage.ledger.verification import verify
-from emotion_triage.policy import Policy
+from emotion_triage.routing.contacts import Contact, Disposition, Restriction, RestrictionKind
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
 
 KEY, NEXT_KEY = b"k" * 32, b"n" * 32
 POLICY = Policy.load()

@@ -17,12 +17,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 import emotion_triage.ledger.migrations
-from emotion_triage.contacts import Contact, Disposition
 from emotion_triage.errors import LedgerError
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.schema import metadata
 from emotion_triage.ledger.store import Store
-from emotion_triage.policy import Policy
+from emotion_triage.routing.contacts import Contact, Disposition
+from emotion_triage.routing.policy import Policy
 
 MIGRATIONS = Path(emotion_triage.ledger.migrations.__file__).parent
 RELEASED = [revision.revision for revision in ScriptDirectory(MIGRATIONS).walk_revisions()]

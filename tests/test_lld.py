@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH
-from emotion_triage.lld import (
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH
+from emotion_triage.prosody.lld import (
     ENERGY_FLOOR_DBFS,
     LLD_NAMES,
     LLD_UNITS,
@@ -21,7 +21,7 @@ from emotion_triage.lld import (
     lld,
     mel_spectrum,
 )
-from emotion_triage.pitch import N_FFT, power_spectrum
+from emotion_triage.prosody.pitch import N_FFT, power_spectrum
 
 Frames = NDArray[np.float32]
 

@@ -8,10 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emotion_triage.audio import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
-from emotion_triage.frames import FRAME_LENGTH
-from emotion_triage.lld import LLD_NAMES, lld
-from emotion_triage.pitch import F0_MAX_HZ, F0_MIN_HZ, VOICING_THRESHOLD, Pitch, normalise, pitch, power_spectrum
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
+from emotion_triage.prosody.frames import FRAME_LENGTH
+from emotion_triage.prosody.lld import LLD_NAMES, lld
+from emotion_triage.prosody.pitch import (
+    F0_MAX_HZ,
+    F0_MIN_HZ,
+    VOICING_THRESHOLD,
+    Pitch,
+    normalise,
+    pitch,
+    power_spectrum,
+)
 
 Array = NDArray[np.float64]
 

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.contacts import Restriction, RestrictionKind
 from emotion_triage.errors import PolicyError
-from emotion_triage.escalation import EscalationPolicy, Level
-from emotion_triage.policy import Policy, policy_text
-from emotion_triage.protection import ProtectionPolicy, Retention
-from emotion_triage.reasons import explain
-from emotion_triage.routing import CASES, StandingState, Target
+from emotion_triage.routing.contacts import Restriction, RestrictionKind
+from emotion_triage.routing.escalation import EscalationPolicy, Level
+from emotion_triage.routing.policy import Policy, policy_text
+from emotion_triage.routing.protection import ProtectionPolicy, Retention
+from emotion_triage.routing.reasons import explain
+from emotion_triage.routing.rules import CASES, StandingState, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = '[[rules]]\nname = "all"\n'
@@ -153,7 +153,7 @@ def test_the_digest_ignores_the_order_of_conditions() -> None:
 
 def test_the_digest_is_the_same_in_every_process() -> None:
     """The digest does not depend on Python's hash seed."""
-    code = "from emotion_triage.policy import Policy; print(Policy.load().digest)"
+    code = "from emotion_triage.routing.policy import Policy; print(Policy.load().digest)"
     digests = {
         subprocess.run(
             [sys.executable, "-c", code],

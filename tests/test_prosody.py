@@ -9,15 +9,15 @@ import pytest
 import soundfile
 from numpy.lib.stride_tricks import sliding_window_view
 
+from emotion_triage.audio.recordings import open_recording
+from emotion_triage.batch.feature_table import write_table
+from emotion_triage.batch.measurements import FRAME_UNITS, WINDOW_UNITS, Measurements, measure
 from emotion_triage.errors import TriageError
-from emotion_triage.frames import FRAME_LENGTH, HOP_LENGTH, powers_of, starts_of
-from emotion_triage.functionals import FUNCTIONAL_NAMES
-from emotion_triage.gate import LOWEST_FLOOR, gate
-from emotion_triage.lld import LLD_NAMES, level_dbfs, lld
-from emotion_triage.prosody import FRAME_UNITS, WINDOW_UNITS, Measurements, measure
-from emotion_triage.recordings import open_recording
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.tables import write_table
+from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH, powers_of, starts_of
+from emotion_triage.prosody.functionals import FUNCTIONAL_NAMES
+from emotion_triage.prosody.gate import LOWEST_FLOOR, gate
+from emotion_triage.prosody.lld import LLD_NAMES, level_dbfs, lld
+from emotion_triage.synthesis.speech import synthetic_speech
 
 DURATION_S = 25.0
 

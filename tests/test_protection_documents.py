@@ -12,10 +12,10 @@ import pytest
 import typer.main
 
 pytest.importorskip("sqlalchemy")
+from emotion_triage.cli.ledger import ledger_app
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.accounts import ContactBody, Evidence, Windows
-from emotion_triage.ledger_commands import ledger_app
-from emotion_triage.policy import Policy
+from emotion_triage.ledger.projection import ContactBody, Evidence, Windows
+from emotion_triage.routing.policy import Policy
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 POLICY = Policy.load()

@@ -13,8 +13,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_triage.audio import AudioStream
-from emotion_triage.recordings import Recording, open_recording
+from emotion_triage.audio.recordings import Recording, open_recording
+from emotion_triage.audio.stream import AudioStream
 
 # Name, soundfile format, subtype, rate, and the error that its coding may make (root mean square).
 FORMATS = [

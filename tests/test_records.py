@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from emotion_triage.batch import Record
+from emotion_triage.batch.result_file import RecordFile
+from emotion_triage.batch.scoring import Record
 from emotion_triage.errors import MissingExtraError, TriageError
-from emotion_triage.records import RecordFile
 
 MADE_BY = {"model_digest": "m" * 64, "policy_digest": "p" * 16, "caller_channel": "left"}
 RECORDS = [

@@ -15,16 +15,16 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.affect import LANGUAGES, Driver, Language, describe
+from emotion_triage.affect.affect import LANGUAGES, Driver, Language, describe
+from emotion_triage.batch.append_log import lines_of
+from emotion_triage.batch.record import Record
+from emotion_triage.batch.timeline import Moment
 from emotion_triage.errors import MissingExtraError, TriageError
-from emotion_triage.functionals import HEADLINES
+from emotion_triage.prosody.functionals import HEADLINES
 from emotion_triage.report.audit import Batch, Proportion
 from emotion_triage.report.envelope import envelope_of
 from emotion_triage.report.pictures import course_picture
 from emotion_triage.report.wording import WORDS, masked, reasons
-from emotion_triage.rowlog import lines_of
-from emotion_triage.summary import Record
-from emotion_triage.timeline import Moment
 
 pytest.importorskip("jinja2")
 pytest.importorskip("vl_convert")
@@ -341,7 +341,7 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command(tmp_path: Path) -> None:
     """`report` writes the pages and says where; a report that is there is not written over unasked."""
     (tmp_path / "s.jsonl").write_bytes(lines_of([record("a.wav")], ".jsonl"))
-    cli = pytest.importorskip("emotion_triage.cli")
+    cli = pytest.importorskip("emotion_triage.cli.app")
     command = ["report", str(tmp_path / "s.jsonl"), "--out", str(tmp_path / "r")]
     for arguments, code in (([], 0), ([], 2), (["--overwrite", "--language", "fr"], 0)):
         assert CliRunner().invoke(cli.app, [*command, *arguments]).exit_code == code

@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from emotion_triage.errors import PolicyError
-from emotion_triage.escalation import Level
-from emotion_triage.reasons import explain
-from emotion_triage.routing import (
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.reasons import explain
+from emotion_triage.routing.rules import (
     CASES,
     CLEAR,
     Destination,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage import sounds
+from emotion_triage.synthesis import sounds
 
 RATE_HZ = 8000
 # ITU-T Q.23, table 1, written out rather than computed.

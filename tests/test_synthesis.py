@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import find_peaks
 
-from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.synthesis.speech import synthetic_speech
 
 RATE_HZ = 8000
 SEEDS = (1, 2, 3)

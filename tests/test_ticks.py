@@ -10,14 +10,14 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from emotion_triage import windows
-from emotion_triage.affect import Affect
-from emotion_triage.audio import encode_mulaw
-from emotion_triage.classifier import Classifier
-from emotion_triage.frames import powers_of
-from emotion_triage.policy import Policy
-from emotion_triage.triage import Triage
-from emotion_triage.vad import STEP_FRAMES
+from emotion_triage.affect.affect import Affect
+from emotion_triage.affect.classifier import Classifier
+from emotion_triage.audio.stream import encode_mulaw
+from emotion_triage.call.triage import Triage
+from emotion_triage.prosody import windows
+from emotion_triage.prosody.frames import powers_of
+from emotion_triage.prosody.vad import STEP_FRAMES
+from emotion_triage.routing.policy import Policy
 
 PACKET = 160
 N_CALLS = 40

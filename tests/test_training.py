@@ -15,12 +15,13 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_triage.classifier import LABELS, Classifier
+from emotion_triage.affect.classifier import LABELS, Classifier
 from emotion_triage.errors import ModelError, TriageError
-from emotion_triage.functionals import FEATURE_NAMES, STATISTIC_NAMES, features
-from emotion_triage.lld import LLD_NAMES
-from emotion_triage.sounds import hold_music
-from emotion_triage.synthesis import synthetic_speech
+from emotion_triage.prosody.functionals import FEATURE_NAMES, STATISTIC_NAMES, features
+from emotion_triage.prosody.lld import LLD_NAMES
+from emotion_triage.prosody.vad import WINDOW_FRAMES
+from emotion_triage.synthesis.sounds import hold_music
+from emotion_triage.synthesis.speech import synthetic_speech
 from emotion_triage.training.card import MEASURED
 from emotion_triage.training.contour import CHANNEL_COLUMNS, CHANNELS, Contour, silent
 from emotion_triage.training.corpora import COLUMNS, Corpora, _groups
@@ -28,7 +29,6 @@ from emotion_triage.training.dataset import NOISE, WindowSet, measure
 from emotion_triage.training.export import check_parity, export
 from emotion_triage.training.figures import auc, bootstrap, calibration_error
 from emotion_triage.training.fit import Linear, Model, held_out_scores
-from emotion_triage.vad import WINDOW_FRAMES
 
 N_SPEAKERS = 6
 

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_triage import sounds
-from emotion_triage.affect import Affect
-from emotion_triage.audio import decode_mulaw, encode_mulaw
-from emotion_triage.caller import Event
-from emotion_triage.classifier import Classifier
+from emotion_triage.affect.affect import Affect
+from emotion_triage.affect.classifier import Classifier
+from emotion_triage.audio.stream import decode_mulaw, encode_mulaw
+from emotion_triage.call.caller import Event
+from emotion_triage.call.triage import Call, Triage
 from emotion_triage.errors import AudioError, PushError, StreamError
-from emotion_triage.escalation import Escalation, Level
-from emotion_triage.policy import Policy
-from emotion_triage.routing import UNKNOWN, Route, Standing, StandingState
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.triage import Call, Triage
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import UNKNOWN, Route, Standing, StandingState
+from emotion_triage.synthesis import sounds
+from emotion_triage.synthesis.speech import synthetic_speech
 
 RATE_HZ = 8000
 SPOKEN = round(18.02 * RATE_HZ)
@@ -180,7 +180,7 @@ def test_a_gap_of_a_day_costs_what_one_of_a_minute_does(triage: Triage, temper: 
         speech = np.resize(temper, 5 * rate_hz)
         call.push(speech)
         call.advance(30 * rate_hz)
-        with patch("emotion_triage.caller.functionals") as measure:
+        with patch("emotion_triage.call.caller.functionals") as measure:
             assert call.advance((30 + gap_s) * rate_hz) == []
         assert not measure.called
         told.append((len(pickle.dumps(call)), call.push(speech), gap_s))

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from emotion_triage import sounds
-from emotion_triage.lld import LLD_NAMES, lld
-from emotion_triage.synthesis import synthetic_speech
-from emotion_triage.vad import WINDOW_FRAMES, SpeechFrames, quantiles, repair_octaves, speech_frames
+from emotion_triage.prosody.lld import LLD_NAMES, lld
+from emotion_triage.prosody.vad import WINDOW_FRAMES, SpeechFrames, quantiles, repair_octaves, speech_frames
+from emotion_triage.synthesis import sounds
+from emotion_triage.synthesis.speech import synthetic_speech
 
 
 def windows_of(samples: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emotion_triage.audio import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
-from emotion_triage.frames import FRAME_LENGTH
-from emotion_triage.pitch import normalise
-from emotion_triage.voice import Voice, voice
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
+from emotion_triage.prosody.frames import FRAME_LENGTH
+from emotion_triage.prosody.pitch import normalise
+from emotion_triage.prosody.voice import Voice, voice
 
 Array = NDArray[np.float64]
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.audio import Coding, decode
+from emotion_triage.audio.stream import Coding, decode
 from emotion_triage.errors import StreamError
-from emotion_triage.lld import LLD_NAMES, lld
-from emotion_triage.vad import STEP_FRAMES, WINDOW_FRAMES, speech_frames
-from emotion_triage.windows import ROW_BYTES, Window, WindowStream, rows_of
+from emotion_triage.prosody.lld import LLD_NAMES, lld
+from emotion_triage.prosody.vad import STEP_FRAMES, WINDOW_FRAMES, speech_frames
+from emotion_triage.prosody.windows import ROW_BYTES, Window, WindowStream, rows_of
 
 ENERGY = LLD_NAMES.index("energy_dbfs")
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(20 * 8000)).astype(np.float32)
@@ -127,7 +127,7 @@ def test_frames_of_the_line_are_told_by_their_energy_alone() -> None:
     hops = np.random.default_rng(5).standard_normal((60, 160)).astype(np.float32)
     hops *= np.repeat([1e-3, 1e-1, 1e-3, 0.0], 15)[:, None]
     whole = lld(np.concatenate((hops[:-1], hops[1:]), axis=1))
-    with patch("emotion_triage.windows.lld", side_effect=lld) as spy:
+    with patch("emotion_triage.prosody.windows.lld", side_effect=lld) as spy:
         (every,) = rows_of([WindowStream("float32", 8000)], [hops.tobytes()])
     rows = np.frombuffer(every, np.float32).reshape(whole.shape)
     spoken = whole[:, ENERGY] > -50

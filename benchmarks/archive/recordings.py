@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.demo import synthetic_caller
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.synthesis.demo import synthetic_caller
 from emotion_triage.training.corpora import Corpora
 
 NOISE = 3e-4

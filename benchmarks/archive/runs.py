@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import psutil
 
-from emotion_triage.records import events_path, read_moments, read_records
+from emotion_triage.batch.result_file import events_path, read_moments, read_records
 
 __all__ = ["KILLS", "Kept", "Run", "command", "kept", "killed", "mib_per_1000_files"]
 

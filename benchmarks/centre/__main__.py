@@ -56,8 +56,8 @@ from benchmarks.centre.world import (
     fill,
     name,
 )
-from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
+from emotion_triage.routing.escalation import Level
 
 ARMS = ("none", "first day", "known")
 

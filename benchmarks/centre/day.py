@@ -20,10 +20,10 @@ from benchmarks.centre.world import (
     at_time,
     name,
 )
-from emotion_triage.contacts import Contact, Disposition, Restriction, RestrictionKind
-from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.routing import CLEAR, Standing, StandingState
+from emotion_triage.routing.contacts import Contact, Disposition, Restriction, RestrictionKind
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.rules import CLEAR, Standing, StandingState
 
 REVIEW_AFTER_S, RESTRICTED_DAYS = 1800.0, 30
 

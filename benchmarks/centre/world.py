@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 from sqlalchemy import insert
 
-from emotion_triage.contacts import Disposition
-from emotion_triage.escalation import Level
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.accounts import ContactBody, micros
 from emotion_triage.ledger.identity import Identity
+from emotion_triage.ledger.projection import ContactBody, micros
 from emotion_triage.ledger.schema import entries, subjects
-from emotion_triage.policy import Policy
+from emotion_triage.routing.contacts import Disposition
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
 
 ABUSIVE_SHARE, REPEATED_SHARE, QUIET_SHARE = 0.03, 0.5, 0.2
 CUSTOMERS, SPELL_DAYS, CALLS_A_DAY = 100_000, 10, 2

@@ -37,7 +37,7 @@ from benchmarks.detection.clips import chosen
 from benchmarks.detection.results import Found, circumstances, comparable, read, write
 from benchmarks.detection.study import Size, Study
 from emotion_triage.errors import TriageError
-from emotion_triage.policy import Policy
+from emotion_triage.routing.policy import Policy
 from emotion_triage.training.corpora import Corpora
 
 PROTOCOLS = {

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.detection.measures import ALONE, KNOWN, interval
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.classifier import LABELS
+from emotion_triage.affect.classifier import LABELS
 from emotion_triage.training.corpora import ANGER
 from emotion_triage.training.figures import Figure, calibration_error
 from emotion_triage.training.fit import balanced, known

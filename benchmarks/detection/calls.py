@@ -8,8 +8,8 @@ from benchmarks.detection.composed import ComposedCall, changes, reached
 from benchmarks.detection.measures import fraction, rate
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.caller import Event
-from emotion_triage.escalation import Level
+from emotion_triage.call.caller import Event
+from emotion_triage.routing.escalation import Level
 
 __all__ = ["FOUND_WITHIN_S", "delays", "run"]
 

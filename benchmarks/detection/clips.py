@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.caller import MIN_NEW_SPEECH_S
+from emotion_triage.call.caller import MIN_NEW_SPEECH_S
 from emotion_triage.training.corpora import CALM, Clip
 from emotion_triage.training.dataset import Measured, WindowSet, heard_steps, measure, read
 from emotion_triage.training.lines import Line, Samples, trim

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.caller import Caller, Event, Step, typical_caller
-from emotion_triage.escalation import Escalation, Level
-from emotion_triage.policy import Policy
-from emotion_triage.routing import CLEAR
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.call.caller import Caller, Event, Step, typical_caller
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR
 from emotion_triage.training.contour import log_odds
 from emotion_triage.training.corpora import ANGER, CALM, Clip
 from emotion_triage.training.dataset import heard_steps, read

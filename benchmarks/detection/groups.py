@@ -12,7 +12,7 @@ from benchmarks.detection.composed import ComposedCall, reached
 from benchmarks.detection.measures import ALONE, KNOWN, interval, rate
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.affect import log_odds
+from emotion_triage.affect.affect import log_odds
 from emotion_triage.training.corpora import ANGER
 from emotion_triage.training.figures import Figure
 from emotion_triage.training.fit import known

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from emotion_triage.audio import SAMPLE_RATE_HZ, decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
 from emotion_triage.training.lines import Samples
 
 __all__ = ["CLEAN", "LINES", "Impairment", "amr_available"]

@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 from benchmarks.detection.measures import ALONE, AUC_COLUMNS, KNOWN, area, interval
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.functionals import CONTOUR_NAME, FEATURE_NAMES
+from emotion_triage.prosody.functionals import CONTOUR_NAME, FEATURE_NAMES
 from emotion_triage.training.contour import log_odds
 from emotion_triage.training.corpora import ANGER, CALM
 from emotion_triage.training.dataset import WindowSet, calm_references

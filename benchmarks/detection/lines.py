@@ -14,7 +14,7 @@ from benchmarks.detection.impairments import CLEAN, LINES, amr_available
 from benchmarks.detection.measures import ALONE, KNOWN, interval, mean_auc
 from benchmarks.detection.study import Study, by_speaker
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.audio import SAMPLE_RATE_HZ
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.training.corpora import ANGER, Clip
 from emotion_triage.training.dataset import Measured, WindowSet, calm_references, measure, read
 from emotion_triage.training.fit import known

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.classifier import LABELS
+from emotion_triage.affect.classifier import LABELS
 from emotion_triage.training.corpora import ANGER, CALM
 from emotion_triage.training.figures import Figure, bootstrap
 

@@ -12,13 +12,13 @@ from benchmarks.detection.composed import events, reached, seconds
 from benchmarks.detection.measures import rate
 from benchmarks.detection.study import Study, by_speaker
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.affect import Affect
-from emotion_triage.audio import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
-from emotion_triage.caller import Event
-from emotion_triage.sounds import comfort_noise, drums, dtmf, hold_music
+from emotion_triage.affect.affect import Affect
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, decode_mulaw, encode_mulaw
+from emotion_triage.call.caller import Event
+from emotion_triage.call.triage import Triage
+from emotion_triage.synthesis.sounds import comfort_noise, drums, dtmf, hold_music
 from emotion_triage.training.dataset import heard_steps, read
 from emotion_triage.training.lines import Samples
-from emotion_triage.triage import Triage
 
 __all__ = ["run"]
 

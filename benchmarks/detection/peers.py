@@ -24,8 +24,8 @@ from benchmarks.detection.corpora import alone_and_known
 from benchmarks.detection.measures import interval, mean_auc
 from benchmarks.detection.study import Study, without
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.functionals import STATISTIC_NAMES
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.prosody.functionals import STATISTIC_NAMES
 from emotion_triage.training.corpora import ANGER, CALM, Clip
 from emotion_triage.training.dataset import WindowSet
 from emotion_triage.training.fit import CLIP, MAX_ITERATIONS, balanced, held_out_contour, held_out_scores, taught

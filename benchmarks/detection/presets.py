@@ -8,7 +8,7 @@ from benchmarks.detection.calls import FOUND_WITHIN_S, calm_spans, delays, of_ki
 from benchmarks.detection.measures import fraction, rate
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.policy import PRESETS, Policy
+from emotion_triage.routing.policy import PRESETS, Policy
 
 __all__ = ["run"]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Table
-from emotion_triage.classifier import Classifier
+from emotion_triage.affect.classifier import Classifier
 from emotion_triage.errors import TriageError
 
 __all__ = ["Found", "circumstances", "comparable", "read", "write"]

@@ -21,8 +21,8 @@ from benchmarks.detection.measures import fraction, interval, rate
 from benchmarks.detection.peers import egemaps, held_out_models, regression
 from benchmarks.detection.study import Study, by_speaker
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.policy import PRESETS, Policy
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.routing.policy import PRESETS, Policy
 from emotion_triage.training.corpora import Clip
 
 __all__ = ["run"]

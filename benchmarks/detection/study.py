@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks.detection.clips import Clips, chosen, hear
 from benchmarks.detection.composed import ComposedCall, compose, events
-from emotion_triage.caller import Event
-from emotion_triage.classifier import LABELS
-from emotion_triage.policy import Policy
+from emotion_triage.affect.classifier import LABELS
+from emotion_triage.call.caller import Event
+from emotion_triage.routing.policy import Policy
 from emotion_triage.training.contour import STEPS, Contour, log_odds
 from emotion_triage.training.corpora import ANGER, Clip, Corpora
 from emotion_triage.training.dataset import Refer, WindowSet, calm_references, gather

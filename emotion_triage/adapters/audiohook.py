@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from emotion_triage.adapters.audiohook_signature import Upgrade
-from emotion_triage.adapters.wire import (
+from emotion_triage.adapters.protocol import (
     MAX_MESSAGE_BYTES,
     MAX_STREAM_S,
     SAMPLE_BYTES,

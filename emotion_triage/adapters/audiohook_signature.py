@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from emotion_triage.adapters.wire import Hidden
+from emotion_triage.adapters.protocol import Hidden
 from emotion_triage.errors import WireError
 
 __all__ = ["KEPT_S", "MAX_AGE_S", "MAX_SKEW_S", "Nonces", "Once", "Upgrade", "verify"]

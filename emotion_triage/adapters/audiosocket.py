@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Literal
 
-from emotion_triage.adapters.wire import Audio, Ended, Reply, Started, WireEvent, digit_of
+from emotion_triage.adapters.protocol import Audio, Ended, Reply, Started, WireEvent, digit_of
 from emotion_triage.errors import WireError
 
 __all__ = ["HANG_UP", "AudioSocket", "TcpSocket"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from emotion_triage.adapters.wire import (
+from emotion_triage.adapters.protocol import (
     MAX_MESSAGE_BYTES,
     SAMPLE_BYTES,
     Audio,

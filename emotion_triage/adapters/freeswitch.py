@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from emotion_triage.adapters.wire import (
+from emotion_triage.adapters.protocol import (
     MAX_MESSAGE_BYTES,
     Audio,
     Ended,

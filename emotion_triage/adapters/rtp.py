@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, TypeAlias
 
-from emotion_triage.adapters.wire import Audio, Digit, Dropped, Ended, Hidden, Reply, Started, WireEvent, call_name
+from emotion_triage.adapters.protocol import Audio, Digit, Dropped, Ended, Hidden, Reply, Started, WireEvent, call_name
 from emotion_triage.errors import WireError
 
 __all__ = ["Network", "Rtp", "UdpSocket"]

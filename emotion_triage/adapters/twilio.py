@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from emotion_triage.adapters.wire import (
+from emotion_triage.adapters.protocol import (
     MAX_MESSAGE_BYTES,
     MAX_STREAM_S,
     Audio,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hmac
 
-from emotion_triage.adapters.wire import Hidden
+from emotion_triage.adapters.protocol import Hidden
 from emotion_triage.errors import WireError
 
 __all__ = ["HEADER", "verify"]

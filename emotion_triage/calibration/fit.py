@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.affect import log_odds
+from emotion_triage.affect.affect import log_odds
 from emotion_triage.calibration.labelled import Labelled
 from emotion_triage.errors import TriageError
-from emotion_triage.escalation import EscalationPolicy
+from emotion_triage.routing.escalation import EscalationPolicy
 
 __all__ = ["Calibration", "Change", "Figure", "Platt", "calibrate", "calibrated_policy", "compare", "refuse_too_little"]
 

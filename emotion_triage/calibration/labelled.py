@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.batch.parquet import pyarrow_modules
+from emotion_triage.batch.record import DECIMALS
 from emotion_triage.errors import TriageError
-from emotion_triage.parquet import pyarrow_modules
-from emotion_triage.summary import DECIMALS
 
 __all__ = ["COLUMNS", "Labelled", "read_labelled"]
 
 COLUMNS = ("caller", "angry", "anger", "anger_alone")
-"""The first two are the site's, or of ``audit --windows``; the others as in `emotion_triage.timeline.Moment`."""
+"""The first two are the site's, or of ``audit --windows``; the others as in `emotion_triage.batch.timeline.Moment`."""
 WORDS = ("caller", "angry")
 HALF_A_DIGIT = 0.5 * 10.0**-DECIMALS
 """Scores of a timeline are rounded: what is written as 0 or 1 lies within this of it."""

@@ -1,5 +1,7 @@
 """Routes out: a `Route` in the terms of a routing engine, one file an engine (extra ``[destinations]``).
 
+Reading order: delivery, fields < asterisk, connect, freeswitch, genesys, taskrouter, webhook.
+
 Each file holds a pure translation and a thin asynchronous sender. A sender raises one `DestinationError` when the
 engine does not take the route, and changes nothing else; `delivery.outcome` returns that error instead.
 """

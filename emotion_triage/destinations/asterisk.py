@@ -18,7 +18,7 @@ import msgspec
 from emotion_triage.destinations.delivery import Request, deliver
 from emotion_triage.destinations.fields import argument, one_line, text_fields
 from emotion_triage.errors import DestinationError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 if TYPE_CHECKING:
     import panoramisk

@@ -16,7 +16,7 @@ import msgspec
 from emotion_triage.destinations.delivery import Request, deliver
 from emotion_triage.destinations.fields import text_fields
 from emotion_triage.errors import MissingExtraError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from emotion_triage.errors import DestinationError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 __all__ = ["argument", "one_line", "text_fields"]
 
@@ -79,8 +79,8 @@ def text_fields(route: Route) -> dict[str, str]:
 
     Examples
     --------
-    >>> from emotion_triage.policy import Policy
-    >>> from emotion_triage.routing import CLEAR, Level
+    >>> from emotion_triage.routing.policy import Policy
+    >>> from emotion_triage.routing.rules import CLEAR, Level
     >>> route = Policy.load().router.route(
     ...     call_id="c-1", time_s=9.5, level=Level.ESCALATED, standing=CLEAR, model_digest="m", policy_digest="p"
     ... )

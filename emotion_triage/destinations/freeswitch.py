@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 from emotion_triage.destinations.fields import argument, one_line, text_fields
 from emotion_triage.errors import DestinationError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 __all__ = ["FreeSwitch", "commands"]
 

@@ -15,7 +15,7 @@ import msgspec
 from emotion_triage.destinations.delivery import Request, deliver
 from emotion_triage.destinations.fields import text_fields
 from emotion_triage.errors import DestinationError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 __all__ = ["ClientCredentials", "GenesysCloud", "requests"]
 

@@ -16,7 +16,7 @@ import standardwebhooks
 
 from emotion_triage.destinations.delivery import Request, deliver
 from emotion_triage.errors import DestinationError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 __all__ = ["SignedWebhook", "Webhook", "request"]
 
@@ -40,8 +40,8 @@ def request(route: Route, path: str) -> Request:
 
     Examples
     --------
-    >>> from emotion_triage.policy import Policy
-    >>> from emotion_triage.routing import CLEAR, Level
+    >>> from emotion_triage.routing.policy import Policy
+    >>> from emotion_triage.routing.rules import CLEAR, Level
     >>> route = Policy.load().router.route(
     ...     call_id="c-1", time_s=9.5, level=Level.ESCALATED, standing=CLEAR, model_digest="m", policy_digest="p"
     ... )

@@ -1,11 +1,14 @@
 """Contacts over time: a caller's standing, an agent's exposure, and what people decided. Extra ``[ledger]``.
 
+Reading order: schema, store, identity, log_events < projection < audit_log < verification, standings, fairness,
+exposures < reviews, labelled < queries < commands < ledger.
+
 Examples
 --------
 >>> import tempfile
 >>> from datetime import datetime, timezone
->>> from emotion_triage.contacts import Contact, Disposition
->>> from emotion_triage.policy import Policy
+>>> from emotion_triage.routing.contacts import Contact, Disposition
+>>> from emotion_triage.routing.policy import Policy
 >>> at = datetime(2026, 3, 2, 10, tzinfo=timezone.utc)
 >>> folder = tempfile.TemporaryDirectory()
 >>> with Ledger.open(f"sqlite:///{folder.name}/ledger.db", policy=Policy.load(), key=b"0" * 32) as ledger:

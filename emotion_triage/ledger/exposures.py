@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from emotion_triage.contacts import Candidates, Exposure
-from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import Account, Entry, accounts, micros, moment
-from emotion_triage.protection import ProtectionPolicy
-from emotion_triage.routing import Standing, StandingState
+from emotion_triage.ledger.projection import Account, Entry, accounts, micros, moment
+from emotion_triage.routing.contacts import Candidates, Exposure
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.protection import ProtectionPolicy
+from emotion_triage.routing.rules import Standing, StandingState
 
 __all__ = ["Suffered", "exposure", "exposures", "ranked"]
 

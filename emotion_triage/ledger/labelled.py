@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emotion_triage.errors import LedgerError
-from emotion_triage.functionals import FUNCTIONAL_NAMES
-from emotion_triage.ledger.accounts import Entry, Windows
-from emotion_triage.ledger.audit import Case
+from emotion_triage.ledger.fairness import Case
+from emotion_triage.ledger.projection import Entry, Windows
+from emotion_triage.prosody.functionals import FUNCTIONAL_NAMES
 
 __all__ = ["LABELLED_COLUMNS", "SCORE_COLUMNS", "WINDOW_COLUMNS", "labelled", "packed"]
 
 _PLACE = ("time_s", "speech_s", "lost_s")
 WINDOW_COLUMNS: tuple[str, ...] = (*_PLACE, *FUNCTIONAL_NAMES)
-"""What is kept of a window that was measured: the columns of `emotion_triage.prosody.WINDOW_UNITS`."""
+"""What is kept of a window that was measured: the columns of `emotion_triage.batch.measurements.WINDOW_UNITS`."""
 SCORE_COLUMNS: tuple[str, ...] = (*_PLACE, "anger", "anger_alone")
-"""What is kept of a window that a model scored: as in `emotion_triage.affect.Affect`."""
+"""What is kept of a window that a model scored: as in `emotion_triage.affect.affect.Affect`."""
 LABELLED_COLUMNS: tuple[str, ...] = ("contact", "caller", "angry", "escalated", *SCORE_COLUMNS, *FUNCTIONAL_NAMES)
 """An export: numbers for contact and caller, whether a person found him angry and the voice so, and the window."""
 _LABELS = LABELLED_COLUMNS.index("time_s")
@@ -57,7 +57,7 @@ def packed(windows: ArrayLike, model_digest: str | None = None) -> Windows:
     20
     """
     columns, source = (
-        (WINDOW_COLUMNS, "`emotion_triage.prosody.measure`")
+        (WINDOW_COLUMNS, "`emotion_triage.batch.measurements.measure`")
         if model_digest is None
         else (SCORE_COLUMNS, f"affects: {', '.join(SCORE_COLUMNS)}")
     )
@@ -73,7 +73,7 @@ def labelled(cases: Mapping[str, Case], windows: Iterable[Entry], model_digest: 
     Parameters
     ----------
     cases : mapping of str to Case
-        From `emotion_triage.ledger.audit.cases`.
+        From `emotion_triage.ledger.fairness.cases`.
     windows : iterable of Entry
         Of kind ``windows``; of several of a contact, each is given.
     model_digest : str

@@ -11,25 +11,25 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emotion_triage.contacts import Candidates, Contact, Exposure, Restriction, Review
 from emotion_triage.errors import LedgerError, MissingExtraError
-from emotion_triage.escalation import Level
-from emotion_triage.ledger.accounts import days_us, instant, micros
-from emotion_triage.ledger.audit import AUDITED, GroupAudit, audit, cases
-from emotion_triage.ledger.bodies import Noted
 from emotion_triage.ledger.exposures import exposures, ranked
+from emotion_triage.ledger.fairness import AUDITED, GroupAudit, audit, cases
 from emotion_triage.ledger.labelled import labelled, packed
+from emotion_triage.ledger.log_events import Noted
+from emotion_triage.ledger.projection import days_us, instant, micros
 from emotion_triage.ledger.reviews import Copy, copied, reviews
 from emotion_triage.ledger.standings import standing
-from emotion_triage.policy import Policy
-from emotion_triage.routing import CLEAR, UNKNOWN, Standing
+from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restriction, Review
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR, UNKNOWN, Standing
 
 # The database library is heavy: it is loaded when a ledger is opened.
 if TYPE_CHECKING:
-    from emotion_triage.ledger.acts import Acts
-    from emotion_triage.ledger.bodies import Decision
+    from emotion_triage.ledger.commands import Acts
     from emotion_triage.ledger.identity import Identity
-    from emotion_triage.ledger.rows import Rows
+    from emotion_triage.ledger.log_events import Decision
+    from emotion_triage.ledger.queries import Rows
     from emotion_triage.ledger.store import Store
 
 __all__ = ["Ledger"]
@@ -346,14 +346,14 @@ class Ledger:
 
     @contextmanager
     def _read(self) -> Iterator[Rows]:
-        from emotion_triage.ledger.rows import Rows
+        from emotion_triage.ledger.queries import Rows
 
         with self.store.read() as connection:
             yield Rows(connection)
 
     @contextmanager
     def _transaction(self) -> Iterator[Rows]:
-        from emotion_triage.ledger.rows import Rows
+        from emotion_triage.ledger.queries import Rows
 
         with self.store.write() as connection:
             rows = Rows(connection)
@@ -362,7 +362,7 @@ class Ledger:
 
     @contextmanager
     def _write(self, at: datetime | None) -> Iterator[Acts]:
-        from emotion_triage.ledger.acts import Acts
+        from emotion_triage.ledger.commands import Acts
 
         now_us = _us(at)
         with self._transaction() as rows:

@@ -7,11 +7,11 @@ from datetime import datetime
 
 import msgspec
 
-from emotion_triage.contacts import Review
-from emotion_triage.ledger.accounts import Entry, accounts, micros, moment
+from emotion_triage.ledger.projection import Entry, accounts, micros, moment
 from emotion_triage.ledger.standings import restrictions
-from emotion_triage.protection import ProtectionPolicy
-from emotion_triage.routing import Standing
+from emotion_triage.routing.contacts import Review
+from emotion_triage.routing.protection import ProtectionPolicy
+from emotion_triage.routing.rules import Standing
 
 __all__ = ["Copy", "Kept", "copied", "reviews"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from emotion_triage.contacts import Restriction
-from emotion_triage.ledger.accounts import Entry, accounts, micros, moment
-from emotion_triage.protection import ProtectionPolicy
-from emotion_triage.routing import Standing, StandingState
+from emotion_triage.ledger.projection import Entry, accounts, micros, moment
+from emotion_triage.routing.contacts import Restriction
+from emotion_triage.routing.protection import ProtectionPolicy
+from emotion_triage.routing.rules import Standing, StandingState
 
 __all__ = ["restrictions", "standing"]
 

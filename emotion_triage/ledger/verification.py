@@ -15,8 +15,8 @@ import msgspec
 from sqlalchemy import select, true
 
 from emotion_triage.errors import LedgerError
-from emotion_triage.ledger.bodies import Forgotten, Pruned
-from emotion_triage.ledger.decisions import GENESIS, chained, committed
+from emotion_triage.ledger.audit_log import GENESIS, chained, committed
+from emotion_triage.ledger.log_events import Forgotten, Pruned
 from emotion_triage.ledger.schema import decisions, heads
 
 if TYPE_CHECKING:

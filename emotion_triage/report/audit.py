@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from emotion_triage.summary import Record
+from emotion_triage.batch.record import Record
 
 __all__ = ["LEVEL_NAMES", "Batch", "GroupAudit", "Proportion", "worth_a_listen"]
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from emotion_triage.audio import SAMPLE_RATE_HZ
+from emotion_triage.audio.recordings import open_recording
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.batch.record import Record
+from emotion_triage.batch.timeline import Moment
 from emotion_triage.errors import TriageError
-from emotion_triage.recordings import open_recording
-from emotion_triage.summary import Record
-from emotion_triage.timeline import Moment
 
 __all__ = ["Peak", "envelope_of"]
 

@@ -9,15 +9,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emotion_triage.affect import Language
+from emotion_triage.affect.affect import Language
+from emotion_triage.batch.record import Record
+from emotion_triage.batch.result_file import events_path, read_moments, read_records
+from emotion_triage.batch.timeline import Moment
 from emotion_triage.errors import MissingExtraError, TriageError
-from emotion_triage.records import events_path, read_moments, read_records
 from emotion_triage.report.audit import LEVEL_NAMES, Batch, worth_a_listen
 from emotion_triage.report.envelope import envelope_of
 from emotion_triage.report.pictures import course_picture, days_picture, hours_picture, queues_picture
 from emotion_triage.report.wording import WORDS, clock, day_and_time, masked, number, reasons, share
-from emotion_triage.summary import Record
-from emotion_triage.timeline import Moment
 
 __all__ = ["write_report"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from emotion_triage.affect import LANGUAGES, Driver, Language
-from emotion_triage.functionals import HEADLINES
+from emotion_triage.affect.affect import LANGUAGES, Driver, Language
+from emotion_triage.prosody.functionals import HEADLINES
 
 __all__ = ["WORDS", "clock", "day_and_time", "masked", "number", "reasons", "share"]
 

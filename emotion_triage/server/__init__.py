@@ -1,4 +1,9 @@
-"""Every wire, the ledger, routes out, an API and the supervisor's page in one server (extra ``[serve]``)."""
+"""Every wire, the ledger, routes out, an API and the supervisor's page in one server (extra ``[serve]``).
+
+Reading order: metrics, engines < config < auth, batcher < calls < schemas, ledger_client, dispatcher < live_calls
+< requests < siblings, wires < rtp < api < openapi, drawing, words < page
+< headers, nonces, web < app < run < logs < processes.
+"""
 
 from importlib.util import find_spec
 

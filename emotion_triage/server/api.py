@@ -7,11 +7,16 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from emotion_triage.contacts import Candidates, Contact, Exposure, Restriction, Review
+from emotion_triage.call.triage import Call
 from emotion_triage.errors import LedgerError
 from emotion_triage.ledger import Ledger
-from emotion_triage.server.access import Session
-from emotion_triage.server.answers import (
+from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restriction, Review
+from emotion_triage.server.auth import Session
+from emotion_triage.server.calls import LiveCall
+from emotion_triage.server.live_calls import Floor
+from emotion_triage.server.requests import Refused
+from emotion_triage.server.rtp import RtpPorts
+from emotion_triage.server.schemas import (
     AskForCandidates,
     CallDetail,
     CallView,
@@ -26,12 +31,7 @@ from emotion_triage.server.answers import (
     detail,
     view,
 )
-from emotion_triage.server.calls import LiveCall
-from emotion_triage.server.floor import Floor
-from emotion_triage.server.requests import Refused
-from emotion_triage.server.rtp import RtpPorts
 from emotion_triage.server.siblings import Question, Siblings
-from emotion_triage.triage import Call
 
 __all__ = ["ENDPOINTS", "Api", "Endpoint"]
 

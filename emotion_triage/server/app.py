@@ -13,16 +13,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from emotion_triage.server.access import Doors, Session
-from emotion_triage.server.answers import Fault
 from emotion_triage.server.api import ENDPOINTS, Api, Endpoint
-from emotion_triage.server.floor import Floor
+from emotion_triage.server.auth import Doors, Session
 from emotion_triage.server.headers import Guarded
+from emotion_triage.server.live_calls import Floor
 from emotion_triage.server.metrics import CONTENT_TYPE
 from emotion_triage.server.nonces import NonceFolder
 from emotion_triage.server.openapi import document
 from emotion_triage.server.page import STATIC, Page
 from emotion_triage.server.requests import Refused, body_of, decoded, identify
+from emotion_triage.server.schemas import Fault
 from emotion_triage.server.siblings import Question
 from emotion_triage.server.wires import WebSocketWires
 

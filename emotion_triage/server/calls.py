@@ -13,14 +13,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.adapters.wire import Hidden
-from emotion_triage.affect import Affect, Driver
-from emotion_triage.contacts import Restriction
-from emotion_triage.escalation import Escalation, Level
+from emotion_triage.adapters.protocol import Hidden
+from emotion_triage.affect.affect import Affect, Driver
+from emotion_triage.call.triage import Call, Event
 from emotion_triage.ledger.labelled import SCORE_COLUMNS
-from emotion_triage.routing import Route, Target
-from emotion_triage.server.gathering import Heard
-from emotion_triage.triage import Call, Event
+from emotion_triage.routing.contacts import Restriction
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.rules import Route, Target
+from emotion_triage.server.batcher import Heard
 
 __all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Override", "Point", "Told"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from emotion_triage.server.answers import CallDetail
 from emotion_triage.server.calls import Point
+from emotion_triage.server.schemas import CallDetail
 
 __all__ = ["Span", "Timeline", "sparkline", "timeline"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 import emotion_triage
-from emotion_triage.server.answers import Fault
 from emotion_triage.server.api import ENDPOINTS, Endpoint
+from emotion_triage.server.schemas import Fault
 
 __all__ = ["document"]
 

@@ -19,15 +19,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from emotion_triage.affect import Language
-from emotion_triage.contacts import RestrictionKind
-from emotion_triage.escalation import Level
-from emotion_triage.routing import Target
-from emotion_triage.server.access import COOKIE, Doors, Session
-from emotion_triage.server.answers import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
+from emotion_triage.affect.affect import Language
+from emotion_triage.routing.contacts import RestrictionKind
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.rules import Target
 from emotion_triage.server.api import Api
+from emotion_triage.server.auth import COOKIE, Doors, Session
 from emotion_triage.server.drawing import sparkline, timeline
 from emotion_triage.server.requests import Refused, body_of, check_csrf
+from emotion_triage.server.schemas import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
 from emotion_triage.server.words import WORDS, clock
 
 __all__ = ["STATIC", "Page"]

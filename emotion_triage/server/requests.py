@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 
 from emotion_triage.errors import LedgerError, TriageError
-from emotion_triage.server.access import COOKIE, Doors, Session
+from emotion_triage.server.auth import COOKIE, Doors, Session
 
 __all__ = ["CSRF_HEADER", "Refused", "body_of", "decoded", "identify"]
 

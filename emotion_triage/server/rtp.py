@@ -11,7 +11,7 @@ from itertools import chain
 from emotion_triage.adapters.rtp import Rtp, UdpSocket
 from emotion_triage.errors import WireError
 from emotion_triage.server.engines import RtpWire
-from emotion_triage.server.floor import Floor
+from emotion_triage.server.live_calls import Floor
 from emotion_triage.server.requests import Refused
 from emotion_triage.server.wires import attend
 

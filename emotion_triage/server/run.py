@@ -10,16 +10,16 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
+from emotion_triage.call.triage import Triage
 from emotion_triage.errors import ConfigError
-from emotion_triage.policy import Policy
+from emotion_triage.routing.policy import Policy
 from emotion_triage.server.api import Api
 from emotion_triage.server.app import application, sibling_application
 from emotion_triage.server.config import Config
-from emotion_triage.server.floor import Floor
+from emotion_triage.server.live_calls import Floor
 from emotion_triage.server.siblings import Siblings
 from emotion_triage.server.web import sibling_server, web_server
 from emotion_triage.server.wires import AudioSocketServer
-from emotion_triage.triage import Triage
 
 __all__ = ["Ports", "listening", "serve"]
 

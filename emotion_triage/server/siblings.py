@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from emotion_triage.server.answers import Fault
 from emotion_triage.server.requests import Refused
+from emotion_triage.server.schemas import Fault
 
 __all__ = ["Question", "Siblings", "socket_of"]
 

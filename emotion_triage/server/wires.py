@@ -19,13 +19,13 @@ from emotion_triage.adapters.audiohook import AudioHook
 from emotion_triage.adapters.audiohook_signature import Nonces, Once, verify
 from emotion_triage.adapters.audiosocket import AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
+from emotion_triage.adapters.connection import Session, Socket
 from emotion_triage.adapters.freeswitch import FreeSwitch
-from emotion_triage.adapters.session import Session, Socket
+from emotion_triage.adapters.protocol import Hidden, Wire
 from emotion_triage.adapters.twilio import MediaStream
-from emotion_triage.adapters.wire import Hidden, Wire
 from emotion_triage.errors import ConfigError, WireError
 from emotion_triage.server.engines import Secret, Wires
-from emotion_triage.server.floor import Connection, Floor
+from emotion_triage.server.live_calls import Connection, Floor
 
 __all__ = ["AudioSocketServer", "WebSocketWires"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from emotion_triage.affect import Language
+from emotion_triage.affect.affect import Language
 
 __all__ = ["WORDS", "clock"]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from emotion_triage.classifier import Classifier
+from emotion_triage.affect.classifier import Classifier
 from emotion_triage.errors import TriageError
 from emotion_triage.training.card import card, measured, training_facts
 from emotion_triage.training.contour import STEPS

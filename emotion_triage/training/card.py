@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.classifier import LABELS, Classifier
+from emotion_triage.affect.classifier import LABELS, Classifier
 from emotion_triage.training.contour import Contour, silent
 from emotion_triage.training.corpora import CALM, Corpora
 from emotion_triage.training.dataset import NOISE, WindowSet

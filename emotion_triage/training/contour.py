@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.lld import LLD_NAMES
+from emotion_triage.prosody.lld import LLD_NAMES
 
 if TYPE_CHECKING:
     import jax

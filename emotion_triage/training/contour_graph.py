@@ -7,7 +7,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from emotion_triage.lld import LLD_NAMES
+from emotion_triage.prosody.lld import LLD_NAMES
+from emotion_triage.prosody.vad import WINDOW_FRAMES
 from emotion_triage.training.contour import (
     CHANNELS,
     CLIP,
@@ -23,7 +24,6 @@ from emotion_triage.training.contour import (
     WIDTH,
     Contour,
 )
-from emotion_triage.vad import WINDOW_FRAMES
 
 __all__ = ["contour_graph"]
 

@@ -13,16 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.audio import SAMPLE_RATE_HZ
-from emotion_triage.caller import MIN_NEW_SPEECH_S, Step, steps_of
-from emotion_triage.functionals import STATISTIC_NAMES, features
-from emotion_triage.recordings import open_recording
-from emotion_triage.sounds import drums, dtmf, hold_music, hum, tone
+from emotion_triage.audio.recordings import open_recording
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.call.caller import MIN_NEW_SPEECH_S, Step, steps_of
+from emotion_triage.prosody.functionals import STATISTIC_NAMES, features
+from emotion_triage.prosody.vad import WINDOW_FRAMES
+from emotion_triage.prosody.windows import WindowStream, rows_of
+from emotion_triage.synthesis.sounds import drums, dtmf, hold_music, hum, tone
 from emotion_triage.training.contour import CHANNEL_COLUMNS, CHANNELS
 from emotion_triage.training.corpora import CALM, Clip, Corpora
 from emotion_triage.training.lines import Line, Samples, trim
-from emotion_triage.vad import WINDOW_FRAMES
-from emotion_triage.windows import WindowStream, rows_of
 
 __all__ = ["NOISE", "Measured", "Refer", "WindowSet", "calm_references", "gather", "heard_steps", "measure", "read"]
 

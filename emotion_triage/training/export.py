@@ -10,14 +10,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from emotion_triage.classifier import LABELS, METADATA_KEY, Classifier, Contract
+from emotion_triage.affect.classifier import LABELS, METADATA_KEY, Classifier, Contract
 from emotion_triage.errors import ModelError
-from emotion_triage.functionals import FEATURE_NAMES
-from emotion_triage.lld import LLD_NAMES
+from emotion_triage.prosody.functionals import FEATURE_NAMES
+from emotion_triage.prosody.lld import LLD_NAMES
+from emotion_triage.prosody.vad import WINDOW_FRAMES
 from emotion_triage.training.contour import CHANNEL_COLUMNS, log_odds
 from emotion_triage.training.contour_graph import contour_graph
 from emotion_triage.training.fit import CLIP, Model
-from emotion_triage.vad import WINDOW_FRAMES
 
 __all__ = ["PARITY", "check_parity", "export"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from emotion_triage.classifier import LABELS
-from emotion_triage.functionals import CHANGE_NAMES, CONTOUR_NAME, FEATURE_NAMES
+from emotion_triage.affect.classifier import LABELS
+from emotion_triage.prosody.functionals import CHANGE_NAMES, CONTOUR_NAME, FEATURE_NAMES
 from emotion_triage.training.contour import Contour, fit_contour, log_odds, silent
 from emotion_triage.training.corpora import ANGER, AROUSED, DISTRESS
 from emotion_triage.training.dataset import NOISE, WindowSet

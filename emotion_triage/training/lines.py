@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
-from emotion_triage.audio import SAMPLE_RATE_HZ, decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
 
 __all__ = ["Line", "trim"]
 

@@ -13,9 +13,9 @@ import stamina
 import uvicorn
 from starlette.applications import Starlette
 
-from emotion_triage.escalation import Level
-from emotion_triage.policy import Policy
-from emotion_triage.routing import Route, Standing, StandingState
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import Route, Standing, StandingState
 
 Serve = Callable[[Starlette], AbstractAsyncContextManager[str]]
 

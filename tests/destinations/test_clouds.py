@@ -16,7 +16,7 @@ from emotion_triage.destinations import asterisk, connect, genesys
 from emotion_triage.destinations.delivery import outcome
 from emotion_triage.destinations.fields import text_fields
 from emotion_triage.errors import DestinationError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 
 def test_ari_sets_variables_and_continues(escalated: Route) -> None:

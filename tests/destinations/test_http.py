@@ -23,7 +23,7 @@ from emotion_triage.destinations import taskrouter, webhook
 from emotion_triage.destinations.delivery import Request as Asked
 from emotion_triage.destinations.delivery import deliver, outcome
 from emotion_triage.errors import DestinationError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

@@ -14,7 +14,7 @@ import pytest
 from emotion_triage.destinations import asterisk, freeswitch
 from emotion_triage.destinations.delivery import outcome
 from emotion_triage.errors import DestinationError
-from emotion_triage.routing import Route
+from emotion_triage.routing.rules import Route
 
 SECRET = "s3cret-of-the-engine"
 CHANNEL = "PJSIP/trunk-00000007"

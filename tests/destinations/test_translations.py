@@ -18,8 +18,8 @@ from panoramisk.actions import Action as Panoramisk
 from emotion_triage.destinations import asterisk, connect, freeswitch, genesys, taskrouter, webhook
 from emotion_triage.destinations.fields import text_fields
 from emotion_triage.errors import DestinationError
-from emotion_triage.escalation import Level
-from emotion_triage.routing import Route, StandingState, Target
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.rules import Route, StandingState, Target
 
 TASK = taskrouter.Task(
     path="/v1/Workspaces/WS1/Tasks/WT1", etag='"3"', attributes={"caller": "x", "triage_queue": "old"}

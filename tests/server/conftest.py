@@ -22,7 +22,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from emotion_triage.adapters.audiosocket import HANG_UP
-from emotion_triage.g711 import encode_mulaw
+from emotion_triage.audio.g711 import encode_mulaw
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = "+33612345678"

@@ -13,17 +13,17 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from emotion_triage.call.triage import Triage
 from emotion_triage.errors import ConfigError
-from emotion_triage.ledger.bodies import Decision, Override
-from emotion_triage.routing import Route
-from emotion_triage.server.access import Doors
+from emotion_triage.ledger.log_events import Decision, Override
+from emotion_triage.routing.rules import Route
+from emotion_triage.server.auth import Doors
 from emotion_triage.server.calls import LiveCall
 from emotion_triage.server.config import Access, Config
+from emotion_triage.server.dispatcher import Exchange
 from emotion_triage.server.engines import Destinations, Secret
-from emotion_triage.server.exchange import Exchange
 from emotion_triage.server.metrics import Metrics
 from emotion_triage.server.wires import WebSocketWires
-from emotion_triage.triage import Triage
 
 REFERENCE = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_text()
 
@@ -140,7 +140,7 @@ def test_genesys_wants_base64(triage: Triage, monkeypatch: pytest.MonkeyPatch) -
     """A client secret that is not base64 stops the server before it begins."""
     monkeypatch.setenv("SECRET", "not base64!")
     config = Config.parse('[wires.genesys]\napi_key = "k"\nclient_secret = { env = "SECRET" }')
-    from emotion_triage.server.floor import Floor
+    from emotion_triage.server.live_calls import Floor
 
     async def made() -> None:
         WebSocketWires(Floor(config, triage))

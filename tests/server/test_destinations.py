@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 
-from emotion_triage.g711 import encode_mulaw
+from emotion_triage.audio.g711 import encode_mulaw
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("panoramisk")

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emotion_triage.triage import Call, Triage
+from emotion_triage.call.triage import Call, Triage
 
 pytest.importorskip("prometheus_client")
 
+from emotion_triage.server.batcher import Gatherer, Heard
 from emotion_triage.server.config import Limits
-from emotion_triage.server.gathering import Gatherer, Heard
 from emotion_triage.server.metrics import Metrics
 
 

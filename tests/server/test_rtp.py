@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emotion_triage.g711 import encode_mulaw
+from emotion_triage.audio.g711 import encode_mulaw
 
 pytest.importorskip("uvicorn")
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine
 
-from emotion_triage.classifier import Classifier
+from emotion_triage.affect.classifier import Classifier
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.labelled import LABELLED_COLUMNS
 from emotion_triage.ledger.verification import verify
-from emotion_triage.policy import Policy
+from emotion_triage.routing.policy import Policy
 
 pytest.importorskip("uvicorn")
 

@@ -1,0 +1,225 @@
+"""What was heard and why: `Affect` and its `Driver`s.
+
+A driver is a group of prosodic features. Its weight is measured, not guessed: the window is scored once more with
+the group put back to the caller's own baseline (before he has one, to the mean of the training speech), and the
+difference in log-odds of anger is what the group added (occlusion: Zeiler & Fergus, ECCV 2014).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_triage.prosody.functionals import DRIVER_GROUPS, FEATURE_NAMES, HEADLINES
+
+__all__ = [
+    "LANGUAGES",
+    "Affect",
+    "Driver",
+    "Language",
+    "describe",
+    "log_odds",
+    "measure_drivers",
+    "occlusions",
+]
+
+Language = Literal["en", "fr"]
+LANGUAGES: tuple[Language, ...] = ("en", "fr")
+_OCCLUDED = np.zeros((1 + len(DRIVER_GROUPS), len(FEATURE_NAMES)), np.bool_)
+for _row, _columns in zip(_OCCLUDED[1:], DRIVER_GROUPS.values(), strict=True):
+    _row[_columns] = True
+MIN_WEIGHT = 0.05
+"""Log-odds below which a group is not worth a word."""
+MAX_DRIVERS = 4
+RISING = frozenset({"loudness", "f0", "effort", "rate", "contour"})
+"""Groups whose headline rises with anger; where it fell and finer features rose, there is no word for the reason."""
+JUST_NOTICEABLE = {"dB": 1.0, "%": 5.0, "st": 1.0, "pt": 5.0, "log-odds": 0.5}
+"""A headline that changed by less is not told: nobody hears it (about 1 dB, 5 % and a semitone in running speech)."""
+
+
+class Driver(msgspec.Struct, frozen=True, kw_only=True):
+    """One prosodic reason for a score.
+
+    Attributes
+    ----------
+    name : str
+        ``loudness``, ``f0``, ``intonation``, ``rate``, ``pauses``, ``effort``, ``voice_quality`` or ``contour``.
+    change : float
+        How far the caller is from `reference`, in `unit`; signed.
+    unit : str
+        ``dB``, ``%``, ``st`` (semitones) or ``pt`` (points of a share).
+    reference : {"caller", "population"}
+        The caller's own first seconds, or the training speech before he has a baseline.
+    weight : float
+        Log-odds of anger that the group added; negative where it spoke against anger.
+
+    Examples
+    --------
+    >>> driver = Driver(name="f0", change=38.2, unit="%", reference="caller", weight=1.1)
+    >>> driver.text("en"), driver.text("fr")
+    ('F0 +38 %', 'F0 +38 %')
+    """
+
+    name: str
+    change: float
+    unit: str
+    reference: Literal["caller", "population"]
+    weight: float
+
+    def text(self, language: Language = "en") -> str:
+        """Return the driver in words, in English or French."""
+        up, down = _WORDS[self.name][language]
+        phrase = up if self.change >= 0 else down
+        value = f"{abs(self.change):.{0 if self.unit in ('%', 'pt') or abs(self.change) >= 3 else 1}f}"
+        return phrase.format(value.replace(".", ",") if language == "fr" else value)
+
+
+_WORDS: dict[str, dict[Language, tuple[str, str]]] = {
+    "loudness": {
+        "en": ("voice {} dB louder", "voice {} dB softer"),
+        "fr": ("voix {} dB plus forte", "voix {} dB plus faible"),
+    },
+    "f0": {"en": ("F0 +{} %", "F0 -{} %"), "fr": ("F0 +{} %", "F0 -{} %")},
+    "intonation": {
+        "en": ("intonation wider by {} semitones", "intonation narrower by {} semitones"),
+        "fr": ("intonation plus ample de {} demi-tons", "intonation plus plate de {} demi-tons"),
+    },
+    "rate": {"en": ("speech rate +{} %", "speech rate -{} %"), "fr": ("débit +{} %", "débit -{} %")},
+    "pauses": {
+        "en": ("pauses +{} points", "pauses -{} points"),
+        "fr": ("pauses +{} points", "pauses -{} points"),
+    },
+    "effort": {
+        "en": ("sharper timbre (+{} dB above 1 kHz)", "duller timbre (-{} dB above 1 kHz)"),
+        "fr": (
+            "timbre plus tendu (+{} dB au-dessus de 1 kHz)",
+            "timbre plus sourd (-{} dB au-dessus de 1 kHz)",
+        ),
+    },
+    "voice_quality": {
+        "en": ("clearer voice (HNR +{} dB)", "rougher voice (HNR -{} dB)"),
+        "fr": ("voix plus claire (HNR +{} dB)", "voix plus rauque (HNR -{} dB)"),
+    },
+    # what the contour network hears has no unit that a supervisor knows
+    "contour": {
+        "en": ("tone of voice more like anger", "tone of voice less like anger"),
+        "fr": ("ton de voix plus proche de la colère", "ton de voix plus loin de la colère"),
+    },
+}
+
+
+class Affect(msgspec.Struct, frozen=True, kw_only=True):
+    """How a window of the caller's speech sounded.
+
+    Attributes
+    ----------
+    time_s : float
+        End of the last sample used, in seconds of the call's stream.
+    anger, distress, arousal : float
+        Calibrated probabilities, 0 to 1.
+    anger_alone : float or None
+        Where the caller has a baseline, and `anger` knows it: what the voice by itself says, 0 to 1.
+    speech_s, lost_s : float
+        Speech and lost audio in the window, in seconds.
+    drivers : tuple of Driver
+        What moved `anger`, strongest first.
+    """
+
+    time_s: float
+    anger: float
+    distress: float
+    arousal: float
+    speech_s: float
+    lost_s: float
+    anger_alone: float | None = None
+    drivers: tuple[Driver, ...] = ()
+
+
+def log_odds(probability: float) -> float:
+    """Return log-odds, finite at 0 and 1.
+
+    Examples
+    --------
+    >>> log_odds(0.5)
+    0.0
+    """
+    p = min(max(probability, 1e-5), 1.0 - 1e-5)
+    return math.log(p / (1.0 - p))
+
+
+def describe(drivers: tuple[Driver, ...], language: Language = "en") -> str:
+    """Return the reasons for anger as one sentence for a supervisor; what spoke against it is left out.
+
+    Examples
+    --------
+    >>> louder = Driver(name="loudness", change=8.0, unit="dB", reference="caller", weight=1.4)
+    >>> faster = Driver(name="rate", change=25.0, unit="%", reference="caller", weight=0.4)
+    >>> describe((louder, faster), "fr")
+    'voix 8 dB plus forte, débit +25 %'
+    """
+    return ", ".join(
+        driver.text(language)
+        for driver in drivers
+        if driver.weight > 0 and (driver.change > 0 or driver.name not in RISING)
+    )
+
+
+def occlusions(features: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows to score: the window itself, then the window with each driver group put back to the reference.
+
+    Parameters
+    ----------
+    features, reference : ndarray of float32, shape (n_features,)
+
+    Returns
+    -------
+    ndarray of float32, shape (1 + n_groups, n_features)
+    """
+    return np.where(_OCCLUDED, reference, features)
+
+
+def measure_drivers(
+    anger: Sequence[float],
+    statistics: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    source: Literal["caller", "population"],
+) -> tuple[Driver, ...]:
+    """Name what moved a window's anger, strongest first.
+
+    Parameters
+    ----------
+    anger : sequence of float, length 1 + n_groups
+        Probabilities of the rows of `occlusions`.
+    statistics, reference : ndarray of float32, shape (n_statistics,)
+        The window's statistics and those it is compared with; a group whose headline is NaN is left out.
+    source : {"caller", "population"}
+        Whose `reference` it is.
+
+    Returns
+    -------
+    tuple of Driver
+        At most four.
+    """
+    odds = log_odds(anger[0])
+    found = []
+    for occluded, (name, (at, unit)) in zip(anger[1:], HEADLINES.items(), strict=True):
+        weight = odds - log_odds(occluded)
+        change = _change(statistics.item(at), reference.item(at), unit, name)
+        if abs(weight) >= MIN_WEIGHT and abs(change) >= JUST_NOTICEABLE[unit]:  # NaN is never noticeable
+            found.append(Driver(name=name, change=change, unit=unit, reference=source, weight=weight))
+    return tuple(sorted(found, key=lambda driver: -abs(driver.weight))[:MAX_DRIVERS])
+
+
+def _change(now: float, before: float, unit: str, name: str) -> float:
+    if unit == "pt":
+        return 100.0 * (now - before)
+    if unit != "%":
+        return now - before
+    if name == "f0":  # F0 is measured in semitones and told in per cent
+        return 100.0 * (math.exp2((now - before) / 12.0) - 1.0)
+    return 100.0 * (now / before - 1.0) if before > 0 else float("nan")

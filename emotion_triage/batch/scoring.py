@@ -1,0 +1,367 @@
+"""Recordings in, records out. Scoring a recording *is* a call: push all its blocks, then flush."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from emotion_triage.affect.affect import LANGUAGES, Language
+from emotion_triage.audio.g711 import Samples
+from emotion_triage.audio.recordings import open_recording
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.batch.append_log import LogSuffix, lines_of
+from emotion_triage.batch.inputs import CallerSpans, as_text, find_recordings
+from emotion_triage.batch.process_pool import GivenUp, Limits, in_order
+from emotion_triage.batch.record import DECIMALS, Record, Status, Summary
+from emotion_triage.batch.timeline import Course
+from emotion_triage.call.triage import Call, Event, Triage
+from emotion_triage.errors import AudioError, PolicyError, TriageError
+from emotion_triage.routing.policy import Policy
+
+__all__ = [
+    "How",
+    "Record",
+    "Scored",
+    "Status",
+    "call_of_recording",
+    "events_of",
+    "give_up",
+    "refuse_unknown_notice",
+    "score",
+    "score_recording",
+    "score_recordings",
+    "score_source",
+    "score_sources",
+]
+
+
+def call_of_recording(triage: Triage, name: str) -> Call:
+    """Open the call that a recording is.
+
+    Raises
+    ------
+    PolicyError
+        If the policy wants the notice played first: a recording cannot tell when it was.
+    """
+    refuse_unknown_notice(triage.policy)
+    return triage.call(as_text(name), encoding="float32")
+
+
+def events_of(call: Call, blocks: Iterable[tuple[int, Samples]], *, end_s: float) -> Iterator[list[Event]]:
+    """Push all blocks, then flush.
+
+    Parameters
+    ----------
+    call : Call
+        From `call_of_recording`.
+    blocks : iterable of (int, ndarray of float32)
+        As `Recording.blocks` yields them, at 8 kHz.
+    end_s : float
+        Length of the recording; what the blocks leave out before it is lost.
+
+    Yields
+    ------
+    list of Event
+        What each block told.
+    """
+    for at, samples in blocks:
+        yield call.push(samples, at=at)
+    yield call.advance(round(end_s * SAMPLE_RATE_HZ)) + call.flush()
+
+
+class How(msgspec.Struct, frozen=True, kw_only=True):
+    """How the recordings of a run are scored; pickles.
+
+    Attributes
+    ----------
+    caller_channel : {"left", "right", "mono"} or None
+        The caller's channel of a stereo file; ``"mono"`` for a file of the caller alone; None for a mono file of
+        both sides, with `caller_spans`.
+    caller_spans : CallerSpans or None
+        When the caller speaks; only that is scored.
+    language : {"en", "fr"}
+        Of the drivers.
+    max_seconds : float or None
+        Longest time that one recording may take; looked at between blocks of 10 s of its audio.
+    timeline : {".jsonl", ".csv"} or None
+        Keep the timeline too, as lines of such a file.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+    """
+
+    caller_channel: str | None
+    caller_spans: CallerSpans | None = None
+    language: Language = "en"
+    max_seconds: float | None = None
+    timeline: LogSuffix | None = None
+
+    def __post_init__(self) -> None:
+        if self.language not in LANGUAGES:
+            raise ValueError(f"language: got {self.language!r}, expected {' or '.join(map(repr, LANGUAGES))}")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ValueError(f"max_seconds: got {self.max_seconds!r}, expected seconds above 0")
+
+
+class Scored(NamedTuple):
+    """What one recording gave.
+
+    Attributes
+    ----------
+    record : Record
+    timeline : bytes
+        Lines of `Moment`, where `How.timeline` asks for them and the recording could be read.
+    """
+
+    record: Record
+    timeline: bytes = b""
+
+
+def score_source(triage: Triage, how: How, source: str) -> Scored:
+    """Score one recording; without a timeline, memory does not grow with its length.
+
+    Returns
+    -------
+    Scored
+        A recording that cannot be read, or takes too long, makes a record with its `error`.
+
+    Raises
+    ------
+    PolicyError
+        If the policy wants the notice played first: a recording cannot tell when it was.
+    """
+    call = call_of_recording(triage, source)
+    summary = Summary(call.route)
+    course = None if how.timeline is None else Course(call.call_id, call.route, how.language)
+    try:
+        spans = None if how.caller_spans is None else how.caller_spans.of(source)
+        recording = open_recording(source, caller_channel=how.caller_channel, caller_spans=spans)
+        blocks = _in_time(recording.blocks(), source, how.max_seconds)
+        end_s = recording.duration_s if spans else 0.0
+        for events in events_of(call, course.gaps(blocks) if course else blocks, end_s=end_s):
+            for event in events:
+                summary.add(event)
+                if course is not None:
+                    course.add(event)
+    except (TriageError, OSError, UnicodeError, MemoryError) as error:  # one bad file, not a bad run
+        return Scored(broken(triage, how.caller_channel, str(error) or "more memory than it may take", source))
+    summary.end(call.position_s)
+    record = Record(
+        source=call.call_id,
+        status="scored" if summary.scored else "no_speech",
+        caller_channel=how.caller_channel,
+        duration_s=round(recording.duration_s, DECIMALS),
+        speech_s=round(call.speech_s, DECIMALS),
+        lost_s=round(call.lost_s, DECIMALS),
+        abstained_s=round(call.abstained_s, DECIMALS),
+        route=summary.route.queue,
+        rule=summary.route.rule,
+        model_digest=triage.classifier.digest,
+        policy_digest=triage.policy.digest,
+        **(summary.told(how.language) if summary.scored else {}),  # type: ignore[arg-type]
+    )
+    if course is None or how.timeline is None:
+        return Scored(record)
+    return Scored(record, lines_of(course.end(end_s), how.timeline))
+
+
+def _in_time(
+    blocks: Iterator[tuple[int, Samples]], source: str, max_seconds: float | None
+) -> Iterator[tuple[int, Samples]]:
+    """Pass blocks through for so long."""
+    began_s = time.monotonic()
+    for block in blocks:
+        yield block
+        if max_seconds is not None and time.monotonic() - began_s > max_seconds:
+            raise AudioError(late(source, max_seconds))
+
+
+def late(source: str, max_seconds: float) -> str:
+    """Return the error of a recording that takes too long."""
+    return f"{source}: took more than {max_seconds:g} s; give it more (--max-seconds), or look at the file"
+
+
+def score_recording(
+    triage: Triage,
+    source: str | os.PathLike[str],
+    *,
+    caller_channel: str | None,
+    caller_spans: CallerSpans | None = None,
+    language: Language = "en",
+) -> Record:
+    """Score one recording; memory does not grow with its length.
+
+    Parameters
+    ----------
+    triage : Triage
+        Model and policy.
+    source : path
+        WAV, FLAC, Ogg or MP3 of 8 to 48 kHz; an address for fsspec, as ``s3://calls/a.wav``, too.
+    caller_channel, caller_spans, language
+        See `How`.
+
+    Returns
+    -------
+    Record
+        A recording that cannot be read makes one too, with its `error`.
+
+    Raises
+    ------
+    PolicyError
+        If the policy wants the notice played first: a recording cannot tell when it was.
+    """
+    how = How(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
+    return score_source(triage, how, os.fspath(source)).record
+
+
+def score_sources(
+    triage: Triage, how: How, sources: Iterable[str], *, workers: int = 1, max_memory_mib: int | None = None
+) -> Iterator[Scored]:
+    """Score recordings on this machine, in their order, as they become known.
+
+    Parameters
+    ----------
+    triage : Triage
+        Model and policy; each worker loads the model once.
+    how : How
+        With `max_seconds`, a worker that hangs for longer is ended.
+    sources : iterable of str
+        See `emotion_triage.batch.inputs.find_recordings`.
+    workers : int
+        Processes; the records are the same for any number. More than 1, and limits, need
+        ``if __name__ == "__main__":`` in the script that asks for them.
+    max_memory_mib : int, optional
+        What a worker may take beyond what it holds once the model is loaded, in MiB.
+
+    Raises
+    ------
+    PolicyError
+        If the policy wants the notice played first.
+    ValueError
+        If a setting is out of range.
+    """
+    refuse_unknown_notice(triage.policy)
+    if workers < 1:
+        raise ValueError(f"workers: got {workers}, expected 1 or more processes")
+    return in_order(
+        partial(score_source, triage, how),
+        sources,
+        workers=workers,
+        limits=Limits(how.max_seconds, max_memory_mib),
+        given_up=partial(give_up, triage, how),
+    )
+
+
+def give_up(triage: Triage, how: How, source: str, reason: GivenUp) -> Scored:
+    """Return what stands for a recording that no worker could finish."""
+    if reason == "late":
+        return Scored(broken(triage, how.caller_channel, late(source, how.max_seconds or 0.0), source))
+    told = "the process that read it was ended twice, by the system or by a user; check the memory, and the file"
+    return Scored(broken(triage, how.caller_channel, told, source))
+
+
+def score_recordings(
+    triage: Triage,
+    sources: Iterable[str],
+    *,
+    caller_channel: str | None,
+    caller_spans: CallerSpans | None = None,
+    workers: int = 1,
+    language: Language = "en",
+) -> Iterator[Record]:
+    """Score recordings with a model and policy that are loaded; see `score`."""
+    how = How(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
+    scored = score_sources(triage, how, sources, workers=workers)
+    return (each.record for each in scored)
+
+
+def score(
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    caller_channel: str | None,
+    caller_spans: CallerSpans | None = None,
+    model: str | os.PathLike[str] | None = None,
+    policy: str | os.PathLike[str] | Policy | None = None,
+    workers: int = 1,
+    language: Language = "en",
+) -> Iterator[Record]:
+    """Score recordings, one record each, in their order, as they become known.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files, folders and globs.
+    caller_channel : {"left", "right", "mono"} or None
+        See `score_recording`.
+    caller_spans : CallerSpans, optional
+        See `emotion_triage.batch.inputs.read_spans`.
+    model, policy : optional
+        See `Triage.load`.
+    workers : int
+        Processes; the records are the same for any number. More than 1 needs ``if __name__ == "__main__":`` in
+        the script that asks for them.
+    language : {"en", "fr"}
+        Of the drivers.
+
+    Returns
+    -------
+    iterator of Record
+        A recording that cannot be read makes a record with its `error`; the others are scored.
+
+    Raises
+    ------
+    AudioError
+        If there is nothing to score.
+    ModelError, PolicyError
+        If the model or the policy cannot be used.
+
+    Examples
+    --------
+    >>> for record in score(["missing.wav"], caller_channel="left"):
+    ...     print(record.peak_level)
+    Traceback (most recent call last):
+    emotion_triage.errors.AudioError: missing.wav: got no such file or folder, expected a recording; check the path
+    """
+    sources = find_recordings(paths)
+    return score_recordings(
+        Triage.load(model=model, policy=policy),
+        sources,
+        caller_channel=caller_channel,
+        caller_spans=caller_spans,
+        workers=workers,
+        language=language,
+    )
+
+
+def broken(triage: Triage, caller_channel: str | None, error: str, source: str) -> Record:
+    """Return the record of a recording that could not be scored."""
+    return Record(
+        source=as_text(source),
+        status="error",
+        error=as_text(error),
+        caller_channel=caller_channel,
+        model_digest=triage.classifier.digest,
+        policy_digest=triage.policy.digest,
+    )
+
+
+def refuse_unknown_notice(policy: Policy) -> None:
+    """Refuse to score recordings by a policy that wants the notice played first.
+
+    Raises
+    ------
+    PolicyError
+        If it does: a recording cannot tell when the notice was played.
+    """
+    if policy.notice.mode == "required":
+        raise PolicyError(
+            f"policy {policy.name!r}: notice.mode is 'required', and a recording cannot tell when the notice was "
+            "played; for recordings of callers who were told, use a policy whose notice.mode is 'assumed'"
+        )

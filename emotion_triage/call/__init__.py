@@ -1,0 +1,6 @@
+"""One caller leg, and many in one tick.
+
+In come packets of the caller's audio; out go `Affect`, `Escalation` and `Route` events.
+
+Reading order: caller < batching < triage < sharding.
+"""

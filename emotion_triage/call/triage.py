@@ -1,0 +1,393 @@
+"""`Triage` (shared, immutable, thread-safe) and `Call` (one caller leg): audio in, events out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from os import PathLike
+from types import TracebackType
+
+import numpy as np
+
+from emotion_triage.affect.classifier import Classifier
+from emotion_triage.audio.stream import Chunk
+from emotion_triage.call.batching import Due, Heard, judge, serve
+from emotion_triage.call.caller import MIN_NEW_SPEECH_S, Caller, Event, typical_caller
+from emotion_triage.errors import PushError, StreamError, TriageError
+from emotion_triage.prosody.frames import FRAME_S, HOP_S
+from emotion_triage.prosody.vad import STEP_FRAMES
+from emotion_triage.prosody.windows import PATIENCE, WindowStream
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR, Route, Standing
+
+__all__ = ["Call", "Event", "Triage"]
+
+
+PATIENCE_IN_A_TICK = 5
+"""Frames of a call pushed with others that wait to be described together."""
+KEPT_BYTES = 1 << 25
+"""Freed memory that a process keeps for the next tick: a third of its time would go into asking for it again."""
+
+
+class Triage:
+    """A model and a policy: load it once a process and share it between calls and threads.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The model.
+    policy : Policy
+        Thresholds and rules.
+
+    Examples
+    --------
+    >>> triage = Triage.load()
+    >>> triage.call("call-1").route.queue
+    'general'
+    """
+
+    __slots__ = ("classifier", "policy", "typical")
+
+    def __init__(self, classifier: Classifier, policy: Policy) -> None:
+        self.classifier = classifier
+        self.policy = policy
+        self.typical = typical_caller(classifier.mean, classifier.score)
+        # glibc gives freed memory back to the system, and pays for its pages again in the next tick, up to twice the
+        # largest block freed so far: free a large one, which nobody ever touches, and it keeps what a tick needs
+        np.empty(KEPT_BYTES // 2, np.uint8)
+
+    @classmethod
+    def load(
+        cls, *, model: str | PathLike[str] | None = None, policy: str | PathLike[str] | Policy | None = None
+    ) -> Triage:
+        """Load a model and a policy.
+
+        Parameters
+        ----------
+        model : path, optional
+            An ONNX file made by ``emotion_triage.training``; the one that ships with the library by default.
+        policy : path or Policy, optional
+            A TOML file; the balanced policy by default.
+
+        Raises
+        ------
+        ModelError, PolicyError
+            If one of them cannot be used; the message says why and what to do.
+        """
+        return cls(Classifier.load(model), policy if isinstance(policy, Policy) else Policy.load(policy))
+
+    @property
+    def affect_latency_s(self) -> float:
+        """Longest time, in seconds of audio, from a sound of speech to the `Affect` that has heard it."""
+        # just too little of it for one step, it waits for the next; the frame that ends there began 20 ms before
+        return STEP_FRAMES * HOP_S + MIN_NEW_SPEECH_S + FRAME_S - HOP_S
+
+    @property
+    def latency_s(self) -> float:
+        """Longest time, in seconds of audio, from speech past an onset to its `Escalation`, by this policy."""
+        step_s = STEP_FRAMES * HOP_S
+        return self.affect_latency_s + math.ceil(self.policy.escalation.min_duration_on_s / step_s) * step_s
+
+    def __reduce__(self) -> tuple[type[Triage], tuple[Classifier, Policy]]:
+        return type(self), (self.classifier, self.policy)
+
+    def call(
+        self,
+        call_id: str,
+        *,
+        encoding: str = "mulaw",
+        sample_rate_hz: int = 8000,
+        standing: Standing | None = None,
+        objection: bool = False,
+    ) -> Call:
+        """Open a call: the caller's leg alone, never the agent's.
+
+        Parameters
+        ----------
+        call_id : str
+            The routing engine's name of the call; appears in every `Route`. Never a telephone number.
+        encoding : {"mulaw", "alaw", "pcm16", "float32"}
+            What `Call.push` will be given.
+        sample_rate_hz : int
+            8000 to 48000.
+        standing : Standing, optional
+            What the ledger knows of the caller; clear by default.
+        objection : bool
+            The caller objected to being scored, now or as his standing remembers: no score is computed, and the route
+            is neutral.
+
+        Raises
+        ------
+        AudioError
+            If the encoding or the rate is not supported.
+        """
+        return Call(
+            self,
+            call_id,
+            encoding=encoding,
+            sample_rate_hz=sample_rate_hz,
+            standing=standing,
+            objection=objection,
+        )
+
+    def push_many(self, chunks: Sequence[tuple[Call, Chunk]]) -> list[list[Event]]:
+        """Serve many calls in one tick; gives what `Call.push` gives for each, in the same order.
+
+        Parameters
+        ----------
+        chunks : sequence of (Call, bytes or ndarray)
+            One packet of each call; a call may come more than once.
+
+        Returns
+        -------
+        list of list of Event
+            One list for each item of `chunks`.
+
+        Raises
+        ------
+        PushError
+            If chunks could not be used; the others were scored, and their events are in the error.
+
+        Examples
+        --------
+        >>> triage = Triage.load()
+        >>> calls = [triage.call(f"call-{i}") for i in range(3)]
+        >>> triage.push_many([(call, bytes([0xFF]) * 160) for call in calls])
+        [[], [], []]
+        """
+        events: list[list[Event]] = [[] for _ in chunks]
+        errors: dict[int, TriageError] = {}
+        taken: dict[Call, Heard] = {}
+        for i, (call, chunk) in enumerate(chunks):
+            if call in taken:  # its earlier packet comes first
+                serve(list(taken.values()), self.classifier)
+                taken = {}
+            try:
+                if call.triage is not self and call.triage.classifier is not self.classifier:
+                    raise StreamError(
+                        f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
+                        "push it to the Triage that opened it"
+                    )
+                if hops := call._take(chunk, PATIENCE_IN_A_TICK, i):
+                    taken[call] = Heard(call._stream, call._caller, events[i], hops)
+            except TriageError as error:
+                errors[i] = error
+        serve(list(taken.values()), self.classifier)
+        if errors:
+            raise PushError(events, errors)
+        return events
+
+
+class Call:
+    """One caller leg: push his audio, get typed events. Made by `Triage.call`; one thread at a time.
+
+    Calls pickle between two pushes, so that they can move to another process.
+
+    Attributes
+    ----------
+    call_id : str
+        As given.
+    standing : Standing
+        As given.
+    triage : Triage
+        The model and policy that serve it.
+    notice_played_s : float or None
+        Stream time at which the notice was said to have been played; None while it was not, or where the policy
+        assumes it.
+    lost_s : float
+        Audio lost so far, in seconds.
+    """
+
+    def __init__(
+        self,
+        triage: Triage,
+        call_id: str,
+        *,
+        encoding: str,
+        sample_rate_hz: int,
+        standing: Standing | None,
+        objection: bool,
+    ) -> None:
+        self.triage = triage
+        self.call_id = call_id
+        self.standing = CLEAR if standing is None else standing
+        self._format = (encoding, sample_rate_hz)
+        self._objection = objection or self.standing.objection
+        self.reset()
+
+    def reset(self) -> None:
+        """Give the call back as constructed, for another call of the same leg."""
+        self._stream = WindowStream(*self._format)
+        self._flushed = False
+        self._caller = self._new_caller(objection=self._objection)
+        self.notice_played_s: float | None = None
+        self.lost_s = 0.0
+        self._scores = self._may_score()
+
+    @property
+    def route(self) -> Route:
+        """Where the call should go now; exists before the first word, from the standing alone."""
+        return self._caller.route
+
+    @property
+    def level(self) -> Level:
+        """The level now."""
+        return self._caller.level
+
+    @property
+    def objection(self) -> bool:
+        """Whether the caller objected to being scored, or his standing cannot say that he did not."""
+        return self._caller.objection
+
+    @property
+    def speech_s(self) -> float:
+        """Speech scored so far, in seconds."""
+        return self._caller.speech_s
+
+    @property
+    def abstaining(self) -> bool:
+        """Whether the caller's latest speech was left unscored, because the line was too noisy to judge a voice by."""
+        return self._caller.abstaining
+
+    @property
+    def abstained_s(self) -> float:
+        """Speech left unscored for that reason so far, in seconds."""
+        return self._caller.abstained_s
+
+    @property
+    def position_s(self) -> float:
+        """Stream time up to which audio was taken or declared lost, in seconds."""
+        return self._stream.position_s
+
+    def push(self, chunk: Chunk, *, at: int | None = None) -> list[Event]:
+        """Take the caller's next audio.
+
+        Parameters
+        ----------
+        chunk : bytes or ndarray
+            Any length, 0 included; never written to.
+        at : int, optional
+            Stream index of the first sample, at the call's rate. A jump forward is a gap: counted in `lost_s`,
+            never filled with zeros.
+
+        Returns
+        -------
+        list of Event
+            `Affect`, `Escalation` and `Route` in the order of their times; none lies after the audio pushed.
+
+        Raises
+        ------
+        AudioError
+            If the chunk is not audio of the call's encoding; the call is as it was before.
+        StreamError
+            If the call was flushed, or `at` lies in the past.
+        """
+        if at is not None and at > self._stream.source_position:
+            self._stream.check(chunk)  # bad audio must not move the call
+        events = [] if at is None else self._skip(at)
+        self._serve(self._take(chunk, PATIENCE[self._stream.coding], 0), events)
+        return events
+
+    def advance(self, to: int) -> list[Event]:
+        """Move stream time while no audio comes (hold, mute): lost audio, after which a level holds for `hold_s`.
+
+        Parameters
+        ----------
+        to : int
+            Stream index at the call's rate; nothing happens where audio has come this far already.
+
+        Returns
+        -------
+        list of Event
+            Steps down, and what the audio before still completes.
+
+        Raises
+        ------
+        StreamError
+            If the call was flushed.
+        """
+        return self._skip(max(to, self._stream.source_position))
+
+    def flush(self) -> list[Event]:
+        """Say that no more audio comes: score what is left. A second flush returns nothing.
+
+        Returns
+        -------
+        list of Event
+        """
+        if self._flushed:
+            return []
+        events: list[Event] = []
+        if self._scores:
+            self._serve(self._stream.flush(), events)
+            judge([Due(self._caller, events, self._stream.last())], self.triage.classifier)
+        self._flushed = True
+        return events
+
+    def notice_played(self) -> None:
+        """Record that the caller was told; with a policy that requires it, scoring begins with the next audio."""
+        if self.notice_played_s is None:
+            self.notice_played_s = self.position_s
+            self._scores = self._may_score()
+
+    def object(self) -> list[Event]:
+        """Record the caller's objection: nothing more is scored, what was learnt is forgotten, the route is neutral.
+
+        Returns
+        -------
+        list of Event
+            The neutral `Route`, if it is another than the one before.
+        """
+        before = self.route
+        self._caller = self._new_caller(objection=True, time_s=self.position_s)
+        self._scores = False
+        self._stream.forget()
+        return [self.route] if self.route.rule != before.rule else []
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.flush()
+
+    def _may_score(self) -> bool:
+        """Whether the law lets this call be scored now."""
+        told = self.triage.policy.notice.mode == "assumed" or self.notice_played_s is not None
+        return told and not self.objection
+
+    def _open(self) -> None:
+        if self._flushed:
+            raise StreamError("got audio after flush, expected none; reset() the call, or open another")
+
+    def _take(self, chunk: Chunk, every: int, turn: int) -> bytes:
+        if self._flushed:
+            self._open()
+        return self._stream.frames(chunk, every, turn) if self._scores else self._stream.ignore(chunk)
+
+    def _skip(self, to: int) -> list[Event]:
+        self._open()
+        before_s = self.position_s
+        hops, lost = self._stream.jump(to)
+        self.lost_s += self.position_s - before_s
+        events: list[Event] = []
+        self._serve(hops, events)
+        judge([Due(self._caller, events, self._stream.lose(lost))], self.triage.classifier)
+        return events + self._caller.wait(self.position_s)
+
+    def _serve(self, hops: bytes, events: list[Event]) -> None:
+        if hops:
+            serve([Heard(self._stream, self._caller, events, hops)], self.triage.classifier)
+
+    def _new_caller(self, *, objection: bool, time_s: float = 0.0) -> Caller:
+        return Caller(
+            call_id=self.call_id,
+            policy=self.triage.policy,
+            model_digest=self.triage.classifier.digest,
+            standing=self.standing,
+            typical=self.triage.typical,
+            objection=objection,
+            time_s=time_s,
+        )

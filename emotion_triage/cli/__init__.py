@@ -1,0 +1,6 @@
+"""The command line: one file for each group of commands.
+
+In come arguments and files; out go lines, tables, files and exit codes.
+
+Reading order: terminal < inspection < ledger_access, progress < score < ledger, log, calibrate, report < app.
+"""

@@ -1,0 +1,191 @@
+"""The command ``score``: recordings to records, few or many, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+from rich.console import Console
+
+from emotion_triage.affect.affect import Language
+from emotion_triage.batch.dask import check_cluster, cluster_address, score_on_cluster
+from emotion_triage.batch.inputs import as_text, find_recordings, read_spans
+from emotion_triage.batch.manifests import find_manifest, read_manifest
+from emotion_triage.batch.record import Record
+from emotion_triage.batch.result_file import RecordFile
+from emotion_triage.batch.scoring import How, refuse_unknown_notice, score_sources
+from emotion_triage.call.triage import Triage
+from emotion_triage.cli.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending
+from emotion_triage.cli.progress import with_progress
+from emotion_triage.cli.terminal import record_line
+from emotion_triage.errors import AudioError, TriageError
+from emotion_triage.routing.policy import Policy
+
+__all__ = ["INCOMPLETE", "INTERRUPTED", "CallerChannel", "SpansPath", "refuse_unsaid_caller", "score_command"]
+
+INCOMPLETE, INTERRUPTED = 1, 130
+"""Exit codes: something could not be scored or written; Ctrl-C."""
+
+CallerChannel = Annotated[
+    Literal["left", "right", "mono"] | None,
+    typer.Option(help="The caller's side; mono: a file of the caller alone. The agent is never scored."),
+]
+SpansPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--caller-spans", help="CSV or JSON of source,start_s,end_s: when the caller speaks in a mono file of both."
+    ),
+]
+
+
+def score_command(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Recordings, folders or quoted globs, here or at s3://, gs://...; or one manifest."
+        ),
+    ],
+    caller_channel: CallerChannel = None,
+    spans_path: SpansPath = None,
+    policy_path: PolicyPath = None,
+    model_path: ModelPath = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="A .jsonl, .csv or .parquet file, here or at s3://...; without it, JSON lines on stdout."),
+    ] = None,
+    events: Annotated[bool, typer.Option("--events", help="Timelines too, in F.events.jsonl beside --out.")] = False,
+    partition_by: Annotated[
+        Literal["day", "month"] | None, typer.Option(help="Write .parquet as a folder with one for each.")
+    ] = None,
+    min_speech_s: Annotated[
+        float | None,
+        typer.Option(
+            help="The policy's escalation.min_speech_s, for this run: speech in a window of 3 s to be scored."
+        ),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="local, or dask://HOST:PORT of a scheduler.")] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Local processes; records are the same for any number.")] = 1,
+    max_seconds: Annotated[float | None, typer.Option(min=0.001, help="Longest time one recording may take.")] = None,
+    max_memory: Annotated[
+        int | None, typer.Option(min=1, help="MiB that one recording may take; local, on Linux.")
+    ] = None,
+    lang: Lang = "en",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with --out where a run stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+) -> None:
+    """Score recordings: one record each.
+
+    Ends with 0 if all were scored, 1 if some could not be (their records say why), 2 if nothing was begun.
+    """
+    with ending(WRONG_USAGE):
+        if resume and (overwrite or out is None):
+            raise TriageError(
+                f"--resume: got {'--overwrite' if overwrite else 'no --out'}, expected a file to go on with"
+            )
+        if out is None and (events or partition_by):
+            raise TriageError(f"{'--events' if events else '--partition-by'}: got no --out, expected a file to write")
+        if engine != "local":
+            cluster_address(engine)
+            if workers > 1 or max_memory is not None:
+                raise TriageError(
+                    f"--engine {engine}: got --workers or --max-memory, which are of this machine; set them where the "
+                    "cluster's workers are started"
+                )
+        refuse_unsaid_caller(caller_channel, spans_path)
+        listed = find_manifest(paths)
+        manifest = None if listed is None else read_manifest(listed)
+        sources = find_recordings(paths) if manifest is None else list(manifest.sources)
+        spans = None if spans_path is None else read_spans(spans_path)
+        triage = Triage.load(model=model_path, policy=_policy(policy_path, min_speech_s))
+        refuse_unknown_notice(triage.policy)
+        if engine != "local":
+            check_cluster(engine)
+        records = None
+        if out is not None:
+            records = RecordFile(
+                out,
+                mode="resume" if resume else "overwrite" if overwrite else "new",
+                model_digest=triage.classifier.digest,
+                policy_digest=triage.policy.digest,
+                caller_channel=caller_channel,
+                events=events,
+                partition_by=partition_by,
+            )
+        left = [source for source in sources if records is None or as_text(source) not in records.done]
+        how = How(
+            caller_channel=caller_channel,
+            caller_spans=spans,
+            language=lang,
+            max_seconds=max_seconds,
+            timeline=records.log_suffix if records is not None and events else None,
+        )
+        scored = (
+            score_sources(triage, how, left, workers=workers, max_memory_mib=max_memory)
+            if engine == "local"
+            else score_on_cluster(triage, how, left, engine=engine)
+        )
+    failed = 0
+    # one terminal, one console: a bar and lines from two of them would write over each other
+    console = Console(stderr=out is not None or not sys.stdout.isatty())
+    with ending(INCOMPLETE), records or nullcontext():
+        try:
+            for each in with_progress(scored, left, console):
+                record = each.record if manifest is None else manifest.annotated(each.record)
+                failed += record.status == "error"
+                if records is not None:
+                    records.append(record, each.timeline)
+                else:
+                    _show(record, lang, console)
+            if records is not None:
+                records.finish()
+                failed = records.failed
+        except KeyboardInterrupt:
+            kept = "" if records is None else f"; {len(records.done)} records are kept: go on with --resume"
+            typer.echo(f"emotion-triage: stopped{kept}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    if failed:
+        typer.echo(
+            f"emotion-triage: {failed} of {len(sources)} recordings could not be scored; see their error", err=True
+        )
+        raise typer.Exit(INCOMPLETE)
+
+
+def refuse_unsaid_caller(caller_channel: str | None, spans_path: Path | None) -> None:
+    """Refuse to guess which side is the caller.
+
+    Raises
+    ------
+    AudioError
+        If neither is given.
+    """
+    if caller_channel is None and spans_path is None:
+        raise AudioError(
+            "got no caller channel, expected --caller-channel left, right or mono: only the caller is scored, never "
+            "the agent; for a mono file of both sides, give --caller-spans"
+        )
+
+
+def _policy(path: Path | None, min_speech_s: float | None) -> Policy:
+    policy = Policy.load(path)
+    if min_speech_s is None:
+        return policy
+    settings = msgspec.to_builtins(policy)
+    settings["escalation"]["min_speech_s"] = min_speech_s
+    try:
+        return msgspec.convert(settings, Policy)
+    except msgspec.ValidationError:
+        raise TriageError(
+            f"--min-speech-s: got {min_speech_s:g}, expected seconds above 0, at most the 3 s of a window"
+        ) from None
+
+
+def _show(record: Record, language: Language, console: Console) -> None:
+    if console.stderr:
+        sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+        sys.stdout.flush()
+    else:
+        console.print(record_line(record, language), soft_wrap=True)

@@ -1,0 +1,106 @@
+"""What a supervisor sees: events and records as lines on a terminal, in English or French."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from emotion_triage.affect.affect import Affect, Language, describe
+from emotion_triage.batch.record import Record
+from emotion_triage.call.triage import Event
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.rules import Destination, Route
+
+__all__ = ["LEVELS", "clock", "destination_words", "event_line", "record_line", "words"]
+
+STYLES = {Level.CALM: "green", Level.TENSE: "yellow", Level.ESCALATED: "bold red"}
+BAR_CELLS = 8
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+SOURCE_CELLS = 36
+
+LEVELS: dict[Language, dict[Level, str]] = {
+    "en": {Level.CALM: "calm", Level.TENSE: "tense", Level.ESCALATED: "escalated"},
+    "fr": {Level.CALM: "calme", Level.TENSE: "tendu", Level.ESCALATED: "escalade"},
+}
+_WORDS: dict[str, dict[Language, str]] = {
+    "anger": {"en": "anger", "fr": "colère"},
+    "distress": {"en": "distress", "fr": "détresse"},
+    "arousal": {"en": "arousal", "fr": "activation"},
+    "before": {"en": "{} for {:.1f} s before", "fr": "{} pendant {:.1f} s avant"},
+    "silence": {"en": "no more speech", "fr": "plus de parole"},
+    "level": {"en": "level", "fr": "niveau"},
+    "standing": {"en": "standing", "fr": "dossier"},
+    "queue": {"en": "queue", "fr": "file"},
+    "priority": {"en": "priority", "fr": "priorité"},
+    "skills": {"en": "skills", "fr": "compétences"},
+    "rule": {"en": "rule", "fr": "règle"},
+    "no_speech": {"en": "no speech to score", "fr": "pas de parole à noter"},
+    "escalated": {"en": "escalated {:.0f} s, from {}", "fr": "en escalade {:.0f} s, dès {}"},
+}
+
+
+def words(key: str, language: Language) -> str:
+    """Return a word of the terminal's in a language."""
+    return _WORDS[key][language]
+
+
+def destination_words(to: Destination | Route, language: Language) -> str:
+    """Return where a call should go, in words."""
+    told = f"{words('queue', language)} {to.queue}, {words('priority', language)} {to.priority}"
+    return f"{told}, {words('skills', language)} {', '.join(to.skills)}" if to.skills else told
+
+
+def clock(time_s: float) -> str:
+    """Return a stream time to be read: ``1:02:03.5``, ``2:03.5``.
+
+    Examples
+    --------
+    >>> clock(123.5), clock(3723.5)
+    ('2:03.5', '1:02:03.5')
+    """
+    minutes, seconds = divmod(round(time_s, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
+
+
+def event_line(event: Event, language: Language) -> Text:
+    """Return one event as one line."""
+    line = Text(f"{clock(event.time_s):>9}  ")
+    match event:
+        case Affect():
+            for name, style in (("anger", "red"), ("distress", "magenta"), ("arousal", "cyan")):
+                value = getattr(event, name)
+                line.append(f"{words(name, language)} ").append(_bar(value), style).append(f" {value:.2f}  ")
+            line.append(describe(event.drivers, language), "dim")
+        case Escalation():
+            name = LEVELS[language][event.level].upper()
+            before = words("before", language).format(LEVELS[language][event.previous], event.held_s)
+            reasons = describe(event.drivers, language) if event.drivers else words("silence", language)
+            line.append(name, STYLES[event.level]).append(f"  ({before})  {reasons}".rstrip())
+        case Route():
+            line.append(f"→ {destination_words(event, language)}", "bold")
+            line.append(f"  ({words('rule', language)} “{event.rule}”)", "dim")
+    return line
+
+
+def record_line(record: Record, language: Language) -> Text:
+    """Return one record as one line."""
+    source = record.source
+    line = Text(source if len(source) <= SOURCE_CELLS else f"…{source[1 - SOURCE_CELLS :]}")
+    line.pad_right(SOURCE_CELLS - line.cell_len + 2)
+    if record.status == "error":
+        return line.append(record.error or "", "red")
+    if record.peak_level is None:
+        return line.append(words("no_speech", language), "dim")
+    level = Level[record.peak_level.upper()]
+    line.append(f"{LEVELS[language][level]:<10}", STYLES[level])
+    line.append(f"{words('anger', language)} {record.anger_max:.2f}  → {record.route}")
+    if record.first_escalation_s is not None:
+        line.append("  " + words("escalated", language).format(record.escalated_s, clock(record.first_escalation_s)))
+    return line.append(f"  {record.drivers or ''}", "dim")
+
+
+def _bar(value: float) -> str:
+    """Return a ratio as a bar of eighths of cells."""
+    eighths = round(value * BAR_CELLS * 8)
+    whole, part = divmod(eighths, 8)
+    return ("█" * whole + (EIGHTHS[part] if part else "")).ljust(BAR_CELLS, "·")

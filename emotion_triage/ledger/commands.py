@@ -1,0 +1,311 @@
+"""What changes the ledger: each act is its entries and its line in the decision log, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from emotion_triage.errors import LedgerError
+from emotion_triage.ledger import audit_log
+from emotion_triage.ledger.identity import Identity
+from emotion_triage.ledger.log_events import (
+    Appealed,
+    Attached,
+    Body,
+    Decision,
+    Judged,
+    Lifted,
+    Noted,
+    Objected,
+    Purged,
+    Restricted,
+    Rotated,
+    Voided,
+    Warned,
+    body_of,
+    without_numbers,
+)
+from emotion_triage.ledger.projection import (
+    ContactBody,
+    Evidence,
+    Kind,
+    Opinion,
+    Windows,
+    days_us,
+    instant,
+    micros,
+    moment,
+)
+from emotion_triage.ledger.queries import Link, Rows
+from emotion_triage.ledger.standings import restrictions
+from emotion_triage.routing.contacts import Contact, Restriction
+from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.policy import Policy
+
+__all__ = ["Acts"]
+
+
+class Acts:
+    """What may be done in one transaction, at one moment.
+
+    Parameters
+    ----------
+    rows : Rows
+        On a connection that writes.
+    policy : Policy
+        What is asked of a restriction, and how long things are kept.
+    now_us : int
+        The moment, in microseconds since 1970 (UTC).
+    """
+
+    def __init__(self, rows: Rows, policy: Policy, now_us: int) -> None:
+        self.rows = rows
+        self.policy = policy
+        self.now_us = now_us
+
+    def log_all(self, about: Sequence[tuple[Decision, str | None]]) -> None:
+        """Append decisions, each with its caller's pseudonym: linked to him where something is kept of him already."""
+        for decision, pseudonym in about:
+            self._note(decision.body, decision.call_id, pseudonym, at_us=instant("at", decision.at))
+
+    def record(self, contact: Contact, pseudonym: str | None) -> None:
+        """Keep a contact, unless it is kept already."""
+        _require(contact_id=contact.contact_id, agent_id=contact.agent_id)
+        if not (contact.duration_s >= 0 and contact.escalated_s >= 0):
+            raise LedgerError(f"contact {contact.contact_id}: got a negative length of time, expected seconds from 0")
+        at_us, body = instant("started_at", contact.ended_at), ContactBody.of(contact)
+        subject_id = None if pseudonym is None else self.rows.subject_of(pseudonym)
+        before = self.rows.contact_of(contact.contact_id)
+        if before is not None:
+            entry, link = before
+            same = (subject_id, contact.agent_id, at_us, body) == (
+                link.subject_id,
+                entry.agent_id,
+                entry.at_us,
+                entry.decoded(),
+            )
+            if same and (pseudonym is None) == (subject_id is None):
+                return
+            raise LedgerError(
+                f"contact {contact.contact_id}: got other facts than were recorded under this name before; what was "
+                "recorded stays: correct it by a verdict or a void, or give the contact a name of its own"
+            )
+        if subject_id is None and pseudonym is not None:
+            subject_id = self.rows.new_subject(pseudonym)
+        link = Link(subject_id, contact.agent_id, at_us + self._kept_us())
+        said = [opinion.decoded() for opinion in self.rows.opinions_of(contact.contact_id)]
+        self.rows.link(contact.contact_id, link)
+        abused = contact.disposition.abusive
+        marked = abused or any(isinstance(each, Opinion) and each.abusive for each in said)
+        self.rows.append(
+            "contact",
+            body,
+            at_us=at_us,
+            now_us=self.now_us,
+            link=link,
+            contact_id=contact.contact_id,
+            marked=marked,
+        )
+        question = None
+        if contact.peak is not None:
+            evidence = Evidence(peak=contact.peak, escalated_s=contact.escalated_s, drivers=contact.drivers)
+            question = evidence.question(contact.disposition, self.policy.protection.warn_escalated_s)
+            self.rows.append(
+                "evidence",
+                evidence,
+                at_us=at_us,
+                now_us=self.now_us,
+                link=link._replace(expires_at_us=at_us + days_us(self.policy.protection.retention.scores_days)),
+                contact_id=contact.contact_id,
+                marked=question is not None or contact.peak is Level.ESCALATED,
+            )
+        if abused:
+            told = Judged(
+                contact_id=contact.contact_id, verdict=contact.disposition, by=contact.agent_id, reason="at wrap-up"
+            )
+            audit_log.append(
+                self.rows.connection, told, at_us=self.now_us, call_id=contact.contact_id, subject_id=subject_id
+            )
+        if question is not None and contact.peak is not None:
+            warning = Warned(
+                contact_id=contact.contact_id,
+                reason=question,
+                peak=contact.peak,
+                escalated_s=contact.escalated_s,
+                drivers=contact.drivers,
+                policy_digest=self.policy.digest,
+            )
+            audit_log.append(
+                self.rows.connection, warning, at_us=self.now_us, call_id=contact.contact_id, subject_id=subject_id
+            )
+
+    def void(self, contact_id: str, by: str, reason: str) -> None:
+        """Declare that a contact counts no more."""
+        _require(contact_id=contact_id, by=by, reason=reason)
+        voided = Voided(contact_id=contact_id, by=by, reason=without_numbers(reason))
+        self._say("void", voided, voided)
+
+    def verdict(self, contact_id: str, by: str, abusive: bool, reason: str) -> None:
+        """Say whether a contact was abusive."""
+        _require(contact_id=contact_id, by=by, reason=reason)
+        opinion = Opinion(by=by, abusive=abusive, reason=without_numbers(reason))
+        told = Judged(contact_id=contact_id, verdict="abusive" if abusive else "not abusive", by=by, reason=reason)
+        self._say("verdict", opinion, told)
+        if abusive:
+            self.rows.mark(contact_id)
+
+    def outcome(self, contact_id: str, survey: float | None, false_alarm: bool | None, by: str | None) -> None:
+        """Attach to a contact what became known afterwards."""
+        _require(contact_id=contact_id)
+        if survey is None and false_alarm is None:
+            raise LedgerError(f"contact {contact_id}: got nothing to attach, expected survey or false_alarm")
+        if false_alarm is not None:
+            _require(by=by)
+        attached = Attached(contact_id=contact_id, survey=survey, false_alarm=false_alarm, by=by)
+        self._say("outcome", attached, attached)
+
+    def restrict(self, pseudonym: str, restriction: Restriction) -> None:
+        """Restrict a caller."""
+        _require(
+            decided_by=restriction.decided_by, reason=restriction.reason, restriction_id=restriction.restriction_id
+        )
+        latest_us = self.now_us + days_us(self.policy.protection.max_restriction_days)
+        until_us, review_us = instant("until", restriction.until), instant("review_at", restriction.review_at)
+        if not self.now_us < until_us <= latest_us:
+            raise LedgerError(
+                f"restriction: got an end at {restriction.until.isoformat()}, expected one from now to "
+                f"{moment(latest_us).isoformat()} (protection.max_restriction_days); decide anew when it ends"
+            )
+        if not self.now_us < review_us <= until_us:
+            raise LedgerError(
+                f"restriction: got a review at {restriction.review_at.isoformat()}, expected one from now to its end "
+                f"at {restriction.until.isoformat()}"
+            )
+        restriction = msgspec.structs.replace(restriction, reason=without_numbers(restriction.reason))
+        _, his = self.rows.known(pseudonym)
+        if any(
+            entry.kind == "restriction" and entry.decoded().restriction_id == restriction.restriction_id
+            for entry in his
+        ):
+            return
+        link = Link(self._subject(pseudonym), None, until_us)
+        self.rows.append("restriction", restriction, at_us=self.now_us, now_us=self.now_us, link=link)
+        told = Restricted(
+            restriction_id=restriction.restriction_id,
+            restriction=restriction.kind,
+            decided_by=restriction.decided_by,
+            reason=restriction.reason,
+            until=restriction.until,
+            review_at=restriction.review_at,
+        )
+        audit_log.append(self.rows.connection, told, at_us=self.now_us, subject_id=link.subject_id)
+
+    def lift(self, pseudonym: str, by: str, reason: str) -> None:
+        """End every restriction in force."""
+        _require(by=by, reason=reason)
+        for restriction in self._in_force(pseudonym):
+            lifted = Lifted(restriction_id=restriction.restriction_id, by=by, reason=without_numbers(reason))
+            self._tell("lift", lifted, pseudonym, expires_at_us=micros(restriction.until))
+
+    def appeal(self, pseudonym: str, by: str, text: str) -> None:
+        """Note an appeal against the restriction that is told to the caller."""
+        _require(by=by, text=text)
+        restriction = self._in_force(pseudonym)[0]
+        appealed = Appealed(restriction_id=restriction.restriction_id, by=by, text=without_numbers(text))
+        self._tell("appeal", appealed, pseudonym, expires_at_us=micros(restriction.until))
+
+    def object_to_scoring(self, pseudonym: str, objects: bool) -> None:
+        """Remember whether a caller objects to being scored."""
+        self._tell("objection", Objected(objects=objects), pseudonym)
+
+    def forget(self, pseudonym: str, by: str, reason: str) -> None:
+        """Erase a caller; where nothing is known of him, nothing is done."""
+        _require(by=by, reason=reason)
+        subject_id = self.rows.subject_of(pseudonym)
+        if subject_id is None:
+            return
+        contacts = self.rows.forget(subject_id)
+        audit_log.erase(self.rows.connection, subject_id, at_us=self.now_us, by=by, reason=reason, call_ids=contacts)
+
+    def keep_windows(self, contact_id: str, windows: Windows) -> None:
+        """Keep the windows of a contact, as long as its scores; the same ones again change nothing."""
+        known = self.rows.contact_of(contact_id)
+        if known is None:
+            raise LedgerError(f"contact {contact_id}: got windows of a contact that is not recorded; record it first")
+        if self.rows.has(contact_id, "windows", windows):
+            return
+        entry, link = known
+        expires_at_us = entry.at_us + days_us(self.policy.protection.retention.scores_days)
+        link = Link(subject_id=link.subject_id, expires_at_us=expires_at_us)
+        self.rows.append("windows", windows, at_us=entry.at_us, now_us=self.now_us, link=link, contact_id=contact_id)
+
+    def log(self, noted: Noted, call_id: str, pseudonym: str | None, model_digest: str | None) -> None:
+        """Note what was recommended, or what a person did with it; nobody becomes known by it."""
+        _require(call_id=call_id)
+        body = body_of(noted, model_digest=model_digest, policy_digest=self.policy.digest)
+        self._note(body, call_id, pseudonym, at_us=self.now_us)
+
+    def _note(self, body: Body, call_id: str, pseudonym: str | None, *, at_us: int) -> None:
+        subject_id = None if pseudonym is None else self.rows.subject_of(pseudonym)
+        audit_log.append(self.rows.connection, body, at_us=at_us, call_id=call_id, subject_id=subject_id)
+
+    def purge(self) -> None:
+        """Remove what is past its time."""
+        removed = self.rows.remove_expired(self.now_us)
+        before_us = self.now_us - days_us(self.policy.protection.retention.decisions_days)
+        removed["decisions"] = audit_log.prune(self.rows.connection, before_us, at_us=self.now_us)
+        audit_log.append(self.rows.connection, Purged(removed=removed), at_us=self.now_us)
+
+    def rotate(self, identity: Identity, following: Identity, key: bytes, by: str) -> None:
+        """Wrap every pseudonym with a new key."""
+        _require(by=by)
+        self.rows.rewrap(lambda pseudonym: identity.rewrapped(pseudonym, key))
+        self.rows.set_fingerprint(following.fingerprint)
+        told = Rotated(before=identity.fingerprint, after=following.fingerprint, by=by)
+        audit_log.append(self.rows.connection, told, at_us=self.now_us)
+
+    def _say(self, kind: Kind, body: Voided | Opinion | Attached, told: Voided | Judged | Attached) -> None:
+        """Append what someone says of a contact; where it has not arrived yet, it is linked when it does."""
+        known = self.rows.contact_of(told.contact_id)
+        link = Link(expires_at_us=self.now_us + self._kept_us()) if known is None else known[1]
+        self.rows.append(
+            kind, body, at_us=self.now_us, now_us=self.now_us, link=link, contact_id=told.contact_id, marked=True
+        )
+        audit_log.append(
+            self.rows.connection, told, at_us=self.now_us, call_id=told.contact_id, subject_id=link.subject_id
+        )
+
+    def _tell(
+        self,
+        kind: Kind,
+        told: Lifted | Appealed | Objected,
+        pseudonym: str,
+        *,
+        expires_at_us: int | None = None,
+    ) -> None:
+        """Append what someone decides about a caller."""
+        link = Link(subject_id=self._subject(pseudonym), expires_at_us=expires_at_us)
+        self.rows.append(kind, told, at_us=self.now_us, now_us=self.now_us, link=link)
+        audit_log.append(self.rows.connection, told, at_us=self.now_us, subject_id=link.subject_id)
+
+    def _subject(self, pseudonym: str) -> str:
+        return self.rows.subject_of(pseudonym) or self.rows.new_subject(pseudonym)
+
+    def _in_force(self, pseudonym: str) -> list[Restriction]:
+        _, his = self.rows.known(pseudonym)
+        imposed = [restriction for _, restriction in restrictions(his, self.now_us)]
+        if not imposed:
+            raise LedgerError(
+                "caller: got one who is not restricted now, expected a restriction in force; nothing changed"
+            )
+        return imposed
+
+    def _kept_us(self) -> int:
+        return micros(self.policy.protection.window) + days_us(self.policy.protection.retention.contacts_days)
+
+
+def _require(**named: str | None) -> None:
+    for name, value in named.items():
+        if not value or not value.strip():
+            raise LedgerError(f"{name}: got {value!r}, expected a text that is not empty; name who and why")

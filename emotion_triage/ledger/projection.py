@@ -1,0 +1,210 @@
+"""Entries to accounts: a contact with what was said of it; a verdict outweighs the disposition, a void all else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from emotion_triage.errors import LedgerError
+from emotion_triage.ledger.log_events import Appealed, Attached, Lifted, Objected, Voided
+from emotion_triage.routing.contacts import Contact, Disposition, Restriction
+from emotion_triage.routing.escalation import Level
+
+__all__ = [
+    "Account",
+    "Body",
+    "ContactBody",
+    "Entry",
+    "Evidence",
+    "Kind",
+    "Opinion",
+    "Windows",
+    "accounts",
+    "days_us",
+    "instant",
+    "micros",
+    "moment",
+]
+
+Kind = Literal[
+    "contact", "evidence", "void", "verdict", "outcome", "restriction", "lift", "appeal", "objection", "windows"
+]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(moment: datetime | timedelta) -> int:
+    """Return microseconds since 1970 (UTC) of a moment with a time zone, or of a length of time."""
+    return (moment if isinstance(moment, timedelta) else moment - EPOCH) // timedelta(microseconds=1)
+
+
+def instant(name: str, at: datetime) -> int:
+    """Return microseconds since 1970 of a moment that someone gave under a name.
+
+    Raises
+    ------
+    LedgerError
+        If it has no time zone.
+    """
+    if at.tzinfo is None:
+        raise LedgerError(f"{name}: got {at.isoformat()} without a time zone, expected one; datetime.now(timezone.utc)")
+    return micros(at)
+
+
+def days_us(days: float) -> int:
+    """Return days in microseconds."""
+    return micros(timedelta(days=days))
+
+
+def moment(at_us: int) -> datetime:
+    """Return the moment, in UTC, of microseconds since 1970.
+
+    Examples
+    --------
+    >>> moment(micros(datetime(2026, 3, 2, tzinfo=UTC))).isoformat()
+    '2026-03-02T00:00:00+00:00'
+    """
+    return EPOCH + timedelta(microseconds=at_us)
+
+
+class ContactBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of a contact beside its columns; its caller is not."""
+
+    started_at: datetime
+    duration_s: float
+    queue: str | None = None
+    disposition: Disposition = Disposition.NONE
+    language: str | None = None
+    line_type: str | None = None
+    gender: str | None = None
+
+    @classmethod
+    def of(cls, contact: Contact) -> ContactBody:
+        """Return what is kept of a contact."""
+        return cls(**{name: getattr(contact, name) for name in cls.__struct_fields__})
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the voice told during a contact; it never counts by itself."""
+
+    peak: Level
+    escalated_s: float
+    drivers: tuple[str, ...]
+
+    def question(self, disposition: Disposition, warn_escalated_s: float) -> str | None:
+        """Return what it asks a person about the disposition; None where it asks nothing."""
+        if self.escalated_s >= warn_escalated_s and disposition is Disposition.NONE:
+            return f"escalated for {self.escalated_s:.0f} s and not marked by the agent"
+        if self.escalated_s >= warn_escalated_s and disposition is Disposition.OK:
+            return f"marked {disposition} though escalated for {self.escalated_s:.0f} s"
+        if self.peak is Level.CALM and disposition.abusive:
+            return f"marked {disposition} though the voice stayed calm"
+        return None
+
+
+class Opinion(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor's word on a contact."""
+
+    by: str
+    abusive: bool
+    reason: str
+
+
+class Windows(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured or scored in a contact's windows: float32 by rows, and a digest of what the columns are."""
+
+    columns: str
+    values: bytes
+    model_digest: str | None = None
+
+
+Body: TypeAlias = (
+    ContactBody | Evidence | Voided | Opinion | Attached | Restriction | Lifted | Appealed | Objected | Windows
+)
+_BODIES: dict[str, type[Any]] = {
+    "contact": ContactBody,
+    "evidence": Evidence,
+    "void": Voided,
+    "verdict": Opinion,
+    "outcome": Attached,
+    "restriction": Restriction,
+    "lift": Lifted,
+    "appeal": Appealed,
+    "objection": Objected,
+    "windows": Windows,
+}
+_DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in _BODIES.items()}
+
+
+class Entry(NamedTuple):
+    """One row of `entries`, its body as JSON text."""
+
+    entry_id: int
+    kind: Kind
+    contact_id: str | None
+    agent_id: str | None
+    at_us: int
+    body: str
+    subject_id: str | None = None
+
+    def decoded(self) -> Any:
+        """Return the body as the struct of its kind."""
+        return _DECODERS[self.kind].decode(self.body)
+
+
+class Account(msgspec.Struct):
+    """A contact and what was said of it up to some moment."""
+
+    contact_id: str
+    agent_id: str
+    at_us: int
+    disposition: Disposition
+    evidence: Evidence | None = None
+    verdict: bool | None = None
+    void: bool = False
+    false_alarm: bool = False
+
+    @property
+    def abusive(self) -> bool:
+        """Whether a person says that it was abusive: the supervisor, or else the agent."""
+        if self.void:
+            return False
+        return self.disposition.abusive if self.verdict is None else self.verdict
+
+    @property
+    def hard(self) -> bool:
+        """Whether it weighed on the agent: abusive, or escalated and no false alarm."""
+        escalated = self.evidence is not None and self.evidence.peak is Level.ESCALATED
+        return self.abusive or (escalated and not self.void and not self.false_alarm)
+
+
+def accounts(entries: Iterable[Entry], now_us: int) -> list[Account]:
+    """Return the contacts among entries as they stand at a moment, in order of their ends.
+
+    Entries may come in any order; those later than the moment do not exist yet.
+    """
+    known = [entry for entry in entries if entry.contact_id is not None and entry.at_us <= now_us]
+    told: dict[str, Account] = {}
+    for entry in known:
+        if entry.kind == "contact":
+            assert entry.contact_id is not None
+            assert entry.agent_id is not None
+            disposition = entry.decoded().disposition
+            told[entry.contact_id] = Account(entry.contact_id, entry.agent_id, entry.at_us, disposition)
+    for entry in sorted(known, key=lambda entry: (entry.at_us, entry.entry_id)):
+        account = told.get(entry.contact_id or "")
+        if account is None or entry.kind == "contact":
+            continue
+        body = entry.decoded()
+        match body:
+            case Evidence():
+                account.evidence = body
+            case Voided():
+                account.void = True
+            case Opinion():
+                account.verdict = body.abusive
+            case Attached() if body.false_alarm is not None:
+                account.false_alarm = body.false_alarm
+    return sorted(told.values(), key=lambda account: (account.at_us, account.contact_id))

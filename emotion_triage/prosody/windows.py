@@ -1,0 +1,252 @@
+"""One call's stream to windows of rows: 3 s of rows every 0.5 s of stream time, on one grid for the whole call.
+
+Hops and rows travel as bytes: those of a thousand calls are joined, and cut again, at a tenth of what arrays cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, AudioStream, Chunk, Coding, decode
+from emotion_triage.errors import StreamError
+from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of, powers_of, starts_of
+from emotion_triage.prosody.gate import LOWEST_FLOOR, gate
+from emotion_triage.prosody.lld import ENERGY_FLOOR_DBFS, LLD_NAMES, level_dbfs, lld
+from emotion_triage.prosody.vad import STEP_FRAMES, WINDOW_FRAMES
+
+__all__ = ["HOP_BYTES", "PATIENCE", "ROW_BYTES", "Window", "WindowStream", "rows_of"]
+
+Rows = NDArray[np.float32]
+ROW_BYTES = 4 * len(LLD_NAMES)
+"""A row as float32."""
+_STEP_BYTES = STEP_FRAMES * ROW_BYTES
+_WINDOW_BYTES = WINDOW_FRAMES * ROW_BYTES
+_SAMPLE_BYTES: dict[Coding, int] = {"mulaw": 1, "alaw": 1, "float32": 4}
+HOP_BYTES = {coding: HOP_LENGTH * width for coding, width in _SAMPLE_BYTES.items()}
+"""A hop of each coding."""
+PATIENCE: dict[Coding, int] = {"mulaw": STEP_FRAMES, "alaw": STEP_FRAMES, "float32": (STEP_FRAMES + 1) // 2}
+"""Frames of a call pushed alone that wait to be described together: within 32 KiB of state, decoded or not."""
+
+
+def _row(energy_dbfs: float) -> bytes:
+    row = np.full(len(LLD_NAMES), np.nan, np.float32)
+    row[LLD_NAMES.index("energy_dbfs")] = energy_dbfs
+    return row.tobytes()
+
+
+_LOST = _row(np.nan)
+# nothing was lost before a call began: there was silence
+_BEFORE = _row(ENERGY_FLOOR_DBFS) * WINDOW_FRAMES
+
+
+class Window(NamedTuple):
+    """A window that is due.
+
+    Attributes
+    ----------
+    rows : ndarray of float32, shape (n_lld, 150)
+        The last 150 rows, transposed; NaN throughout where a frame was lost, and but for the energy of digital
+        zeros before the first.
+    time_s : float
+        End of the last sample used, in seconds of the stream.
+    n_new : int
+        How many of the last rows no window before has shown.
+    """
+
+    rows: Rows
+    time_s: float
+    n_new: int
+
+
+class WindowStream:
+    """The signal side of one call: bytes to frames, rows to windows.
+
+    Rows are computed between the two halves by whoever owns the stream, so that many calls can share one pass.
+
+    Parameters
+    ----------
+    encoding : str
+        One of `emotion_triage.audio.stream.ENCODINGS`.
+    sample_rate_hz : int
+        8000 to 48000.
+
+    Attributes
+    ----------
+    coding : {"mulaw", "alaw", "float32"}
+        How the hops that come out are coded.
+
+    Examples
+    --------
+    >>> stream = WindowStream("pcm16", 8000)
+    >>> frames = stream.frames(np.zeros(8000, np.int16))
+    >>> [(window.time_s, window.n_new) for window in stream.windows(*rows_of([stream], [frames]))]
+    [(0.52, 25)]
+    >>> [(window.time_s, window.n_new) for window in stream.last()]
+    [(1.0, 24)]
+    """
+
+    __slots__ = ("_audio", "_floor", "_framer", "_n_new", "_n_shown", "_new", "_shown", "_source_start", "coding")
+
+    def __init__(self, encoding: str, sample_rate_hz: int) -> None:
+        self._audio = AudioStream(encoding, sample_rate_hz)
+        self.coding = self._audio.coding
+        self._framer = Framer(_SAMPLE_BYTES[self.coding])
+        self._floor = LOWEST_FLOOR
+        self._source_start = 0
+        self._shown = _BEFORE
+        self._new: list[bytes] = []
+        self._n_new = 0
+        self._n_shown = 0
+
+    @property
+    def source_position(self) -> int:
+        """Stream index of the next sample expected, at the source's rate."""
+        return self._source_start + self._audio.samples_in
+
+    @property
+    def position_s(self) -> float:
+        """Stream time up to which audio was taken or declared lost, in seconds."""
+        return self.source_position / self._audio.sample_rate_hz
+
+    def frames(self, chunk: Chunk, every: int = 1, turn: int = 0) -> bytes:
+        """Take audio of any length; return the hops of the frames that are now to be described, as `Framer.cut` does.
+
+        Parameters
+        ----------
+        chunk : bytes or ndarray
+        every : int
+            How many frames may wait, since rows of one pass cost less the more they are; a step that is due does not.
+        turn : int
+            Which of `every` frames is this stream's turn, so that of many streams as many come at each.
+        """
+        framer = self._framer
+        waiting = framer.push(self._audio.take(chunk))
+        new = waiting + self._n_new
+        if new >= STEP_FRAMES or waiting > (new + turn) % every:
+            return framer.cut()
+        return b""
+
+    def check(self, chunk: Chunk) -> None:
+        """Raise AudioError where a chunk could not be taken after a gap."""
+        AudioStream(self._audio.encoding, self._audio.sample_rate_hz).push(chunk)
+
+    def ignore(self, chunk: Chunk) -> bytes:
+        """Let audio pass unheard: time moves on, nothing of it is kept, no frame comes out."""
+        n_samples = len(self._audio.take(chunk)) // _SAMPLE_BYTES[self.coding]
+        self.lose(self._framer.jump(self._framer.position + n_samples))
+        return b""
+
+    def forget(self) -> None:
+        """Drop the audio that waits, as lost."""
+        self.lose(self._framer.forget())
+
+    def flush(self) -> bytes:
+        """End the audio; return the hops of the frames that the resampler still held."""
+        self._framer.push(self._audio.flush().tobytes())
+        return self._framer.cut()
+
+    def jump(self, source_position: int) -> tuple[bytes, int]:
+        """Skip to a later sample.
+
+        Returns
+        -------
+        hops : bytes
+            Of the frames that the audio before the gap still completes.
+        lost : int
+            How many rows after those were never heard; pass them to `lose`.
+
+        Raises
+        ------
+        StreamError
+            If `source_position` lies before the samples already taken.
+        """
+        rate = self._audio.sample_rate_hz
+        if source_position < self.source_position:
+            raise StreamError(
+                f"got audio at sample {source_position}, expected {self.source_position} or later ({rate} Hz): audio "
+                "cannot be pushed into the past; drop late packets, or reorder them first"
+            )
+        if source_position == self.source_position:
+            return b"", 0
+        hops = self.flush()
+        self._audio.reset()
+        self._source_start = source_position
+        return hops, self._framer.jump(max(self._framer.position, -(-source_position * SAMPLE_RATE_HZ // rate)))
+
+    def windows(self, rows: bytes) -> list[Window]:
+        """Take rows; return the windows that they make due, in order; a step that heard nothing makes none."""
+        self._new.append(rows)
+        self._n_new += len(rows) // ROW_BYTES
+        if self._n_new < STEP_FRAMES:
+            return []
+        n_steps, self._n_new = divmod(self._n_new, STEP_FRAMES)
+        every = b"".join((self._shown, *self._new))
+        ends = range(_STEP_BYTES, n_steps * _STEP_BYTES + 1, _STEP_BYTES)
+        due = [
+            self._due(every[end : end + _WINDOW_BYTES], STEP_FRAMES, self._n_shown + end // ROW_BYTES) for end in ends
+        ]
+        self._shown = every[ends[-1] : ends[-1] + _WINDOW_BYTES]
+        self._new = [every[ends[-1] + _WINDOW_BYTES :]] if self._n_new else []
+        self._n_shown += n_steps * STEP_FRAMES
+        return [window for window in due if window is not None]
+
+    def lose(self, n_rows: int) -> list[Window]:
+        """Declare rows lost; return the windows due with what was heard before them."""
+        # whole steps beyond a window's length change nothing: a gap of hours costs what one of seconds does
+        beyond = max(0, n_rows - WINDOW_FRAMES - STEP_FRAMES) // STEP_FRAMES * STEP_FRAMES
+        due = self.windows(_LOST * (n_rows - beyond))
+        self._n_shown += beyond
+        return due
+
+    def last(self) -> list[Window]:
+        """Return the window that ends with the last row, if it brings rows that no window has shown."""
+        every = b"".join((self._shown, *self._new))
+        window = self._due(every[-_WINDOW_BYTES:], self._n_new, self._n_shown + self._n_new)
+        return [] if window is None else [window]
+
+    def _due(self, rows: bytes, n_new: int, n_rows: int) -> Window | None:
+        """Return the window that ends with the stream's `n_rows`-th row; None if no new row was heard."""
+        window = np.frombuffer(rows, np.float32).reshape(WINDOW_FRAMES, -1)
+        heard = np.flatnonzero(~np.isnan(window[WINDOW_FRAMES - n_new :, 0]))
+        if not len(heard):
+            return None
+        last_row = n_rows - n_new + int(heard[-1])
+        # the resampler's very last sample may end up to 125 us after the source's
+        time_s = min((last_row * HOP_LENGTH + FRAME_LENGTH) / SAMPLE_RATE_HZ, self.position_s)
+        return Window(window.T.copy(), time_s, n_new)
+
+
+def rows_of(streams: Sequence[WindowStream], hops: Sequence[bytes]) -> list[bytes]:
+    """Return the rows of many pushes in one pass.
+
+    Parameters
+    ----------
+    streams : sequence of WindowStream
+        Of one `WindowStream.coding`; their noise floors move along.
+    hops : sequence of bytes
+        From `WindowStream.frames`, one for each stream.
+
+    Returns
+    -------
+    list of bytes
+        The rows of each push, `ROW_BYTES` each: float32 in the order of `emotion_triage.prosody.lld.LLD_NAMES`. Of a
+        frame that `emotion_triage.prosody.gate.gate` shuts out nothing but the energy is told: all else is NaN.
+    """
+    coding = streams[0].coding
+    hops_each = np.fromiter(map(len, hops), np.intp, len(hops)) // HOP_BYTES[coding]
+    frames_each = np.maximum(hops_each - 1, 0)
+    samples, starts = decode(b"".join(hops), coding), starts_of(hops_each)
+    energy_dbfs = level_dbfs(powers_of(samples, starts))
+    found = gate(energy_dbfs, frames_each, np.array([stream._floor for stream in streams]))
+    for stream, floor in zip(streams, found.floors.tolist(), strict=True):
+        stream._floor = floor
+    rows = np.full((len(energy_dbfs), len(LLD_NAMES)), np.nan, np.float32)
+    rows[:, 0] = energy_dbfs
+    rows[found.open] = lld(frames_of(samples, starts[found.open]))
+    every = rows.tobytes()
+    ends = (np.cumsum(frames_each) * ROW_BYTES).tolist()
+    return [every[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -1,0 +1,6 @@
+"""Levels, standings and rules to a route.
+
+In come scores and what is known of the caller; out go levels and routes, by a policy.
+
+Reading order: escalation < contacts < rules < reasons, protection < policy.
+"""

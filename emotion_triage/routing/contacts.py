@@ -1,0 +1,224 @@
+"""What the ledger keeps and tells: contacts, verdicts, restrictions, exposure; no audio, and no number in sight."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from emotion_triage.routing.escalation import Level
+
+__all__ = [
+    "Candidates",
+    "Contact",
+    "Disposition",
+    "Exposure",
+    "Fallback",
+    "Restriction",
+    "RestrictionKind",
+    "Review",
+]
+
+Moment = Annotated[datetime, Meta(tz=True)]
+Name = Annotated[str, Meta(min_length=1)]
+Seconds = Annotated[float, Meta(ge=0.0)]
+Fallback = Literal["supervisor", "callback", "voicebot"]
+"""Who takes a call when every agent is shielded from it."""
+
+
+class Disposition(enum.StrEnum):
+    """How an agent marks a contact once it is over; only ``ABUSE`` and ``THREAT`` count against a caller.
+
+    ``DISCONTENT`` is anger at the matter, however loud: a caller's right.
+    """
+
+    NONE = "NONE"
+    OK = "OK"
+    DISCONTENT = "DISCONTENT"
+    ABUSE = "ABUSE"
+    THREAT = "THREAT"
+
+    @property
+    def abusive(self) -> bool:
+        """Whether the agent says that he was abused."""
+        return self in (Disposition.ABUSE, Disposition.THREAT)
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as kept afterwards.
+
+    Attributes
+    ----------
+    contact_id : str
+        The routing engine's name of the call; never a telephone number.
+    caller : str or None
+        Number, SIP URI or ``crm:ID``; None where withheld. Never stored, never shown: not even in the repr.
+    agent_id : str
+        Who took it.
+    started_at : datetime
+        With a time zone.
+    duration_s : float
+        In seconds, 0 or more.
+    queue : str or None
+        Where it waited.
+    peak : Level or None
+        The highest level; None where nothing was scored.
+    escalated_s : float
+        Time at ESCALATED, in seconds.
+    drivers : tuple of str
+        Names of what moved the score most, strongest first.
+    disposition : Disposition
+        How the agent marked it.
+    language, line_type, gender : str or None
+        Where known, for audits of fairness; never inferred from the voice.
+
+    Examples
+    --------
+    >>> from datetime import datetime, timezone
+    >>> started_at = datetime(2026, 3, 2, 9, 30, tzinfo=timezone.utc)
+    >>> contact = Contact(
+    ...     contact_id="c-1",
+    ...     caller="+33 1 23 45 67 89",
+    ...     agent_id="a-17",
+    ...     started_at=started_at,
+    ...     duration_s=312.0,
+    ...     disposition=Disposition.ABUSE,
+    ... )
+    >>> "23" in repr(contact).replace("2026", "")
+    False
+    """
+
+    contact_id: Name
+    caller: str | None
+    agent_id: Name
+    started_at: Moment
+    duration_s: Seconds
+    queue: str | None = None
+    peak: Level | None = None
+    escalated_s: Seconds = 0.0
+    drivers: tuple[str, ...] = ()
+    disposition: Disposition = Disposition.NONE
+    language: str | None = None
+    line_type: str | None = None
+    gender: str | None = None
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it ended: the time from which it counts."""
+        return self.started_at + timedelta(seconds=self.duration_s)
+
+    def __repr__(self) -> str:
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        shown = ((name, "..." if name == "caller" and value else repr(value)) for name, value in fields)
+        return f"Contact({', '.join(f'{name}={value}' for name, value in shown)})"
+
+
+class RestrictionKind(enum.StrEnum):
+    """What a restricted caller may still do; from the mildest to the strictest."""
+
+    SUPERVISOR_LINE = "supervisor_line"
+    CALLBACK_ONLY = "callback_only"
+    WRITING_ONLY = "writing_only"
+    COOL_OFF = "cool_off"
+    BLOCK = "block"
+
+
+class Restriction(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that a named person set on a caller; it ends by itself.
+
+    Attributes
+    ----------
+    kind : RestrictionKind
+        What he may still do.
+    decided_by, reason : str
+        The person who answers for it, and why.
+    until, review_at : datetime
+        When it ends, and when someone must look at it again, with a time zone.
+    restriction_id : str
+        Its name; made up where not given.
+    """
+
+    kind: RestrictionKind
+    decided_by: Name
+    reason: Name
+    until: Moment
+    review_at: Moment
+    restriction_id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class Exposure(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent has been through, counted from contacts and never from his voice.
+
+    Attributes
+    ----------
+    agent_id : str
+        The agent.
+    abusive_contacts : int
+        Confirmed abusive contacts in the window.
+    hard_in_shift : int
+        Escalated or abusive contacts in the shift.
+    hard_in_a_row : int
+        How many of them came last, with none between.
+    after_call_work_s : float
+        Seconds that he still has before the next call may come.
+    shielded_until : datetime or None
+        Until then no caller with a record and no escalated call may reach him.
+    last_at : datetime or None
+        When his last contact of the shift ended.
+    """
+
+    agent_id: str
+    abusive_contacts: int = 0
+    hard_in_shift: int = 0
+    hard_in_a_row: int = 0
+    after_call_work_s: float = 0.0
+    shielded_until: Moment | None = None
+    last_at: Moment | None = None
+
+
+class Candidates(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may take a call, best first.
+
+    Attributes
+    ----------
+    agents : tuple of str
+        The candidates.
+    fallbacks : tuple of {"supervisor", "callback", "voicebot"}
+        What the policy offers instead, most wanted first, where there is no candidate.
+    reason : str
+        What put the candidates in this order, or why there is none.
+    """
+
+    agents: tuple[str, ...]
+    fallbacks: tuple[Fallback, ...] = ()
+    reason: str
+
+
+class Review(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that waits for a person.
+
+    Attributes
+    ----------
+    kind : {"verdict", "restriction"}
+        A contact that asks for a verdict, or a restriction whose review is due.
+    at : datetime
+        When the contact ended, or when the review was due.
+    reason : str
+        What asks for it.
+    contact_id, agent_id : str or None
+        The contact.
+    restriction_id, decided_by : str or None
+        The restriction.
+    """
+
+    kind: Literal["verdict", "restriction"]
+    at: Moment
+    reason: str
+    contact_id: str | None = None
+    agent_id: str | None = None
+    restriction_id: str | None = None
+    decided_by: str | None = None

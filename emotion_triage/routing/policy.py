@@ -1,0 +1,194 @@
+"""TOML to frozen structs; ``policies/balanced.toml`` is the one place of defaults."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from functools import cached_property
+from importlib.resources import files
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from emotion_triage.affect.affect import Language
+from emotion_triage.errors import PolicyError
+from emotion_triage.routing.escalation import EscalationPolicy, Level
+from emotion_triage.routing.protection import ProtectionPolicy
+from emotion_triage.routing.rules import Destination, Router, Rule
+from emotion_triage.settings import checked, merged, toml_settings, toml_text
+
+__all__ = ["LevelTexts", "Notice", "NoticeText", "PRESETS", "Policy", "Suggestions", "policy_text"]
+
+DIGEST_HEX_DIGITS = 16
+"""Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""
+
+PRESETS = ("cautious", "balanced", "eager")
+"""Policies that ship, from few false escalations to few missed ones; their figures are in the README."""
+
+
+class NoticeText(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller is told, in French and in English."""
+
+    fr: Annotated[str, Meta(min_length=1)]
+    en: Annotated[str, Meta(min_length=1)]
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """How a caller learns that his voice is analysed.
+
+    Attributes
+    ----------
+    mode : {"assumed", "required"}
+        ``assumed``: the line's announcement told him. ``required``: no score until the notice was played.
+    text : NoticeText
+        The announcement.
+    """
+
+    mode: Literal["assumed", "required"]
+    text: NoticeText
+
+
+class LevelTexts(msgspec.Struct, frozen=True, kw_only=True):
+    """A text for each level."""
+
+    calm: Annotated[str, Meta(min_length=1)]
+    tense: Annotated[str, Meta(min_length=1)]
+    escalated: Annotated[str, Meta(min_length=1)]
+
+
+class Suggestions(msgspec.Struct, frozen=True, kw_only=True):
+    """What is suggested to the agent at each level, in French and in English."""
+
+    fr: LevelTexts
+    en: LevelTexts
+
+    def text(self, level: Level, language: Language) -> str:
+        """Return the suggestion for a level."""
+        texts = self.fr if language == "fr" else self.en
+        return str(getattr(texts, level.name.lower()))
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    r"""Everything that a centre decides: notice, thresholds, rules.
+
+    Attributes
+    ----------
+    schema : int
+        Version of the format.
+    name : str
+        For logs and reports.
+    notice : Notice
+        How the caller is told.
+    escalation : EscalationPolicy
+        When evidence makes a level.
+    protection : ProtectionPolicy
+        When contacts make a standing or a shield.
+    suggestions : Suggestions
+        What is suggested to the agent.
+    rules : tuple of Rule
+        Level and standing to a destination; the first that matches wins.
+    neutral : Destination
+        For a caller who objected to being scored.
+
+    Raises
+    ------
+    PolicyError
+        The rules are not sound (see `Router`) or thresholds contradict each other.
+
+    Examples
+    --------
+    >>> policy = Policy.parse('[notice]\nmode = "required"')
+    >>> policy.notice.mode, Policy.load().notice.mode
+    ('required', 'assumed')
+    >>> policy.digest == Policy.load().digest
+    False
+    """
+
+    schema: Literal[1]
+    name: Annotated[str, Meta(min_length=1)]
+    notice: Notice
+    escalation: EscalationPolicy
+    protection: ProtectionPolicy
+    suggestions: Suggestions
+    rules: tuple[Rule, ...]
+    neutral: Destination
+
+    def __post_init__(self) -> None:
+        _refuse_crossed_thresholds(self.escalation)
+        _refuse_crossed_counts(self.protection)
+        Router(rules=self.rules, neutral=self.neutral)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None) -> Policy:
+        """Read a policy: a file, or by name one of `PRESETS`; balanced by default. A file of that name comes first.
+
+        Raises
+        ------
+        PolicyError
+            The file cannot be read, or is not a sound policy.
+
+        Examples
+        --------
+        >>> [Policy.load(name).name for name in PRESETS]
+        ['cautious', 'balanced', 'eager']
+        """
+        name = PRESETS[1] if path is None else os.fspath(path)
+        if name in PRESETS and not os.path.exists(name):
+            return cls.parse(policy_text(name), source=f"{name}.toml")
+        return cls.parse(toml_text(name, PolicyError), source=name)
+
+    @classmethod
+    def parse(cls, text: str, *, source: str = "policy") -> Policy:
+        """Read a policy from TOML text; `source` names it in errors.
+
+        What the text leaves out comes from the balanced policy, key by key; `rules` replace all its rules.
+
+        Raises
+        ------
+        PolicyError
+            The text is not TOML, a key is unknown, a value is out of range, or the policy is not sound.
+        """
+        settings = merged(tomllib.loads(policy_text()), toml_settings(text, source, PolicyError))
+        return checked(settings, cls, source, PolicyError)
+
+    @cached_property
+    def router(self) -> Router:
+        """The rules, ready to use."""
+        return Router(rules=self.rules, neutral=self.neutral)
+
+    @cached_property
+    def digest(self) -> str:
+        """First 16 hex digits of the SHA-256 of the settings in force, however they were written down."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:DIGEST_HEX_DIGITS]
+
+
+def policy_text(preset: str = "balanced") -> str:
+    """Return a preset as TOML: the balanced one whole, with a comment on each key; of the others what differs."""
+    return (files("emotion_triage") / "policies" / f"{preset}.toml").read_text(encoding="utf-8")
+
+
+def _refuse_crossed_thresholds(escalation: EscalationPolicy) -> None:
+    rising = (
+        ("tense_offset", "tense_onset"),
+        ("escalated_offset", "escalated_onset"),
+        ("tense_onset", "escalated_onset"),
+        ("tense_offset", "escalated_offset"),
+    )
+    scores = msgspec.structs.asdict(escalation)
+    crossed = [
+        f"escalation.{low} is {scores[low]} and escalation.{high} is {scores[high]}; expected {low} < {high}"
+        for low, high in rising
+        if not scores[low] < scores[high]
+    ]
+    if crossed:
+        raise PolicyError("; ".join(crossed))
+
+
+def _refuse_crossed_counts(protection: ProtectionPolicy) -> None:
+    if protection.watch_after > protection.protected_after:
+        raise PolicyError(
+            f"protection.watch_after is {protection.watch_after} and protection.protected_after is "
+            f"{protection.protected_after}; expected watch_after <= protected_after"
+        )

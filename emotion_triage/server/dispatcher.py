@@ -1,0 +1,207 @@
+"""Routes out: one at a time for each call; a newer route replaces an older one that still waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from emotion_triage.destinations.delivery import outcome
+from emotion_triage.errors import ConfigError, DestinationError, MissingExtraError
+from emotion_triage.routing.rules import Route
+from emotion_triage.server.calls import LiveCall, Told
+from emotion_triage.server.engines import AmiDestination, Destinations
+from emotion_triage.server.metrics import Metrics
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Exchange"]
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+MAX_CHANNELS = 10_000
+
+Send = Callable[[Route, LiveCall, str], Awaitable[None]]
+
+
+class Exchange:
+    """The senders of the destinations that are configured, and what waits to be sent.
+
+    Parameters
+    ----------
+    destinations : Destinations
+        Whom to tell.
+    metrics : Metrics
+        Counts.
+    """
+
+    def __init__(self, destinations: Destinations, metrics: Metrics) -> None:
+        self._destinations = destinations
+        self._metrics = metrics
+        self._senders: dict[str, Send] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, tuple[str, str, LiveCall, Told]] = {}
+        self._channels: OrderedDict[str, str] = OrderedDict()
+        self._open = AsyncExitStack()
+
+    async def open(self) -> None:
+        """Make the senders; none of them needs its engine to be there yet.
+
+        Raises
+        ------
+        ConfigError
+            A secret is not there, or is not what the engine takes.
+        """
+        for name in Destinations.__struct_fields__:
+            settings = getattr(self._destinations, name)
+            if settings is not None:
+                try:
+                    self._senders[name] = await getattr(self, f"_{name}")(settings)
+                except (DestinationError, MissingExtraError) as error:
+                    raise ConfigError(f"destinations.{name}: {error}") from None
+
+    async def close(self, within_s: float) -> None:
+        """Wait for what is being sent, then close every client."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=within_s)
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await self._open.aclose()
+
+    def tell(self, destination: str, address: str, call: LiveCall, route: Route) -> None:
+        """Send a route as soon as the call's route before it was sent."""
+        call_id = call.call.call_id
+        told = Told(route=route, outcome="waiting")
+        call.told.append(told)
+        if call_id in self._waiting:
+            _, _, _, older = self._waiting[call_id]
+            _settle(call, older, "replaced")
+            self._metrics.routes.labels(destination, "replaced").inc()
+        self._waiting[call_id] = destination, address, call, told
+        if call_id not in self._tasks:
+            self._tasks[call_id] = asyncio.create_task(self._send(call_id))
+
+    async def _send(self, call_id: str) -> None:
+        try:
+            while call_id in self._waiting:
+                destination, address, call, told = self._waiting.pop(call_id)
+                error: Exception | None
+                try:
+                    error = await outcome(self._senders[destination](told.route, call, address))
+                except Exception as fault:
+                    log.exception("route could not be sent", extra={"call": call_id, "destination": destination})
+                    error = fault
+                _settle(call, told, "taken" if error is None else str(error))
+                self._metrics.routes.labels(destination, "taken" if error is None else "failed").inc()
+                beside = {"call": call_id, "destination": destination, "route": told.route.queue}
+                if error is None:
+                    log.info("route taken", extra=beside)
+                else:
+                    log.warning("route not taken: %s", error, extra=beside)
+        finally:
+            del self._tasks[call_id]
+
+    async def _client(self, url: str, auth: Any) -> httpx.AsyncClient:
+        import httpx
+
+        client = httpx.AsyncClient(base_url=url, auth=auth, timeout=TIMEOUT_S)
+        return await self._open.enter_async_context(client)
+
+    async def _ami(self, to: AmiDestination) -> Send:
+        try:
+            import panoramisk
+        except ImportError:
+            raise MissingExtraError(
+                "AMI needs panoramisk, which is not installed; pip install 'emotion-triage[destinations]'"
+            ) from None
+        from emotion_triage.destinations.asterisk import Ami
+
+        manager = panoramisk.Manager(
+            host=to.host, port=to.port, username=to.username, secret=to.secret.read(), ping_delay=10
+        )
+        manager.register_event("UserEvent", self._learn)
+        manager.connect(run_forever=False)
+        self._open.callback(manager.close)
+        ami = Ami(manager, context=to.context)
+
+        async def send(route: Route, call: LiveCall, address: str) -> None:
+            await ami.send(route, self._channels.get(address, address), waits_in=call.queue)
+
+        return send
+
+    async def _learn(self, manager: object, message: Any) -> None:
+        """Learn from ``UserEvent(Triage,TriageId: ...)`` which channel has the call of an AudioSocket."""
+        if message.get("UserEvent") == "Triage" and message.get("TriageId") and message.get("Channel"):
+            self._channels[str(message["TriageId"])] = str(message["Channel"])
+            while len(self._channels) > MAX_CHANNELS:
+                self._channels.popitem(last=False)
+
+    async def _ari(self, to: Any) -> Send:
+        from emotion_triage.destinations.asterisk import Ari
+
+        ari = Ari(await self._client(to.url, (to.username, to.password.read())), context=to.context)
+        return lambda route, call, address: ari.send(route, address)
+
+    async def _taskrouter(self, to: Any) -> Send:
+        from emotion_triage.destinations.taskrouter import TaskRouter
+
+        client = await self._client(to.url, (to.account_sid, to.auth_token.read()))
+        router = TaskRouter(client, to.workspace_sid)
+        return lambda route, call, address: router.send(route, address)
+
+    async def _connect(self, to: Any) -> Send:
+        from emotion_triage.destinations.connect import Connect, SigV4
+
+        try:
+            import botocore.session
+        except ImportError:
+            raise MissingExtraError(
+                "Amazon Connect needs botocore, which is not installed; pip install 'emotion-triage[connect]'"
+            ) from None
+        credentials = botocore.session.get_session().get_credentials()
+        if credentials is None:
+            raise DestinationError("no AWS credentials were found; expected some; set AWS_PROFILE or a role")
+        url = to.url or f"https://connect.{to.region}.amazonaws.com"
+        client = await self._client(url, SigV4(credentials, to.region))
+        connect = Connect(client, to.instance_id)
+        return lambda route, call, address: connect.send(route, address)
+
+    async def _genesys(self, to: Any) -> Send:
+        from emotion_triage.destinations.genesys import ClientCredentials, GenesysCloud
+
+        auth = ClientCredentials(to.client_id, to.client_secret.read(), login_url=to.login_url)
+        genesys = GenesysCloud(await self._client(to.url, auth))
+
+        async def send(route: Route, call: LiveCall, address: str) -> None:
+            await genesys.send(route, call.call.call_id, address, waits_in=call.queue)
+
+        return send
+
+    async def _freeswitch(self, to: Any) -> Send:
+        from emotion_triage.destinations.freeswitch import FreeSwitch
+
+        switch = FreeSwitch(to.host, to.port, to.password.read(), context=to.context)
+        return lambda route, call, address: switch.send(route, address)
+
+    async def _webhook(self, to: Any) -> Send:
+        import httpx
+
+        from emotion_triage.destinations.webhook import SignedWebhook, Webhook
+
+        # a base address gets a slash at its end, which the receiver may know nothing of
+        url = httpx.URL(to.url)
+        client = await self._client(str(url.copy_with(raw_path=b"/")), SignedWebhook(to.secret.read()))
+        hook = Webhook(client, url.raw_path.decode())
+        return lambda route, call, address: hook.send(route)
+
+
+def _settle(call: LiveCall, told: Told, outcome: str) -> None:
+    for i in range(len(call.told) - 1, -1, -1):
+        if call.told[i] is told:
+            call.told[i] = Told(route=told.route, outcome=outcome)
+            return

@@ -1,0 +1,191 @@
+"""The ledger as a server uses it: what a call waits for is bounded in time, and what is decided is never forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from emotion_triage.errors import LedgerError
+from emotion_triage.ledger import Ledger
+from emotion_triage.ledger.log_events import Body, Decision
+from emotion_triage.routing.policy import Policy
+from emotion_triage.routing.rules import CLEAR, UNKNOWN, Standing
+from emotion_triage.server.config import LedgerConfig
+from emotion_triage.server.metrics import Metrics
+
+__all__ = ["Books"]
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 20_000
+"""Decisions kept while the ledger is away: an hour of a few each second."""
+BATCH = 500
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+
+T = TypeVar("T")
+
+
+class Books:
+    """The ledger, or none; never in a call's way.
+
+    Parameters
+    ----------
+    config : LedgerConfig or None
+        None: standings are clear and decisions are not kept.
+    policy : Policy
+        For the ledger.
+    wait_s : float
+        How long a call waits for its standing.
+    metrics : Metrics
+        Counts.
+    """
+
+    def __init__(self, config: LedgerConfig | None, policy: Policy, wait_s: float, metrics: Metrics) -> None:
+        self._config = config
+        self._policy = policy
+        self._wait_s = wait_s
+        self._metrics = metrics
+        self._ledger: Ledger | None = None
+        self._askers = ThreadPoolExecutor(4, "ledger")
+        self._writer = ThreadPoolExecutor(1, "decisions")
+        self._waiting: deque[Decision] = deque()
+        self._more = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        # read now, so that a missing secret stops the server and not the first call
+        self._keys = () if config is None else tuple(k.read().encode() for k in (*config.previous_keys, config.key))
+        self.problem: str | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a ledger at all."""
+        return self._config is not None
+
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether the scores of a contact's windows are kept with it."""
+        return self._config is not None and self._config.keep_windows
+
+    async def open(self) -> None:
+        """Try to open the ledger once, then go on trying and write decisions as they come, until `close`."""
+        await self._open()
+        self._task = asyncio.create_task(self._run())
+
+    async def standing(self, caller: str | None, queue: str | None) -> Standing:
+        """Return a caller's standing in bounded time; unknown where the ledger does not answer in it."""
+        if self._config is None:
+            return CLEAR
+        try:
+            standing = await asyncio.wait_for(
+                self.ask(lambda ledger: ledger.standing(caller, queue=queue)), self._wait_s
+            )
+        except (TimeoutError, LedgerError) as error:
+            problem = str(error) or f"the ledger did not answer within {self._wait_s:g} s"
+            standing = msgspec.structs.replace(UNKNOWN, problem=problem)
+        self.problem = standing.problem
+        if not standing.known:
+            self._metrics.ledger_faults.inc()
+        return standing
+
+    async def ask(self, act: Callable[[Ledger], T]) -> T:
+        """Do something with the ledger, in a thread.
+
+        Raises
+        ------
+        LedgerError
+            There is none, it cannot be reached, or it refuses.
+        """
+        ledger = self._ledger
+        if ledger is None:
+            raise LedgerError(
+                "ledger: got none that is open, expected one; "
+                + ("mend what the log says of it" if self._config else "add a table [ledger] to the configuration")
+            )
+        return await asyncio.get_running_loop().run_in_executor(self._askers, act, ledger)
+
+    def note(self, body: Body, *, call_id: str, caller: str | None) -> None:
+        """Keep a decision until the ledger has it."""
+        if self._config is None:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting.popleft()
+            self._metrics.decisions_lost.inc()
+        self._waiting.append(Decision(at=datetime.now(UTC), call_id=call_id, caller=caller, body=body))
+        self._metrics.decisions_waiting.set(len(self._waiting))
+        self._more.set()
+
+    async def close(self, within_s: float) -> None:
+        """Write what waits, if the ledger lets it, and close."""
+        self._closing = True
+        self._more.set()
+        if self._task is not None:
+            await asyncio.wait((self._task,), timeout=within_s)
+            self._task.cancel()
+        if self._waiting:
+            log.error("decisions could not be logged before the end", extra={"calls": len(self._waiting)})
+            self._metrics.decisions_lost.inc(len(self._waiting))
+        self._askers.shutdown(wait=False, cancel_futures=True)
+        self._writer.shutdown(wait=False, cancel_futures=True)
+        if self._ledger is not None:
+            self._ledger.close()
+
+    async def _run(self) -> None:
+        wait_s = FIRST_WAIT_S
+        while not self._closing or self._waiting:
+            if self._config is not None and (self._ledger is not None or await self._open()):
+                await self._more.wait()
+                if await self._write():
+                    wait_s = FIRST_WAIT_S
+                    continue
+            elif self._closing:
+                return
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    async def _open(self) -> bool:
+        if self._config is None:
+            return False
+        config, keys, policy = self._config, self._keys, self._policy
+
+        def opened() -> Ledger:
+            return Ledger.open(config.url, policy=policy, key=keys[-1], previous_keys=keys[:-1])
+
+        try:
+            self._ledger = await asyncio.get_running_loop().run_in_executor(self._writer, opened)
+        except LedgerError as error:
+            self._fault(error)
+            return False
+        self.problem = None
+        return True
+
+    async def _write(self) -> bool:
+        """Write one batch; False where it has to be tried again."""
+        assert self._ledger is not None
+        self._more.clear()
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        if batch:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._writer, self._ledger.log_all, batch)
+            except LedgerError as error:
+                self._waiting.extendleft(reversed(batch))
+                self._more.set()
+                self._fault(error)
+                return False
+            self.problem = None
+        self._metrics.decisions_waiting.set(len(self._waiting))
+        if self._waiting:
+            self._more.set()
+        return True
+
+    def _fault(self, error: LedgerError) -> None:
+        self._metrics.ledger_faults.inc()
+        if str(error) != self.problem:
+            log.error("ledger: %s", error)
+        self.problem = str(error)

@@ -1,0 +1,259 @@
+"""What the server decides for each call: its standing, who hears of its events, what people decide about it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from emotion_triage.adapters.connection import Limits as SessionLimits
+from emotion_triage.adapters.connection import Session
+from emotion_triage.adapters.protocol import Complained, Digit, Ended, Hidden, Paused, Resumed, Started, Updated
+from emotion_triage.affect.affect import Affect
+from emotion_triage.call.triage import Call, Triage
+from emotion_triage.errors import LedgerError, WireError
+from emotion_triage.ledger.identity import spelled
+from emotion_triage.ledger.log_events import Escalated, Routed, without_numbers
+from emotion_triage.ledger.log_events import Override as OverrideTold
+from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.rules import Route, StandingState, Target
+from emotion_triage.server.batcher import Gatherer, Heard
+from emotion_triage.server.calls import Calls, LiveCall, Override
+from emotion_triage.server.config import Config
+from emotion_triage.server.dispatcher import Exchange
+from emotion_triage.server.ledger_client import Books
+from emotion_triage.server.metrics import Metrics
+
+__all__ = ["Connection", "Floor"]
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAME = 80
+PARTING_S = 1.0
+"""How long an engine may take to hang up by itself once it was asked to."""
+HERE_ALREADY = "{wire}: got a call that is here already, expected each once; it goes on untouched"
+YES = frozenset({"1", "true", "yes", "played"})
+
+
+class _Reconnecting(NamedTuple):
+    """A call whose engine said that another connection goes on with it."""
+
+    timer: asyncio.TimerHandle
+    call: Call
+    wire: str
+
+
+class Floor:
+    """All calls of one process, and what serves them.
+
+    Parameters
+    ----------
+    config : Config
+        What the server is told.
+    triage : Triage
+        Scores.
+    """
+
+    def __init__(self, config: Config, triage: Triage) -> None:
+        self.config = config
+        self.triage = triage
+        self.metrics = Metrics()
+        self.calls = Calls(config.limits.kept_s)
+        self.books = Books(config.ledger, triage.policy, config.limits.ledger_s, self.metrics)
+        self.exchange = Exchange(config.destinations, self.metrics)
+        self.gatherer = Gatherer(triage, config.limits, self.hear, self.metrics)
+        self.sessions: dict[Session, Callable[[], Awaitable[None]]] = {}
+        self.connections = 0
+        self.draining = False
+        self.closing = False
+        self._routed: dict[str, tuple[str, str]] = {}
+        self._reconnecting: dict[str, _Reconnecting] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def session_limits(self) -> SessionLimits:
+        """How long a connection may be silent."""
+        return SessionLimits(idle_s=self.config.limits.idle_s, gap_s=self.config.limits.gap_s)
+
+    def refusal(self, wire: str) -> str | None:
+        """Return why a wire may not open another connection now; None where it may."""
+        why = "draining" if self.draining else "full" if self.connections >= self.config.limits.max_calls else None
+        if why is not None:
+            self.metrics.refused.labels(wire, why).inc()
+            log.warning("connection refused: %s", why, extra={"wire": wire})
+        return why
+
+    async def begin(self, wire: str, event: Started) -> Call:
+        """Open a call, with its caller's standing, before its first word."""
+        known = self.calls.find(event.call_id)
+        if known is not None and known.ended is None:
+            waiting = self._reconnecting.pop(event.call_id, None)
+            if waiting is None:
+                raise WireError(HERE_ALREADY.format(wire=wire))
+            waiting.timer.cancel()
+            return known.call
+        settings = getattr(self.config.wires, wire)
+        said = event.parameters.reveal()
+        number = self._readable(event.caller or (Hidden(said["caller"]) if said.get("caller") else None))
+        queue = said.get("queue") or settings.queue
+        standing = await self.books.standing(number.reveal() if number else None, queue)
+        known = self.calls.find(event.call_id)
+        if known is not None and known.ended is None:  # another connection was faster
+            raise WireError(HERE_ALREADY.format(wire=wire))
+        objects = said.get("objection", "").lower() in YES
+        call = event.open(self.triage, standing=standing, objection=objects)
+        if said.get("notice", "").lower() in YES:
+            call.notice_played()
+        self.gatherer.open(call, event.encoding, event.sample_rate_hz)
+        name = without_numbers(said["caller_name"])[:LONGEST_NAME] if said.get("caller_name") else None
+        live = LiveCall(call, wire=wire, queue=queue, caller=number, caller_name=name)
+        self.calls.add(live)
+        if settings.destination:
+            self._routed[event.call_id] = settings.destination, said.get(settings.address or "", event.call_id)
+        self.metrics.began.labels(wire).inc()
+        self.metrics.calls.labels(wire).inc()
+        log.info("call began", extra={"call": call.call_id, "wire": wire, "rule": call.route.rule})
+        ordinary = self.triage.policy.router.table[Level.CALM, StandingState.CLEAR]
+        self._route(live, call.route, tell=call.route.rule != ordinary.name)
+        return call
+
+    async def end(self, call: Call, wire: str, reason: str) -> None:
+        """Note that a call is over; one that reconnects is waited for."""
+        live = self.calls.find(call.call_id)
+        if live is None or live.ended is not None:
+            return
+        if reason == "reconnect":
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(self.config.limits.idle_s, lambda: self._later(self._give_up(call, wire)))
+            self._reconnecting[call.call_id] = _Reconnecting(timer, call, wire)
+            return
+        live.end(reason)
+        self._routed.pop(call.call_id, None)
+        self.metrics.ended.labels(wire, reason).inc()
+        self.metrics.calls.labels(wire).dec()
+        log.info("call ended", extra={"call": call.call_id, "wire": wire, "reason": reason})
+        self.calls.forget_old()
+
+    def hear(self, heard: Iterable[Heard]) -> None:
+        """Take what a tick made of the calls."""
+        now_s = asyncio.get_running_loop().time()
+        for each in heard:
+            live = self.calls.find(each.call.call_id)
+            if live is None:
+                continue
+            live.hear(each)
+            for event in each.events:
+                if isinstance(event, Affect):
+                    self.metrics.delay_s.observe(max(0.0, now_s - each.zero_s - event.time_s))
+                elif isinstance(event, Escalation):
+                    self._level(live, event)
+                else:
+                    self._route(live, event, tell=True)
+
+    async def override(
+        self, live: LiveCall, *, by: str, reason: str, queue: str, target: Target, priority: int
+    ) -> None:
+        """Set the recommendation aside: a person's choice goes out, and the machine's own go out no more."""
+        recommended = live.call.route.queue
+        live.override = Override(
+            by=by, reason=without_numbers(reason), queue=queue, target=target, priority=priority, at=datetime.now(UTC)
+        )
+        body = OverrideTold(by=by, reason=reason, recommended=recommended, queue=queue)
+        self.books.note(body, call_id=live.call.call_id, caller=live.number)
+        log.info("overridden", extra={"call": live.call.call_id, "by": by, "route": queue})
+        chosen = msgspec.structs.replace(
+            live.call.route,
+            time_s=live.position_s,
+            queue=queue,
+            target=target,
+            skills=(),
+            priority=priority,
+            rule=f"override by {by}",
+        )
+        self._tell(live, chosen)
+
+    async def drain(self, within_s: float) -> None:
+        """Take no new calls, wait for those that go on, then end them."""
+        self.draining = True
+        log.info("draining", extra={"calls": len(self.sessions)})
+        await self._emptied(within_s)
+        for session in list(self.sessions):
+            self._later(session.close())
+        await self._emptied(PARTING_S)
+        for hang_up in list(self.sessions.values()):
+            await hang_up()
+        await self._emptied(PARTING_S)
+        for waiting in list(self._reconnecting.values()):
+            waiting.timer.cancel()
+            await self._give_up(waiting.call, waiting.wire)
+
+    def _readable(self, caller: Hidden[str] | None) -> Hidden[str] | None:
+        """Return a caller whom the ledger can tell apart; of any other nothing is asked and nothing kept."""
+        try:
+            if caller is not None:
+                spelled(caller.reveal(), self.triage.policy.protection.region)
+        except LedgerError:
+            return None
+        return caller
+
+    async def _emptied(self, within_s: float) -> None:
+        """Wait until no session is left, or no longer."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + within_s
+        while self.sessions and loop.time() < end_s:
+            await asyncio.sleep(0.05)
+
+    def _level(self, live: LiveCall, event: Escalation) -> None:
+        route = live.call.route
+        body = Escalated.of(event, model_digest=route.model_digest, policy_digest=route.policy_digest)
+        self.books.note(body, call_id=live.call.call_id, caller=live.number)
+        name = event.level.name.lower()
+        self.metrics.levels.labels(name).inc()
+        log.info("level changed", extra={"call": live.call.call_id, "level": name})
+
+    def _route(self, live: LiveCall, route: Route, *, tell: bool) -> None:
+        self.books.note(Routed.of(route), call_id=live.call.call_id, caller=live.number)
+        log.info("route recommended", extra={"call": live.call.call_id, "route": route.queue, "rule": route.rule})
+        if tell and live.override is None:
+            self._tell(live, route)
+
+    def _tell(self, live: LiveCall, route: Route) -> None:
+        to = self._routed.get(live.call.call_id)
+        if to is not None:
+            self.exchange.tell(*to, live, route)
+
+    async def _give_up(self, call: Call, wire: str) -> None:
+        self._reconnecting.pop(call.call_id, None)
+        await self.gatherer.finish(call)
+        await self.end(call, wire, "cut")
+
+    def _later(self, what: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Connection:
+    """An `Application` for one connection of one wire."""
+
+    def __init__(self, floor: Floor, wire: str) -> None:
+        self._floor = floor
+        self._wire = wire
+
+    async def started(self, session: Session, event: Started) -> Call | None:
+        """Open the call."""
+        return await self._floor.begin(self._wire, event)
+
+    async def noticed(self, session: Session, event: Paused | Resumed | Digit | Updated | Complained) -> None:
+        """Log what an engine complains of; keys and holds are nobody's business here."""
+        if isinstance(event, Complained) and session.call is not None:
+            log.warning("engine reports a fault", extra={"call": session.call.call_id, "status": event.code})
+
+    async def ended(self, session: Session, event: Ended) -> None:
+        """Close the call's account."""
+        assert session.call is not None
+        await self._floor.end(session.call, self._wire, event.reason)

@@ -1,0 +1,250 @@
+"""What the API answers and takes: one struct each, from which the OpenAPI document is made."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from emotion_triage.affect.affect import LANGUAGES, describe
+from emotion_triage.routing.contacts import Disposition, RestrictionKind
+from emotion_triage.routing.reasons import Verdict, explain
+from emotion_triage.routing.rules import Route, Target
+from emotion_triage.server.calls import Gap, LiveCall, Override, Point
+
+__all__ = [
+    "AskForCandidates",
+    "Band",
+    "CallDetail",
+    "CallView",
+    "Done",
+    "Fault",
+    "LiftCaller",
+    "OpenPort",
+    "OverrideRoute",
+    "Port",
+    "RestrictCaller",
+    "RouteView",
+    "SayVerdict",
+    "WrapUp",
+    "detail",
+    "view",
+]
+
+Reason = Annotated[str, Meta(min_length=1, max_length=2000)]
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong: what was got, what was expected, and the fix."""
+
+    error: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """It was done; `id` names what was made, if anything."""
+
+    done: bool = True
+    id: str | None = None
+
+
+class RouteView(msgspec.Struct, frozen=True, kw_only=True):
+    """A route and what became of it at its destination."""
+
+    time_s: float
+    queue: str
+    target: Target
+    skills: tuple[str, ...]
+    priority: int
+    rule: str
+    avoid_agents: tuple[str, ...]
+    outcome: str | None = None
+
+
+class CallView(msgspec.Struct, frozen=True, kw_only=True):
+    """A call now. Times in seconds of its stream; `anger`, `baseline_anger` and `recent` from 0 to 1.
+
+    `recent` is the last two minutes of anger; `ended` is how it ended, if it did; `level` is absent where the caller
+    objected; `known` is false where the ledger could not be asked; `reasons` are by language.
+    """
+
+    call_id: str
+    wire: str
+    queue: str | None
+    caller_name: str | None
+    began_at: datetime
+    ended: str | None
+    duration_s: float
+    level: str | None
+    level_s: float
+    escalated_s: float
+    anger: float | None
+    baseline_anger: float | None
+    recent: tuple[Point, ...]
+    reasons: dict[str, str]
+    speech_s: float
+    lost_s: float
+    standing: str
+    known: bool
+    restriction: str | None
+    route: RouteView
+    override: Override | None
+    verdict: str | None
+
+
+class Band(msgspec.Struct, frozen=True, kw_only=True):
+    """A level from a time on, and why, by language."""
+
+    from_s: float
+    level: str
+    reasons: dict[str, str]
+
+
+class CallDetail(CallView, frozen=True, kw_only=True):
+    """A call and how it came to be where it is: scores, levels, gaps, routes, and each rule's say by language."""
+
+    points: tuple[Point, ...]
+    bands: tuple[Band, ...]
+    gaps: tuple[Gap, ...]
+    told: tuple[RouteView, ...]
+    rules: dict[str, tuple[Verdict, ...]]
+
+
+class OverrideRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a person wants the call to go, and why."""
+
+    reason: Reason
+    queue: Name
+    target: Target = Target.QUEUE
+    priority: Annotated[int, Meta(ge=0, le=100)] | None = None
+
+
+class SayVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the contact was abusive, and why."""
+
+    abusive: bool
+    reason: Reason
+
+
+class OpenPort(msgspec.Struct, frozen=True, kw_only=True):
+    """What the signalling knows of a call: parameters as of every wire, such as ``queue`` and ``caller``."""
+
+    parameters: dict[str, Annotated[str, Meta(max_length=256)]] = {}
+
+    def __repr__(self) -> str:
+        return f"OpenPort({', '.join(self.parameters)})"
+
+
+class Port(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a call's RTP is to be sent, by UDP."""
+
+    port: int
+
+
+class RestrictCaller(msgspec.Struct, frozen=True, kw_only=True):
+    """A restriction; the person who asks is the one who answers for it.
+
+    `caller` names him where his call is long over: a number, a SIP URI or ``crm:ID``; the call's own caller otherwise.
+    """
+
+    kind: RestrictionKind
+    reason: Reason
+    until: Moment
+    review_at: Moment
+    caller: Name | None = None
+
+    def __repr__(self) -> str:
+        return f"RestrictCaller(kind={self.kind!r})"
+
+
+class LiftCaller(msgspec.Struct, frozen=True, kw_only=True):
+    """An end of every restriction of a caller, and why; `caller` as in a restriction."""
+
+    reason: Reason
+    caller: Name | None = None
+
+    def __repr__(self) -> str:
+        return "LiftCaller()"
+
+
+class AskForCandidates(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is free and qualified."""
+
+    agents: Annotated[tuple[Name, ...], Meta(max_length=1000)]
+
+
+class WrapUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent's desktop knows once the call is over; the voice's part is known here."""
+
+    agent_id: Name
+    disposition: Disposition = Disposition.NONE
+    language: Name | None = None
+    line_type: Name | None = None
+
+
+def view(live: LiveCall) -> CallView:
+    """Return a call as it is now."""
+    call, route = live.call, live.call.route
+    scored = not call.objection
+    return CallView(
+        call_id=call.call_id,
+        wire=live.wire,
+        queue=live.queue,
+        caller_name=live.caller_name,
+        began_at=live.began_at,
+        ended=live.ended,
+        duration_s=live.position_s,
+        level=live.level.name.lower() if scored else None,
+        level_s=live.level_s,
+        escalated_s=live.escalated_s,
+        anger=live.anger if scored else None,
+        baseline_anger=live.baseline_anger if scored else None,
+        recent=live.recent,
+        reasons={language: describe(live.drivers, language) for language in LANGUAGES},
+        speech_s=call.speech_s,
+        lost_s=call.lost_s,
+        standing=call.standing.state.value,
+        known=call.standing.known,
+        restriction=live.restriction.kind.value if live.restriction else None,
+        route=_route(route, live.told[-1].outcome if live.told else None),
+        override=live.override,
+        verdict=live.verdict,
+    )
+
+
+def detail(live: LiveCall) -> CallDetail:
+    """Return a call and how it came to be where it is."""
+    now, standing = view(live), live.call.standing.state
+    return CallDetail(
+        **{name: getattr(now, name) for name in CallView.__struct_fields__},
+        points=tuple(live.points),
+        bands=tuple(
+            Band(
+                from_s=band.from_s,
+                level=band.level.name.lower(),
+                reasons={language: describe(band.drivers, language) for language in LANGUAGES},
+            )
+            for band in live.bands
+        ),
+        gaps=tuple(live.gaps),
+        told=tuple(_route(told.route, told.outcome) for told in live.told),
+        rules={
+            language: explain(live.call.triage.policy.router, live.level, standing, language) for language in LANGUAGES
+        },
+    )
+
+
+def _route(route: Route, outcome: str | None) -> RouteView:
+    return RouteView(
+        time_s=route.time_s,
+        queue=route.queue,
+        target=route.target,
+        skills=route.skills,
+        priority=route.priority,
+        rule=route.rule,
+        avoid_agents=route.avoid_agents,
+        outcome=outcome,
+    )
