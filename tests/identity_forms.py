@@ -219,7 +219,7 @@ def page() -> Iterator[str]:
     yield "**Nobody** has no record: only the agent's side of the contact is kept, and nothing is held against them."
     yield ""
     yield f"**Refused**: `caller: got what cannot be read, {EXPECTED}`. No message shows what was given."
-    yield "A call goes on: `Ledger.standing` and `Ledger.eligible` answer, with this as the problem. Whether the call is"
+    yield "A call goes on: `Ledger.standing` and `Ledger.eligible` answer with this problem. Whether the call is"
     yield "scored is decided by `protection.when_unknown`: the caller may have objected under a form that can be read."
     yield "What a person asks to be kept (`record`, `restrict`, `object_to_scoring`, `forget`) raises `LedgerError`."
 
