@@ -6,9 +6,11 @@ from typing import Any
 
 __all__ = [
     "AudioError",
+    "CallIdError",
     "ConfigError",
     "DestinationError",
     "LedgerError",
+    "LedgerUnavailable",
     "MissingExtraError",
     "ModelError",
     "PolicyError",
@@ -31,6 +33,10 @@ class ConfigError(TriageError, ValueError):
     """A server's configuration with an unknown key, a value out of range, or a secret that is not there."""
 
 
+class CallIdError(TriageError, ValueError):
+    """A call's name that cannot be one: none, empty, too long or not printable."""
+
+
 class StreamError(TriageError, RuntimeError):
     """A call used out of order: pushed after its flush, or audio from its past."""
 
@@ -45,6 +51,10 @@ class PolicyError(TriageError, ValueError):
 
 class LedgerError(TriageError, RuntimeError):
     """A ledger that cannot be used: its database, its schema or its key; or an entry that it cannot take."""
+
+
+class LedgerUnavailable(LedgerError):
+    """A ledger whose database cannot be used now: unreachable, locked, full or damaged; the same may succeed later."""
 
 
 class DestinationError(TriageError, RuntimeError):

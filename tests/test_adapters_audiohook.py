@@ -219,7 +219,6 @@ def test_a_connection_that_goes_without_close_is_cut(genesys: Genesys) -> None:
         ("opened", {}, "before open"),
         ("open", {}, "not as its protocol says"),
         ("open", OPEN | {"organizationId": SESSION}, "another organization"),
-        ("open", OPEN | {"conversationId": "+33123456789"}, "looks like a telephone number"),
         ("open", OPEN | {"media": "+33123456789"}, "at media"),
     ],
 )

@@ -119,11 +119,14 @@ def test_what_breaks_the_protocol_is_refused(messages: list[bytes], word: str) -
         read(*messages)
 
 
-def test_a_number_is_no_name() -> None:
-    """A call cannot be named by a telephone number."""
-    with pytest.raises(WireError, match="looks like a telephone number") as raised:
-        Rtp(call_id="+33123456789")
-    assert "33123456789" not in str(raised.value)
+def test_a_number_in_a_name_is_hidden() -> None:
+    """A call that is named by a telephone number goes by an alias; the engine can still be addressed by the name."""
+    wire = Rtp(call_id="+33123456789")
+    started = next(wire.receive(packet(0)))
+    assert isinstance(started, Started)
+    assert "123456789" not in repr(started)
+    assert started.engine_id is not None
+    assert started.engine_id.reveal() == "+33123456789"
 
 
 def test_one_address_is_the_peer() -> None:

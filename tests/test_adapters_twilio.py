@@ -197,10 +197,6 @@ OTHER["streamSid"] = "MZ2"
         ([CONNECTED, TWILIO, said("media")], "not as its protocol says"),
         ([CONNECTED, TWILIO, said("dtmf", dtmf={"digit": "55"})], "a key that is none"),
         ([CONNECTED, TWILIO | {"start": TWILIO["start"] | {"tracks": ["outbound"]}}], "no inbound track"),
-        (
-            [CONNECTED, TWILIO | {"start": TWILIO["start"] | {"callSid": "+33123456789"}}],
-            "looks like a telephone number",
-        ),
         ([CONNECTED, without(TWILIO, "start", "callSid")], "not as its protocol says"),
         ([CONNECTED, without(TWILIO, "streamSid")], "not as its protocol says"),
         ([CONNECTED, without(TELNYX, "stream_id")], "without streamSid"),

@@ -9,7 +9,8 @@ from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from emotion_triage.call.triage import Call, Triage
-from emotion_triage.errors import WireError
+from emotion_triage.errors import CallIdError, WireError
+from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.rules import Standing
 
 __all__ = [
@@ -46,9 +47,6 @@ MAX_STREAM_S = 86400.0
 SAMPLE_BYTES = {"mulaw": 1, "alaw": 1, "pcm16": 2}
 """Bytes of one sample, by the encodings that wires carry."""
 
-_LONGEST_NAME = 256
-# Asterisk's own identifiers, 1700000000.7, are no numbers of anybody.
-_NUMBER = re.compile(r"(?!\d+\.\d+$)(sips?:|tel:)?\+?[\d ().-]{6,}(@.*)?")
 _DIGITS = "0123456789*#ABCD"
 
 T = TypeVar("T")
@@ -91,7 +89,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     call_id : str
-        The engine's own name of the call; never a telephone number.
+        The engine's own name of the call, an alias in place of each telephone number: see
+        `emotion_triage.routing.call_ids.safe_call_id`.
     encoding : {"mulaw", "alaw", "pcm16"}
         What `Audio` will carry.
     sample_rate_hz : int
@@ -102,6 +101,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
         What the dialplan, TwiML or flow was made to send along.
     continues : tuple of str
         Names of earlier sessions of this call, where the engine reconnected.
+    engine_id : Hidden of str, optional
+        The name as the engine gave it, where it held a telephone number: only to address the engine by.
     """
 
     call_id: str
@@ -110,6 +111,14 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     caller: Hidden[str] | None = None
     parameters: Hidden[Mapping[str, str]] = Hidden({})
     continues: tuple[str, ...] = ()
+    engine_id: Hidden[str] | None = None
+
+    def __post_init__(self) -> None:
+        named = safe_call_id(self.call_id)
+        if named != self.call_id:
+            msgspec.structs.force_setattr(self, "engine_id", Hidden(self.call_id))
+            msgspec.structs.force_setattr(self, "call_id", named)
+        msgspec.structs.force_setattr(self, "continues", tuple(map(safe_call_id, self.continues)))
 
     def open(self, triage: Triage, *, standing: Standing | None = None, objection: bool = False) -> Call:
         """Open the call as `Triage.call` does, for the audio that this wire carries."""
@@ -259,18 +268,17 @@ def decoded(message: bytes | str, kind: type[T], wire: str) -> T:
 
 
 def call_name(name: str, wire: str) -> str:
-    """Return the name of a call if it can be one: printable, short, and no telephone number.
+    """Return the name of a call if it can be one: printable and short; `Started` takes telephone numbers out of it.
 
     Raises
     ------
     WireError
         If it cannot; the message does not show it.
     """
-    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or _NUMBER.fullmatch(name):
-        raise WireError(
-            f"{wire}: got a call's name that is empty, too long or looks like a telephone number, expected the "
-            "engine's own identifier of the call; names are shown and logged, numbers never are"
-        )
+    try:
+        safe_call_id(name, "call's name")
+    except CallIdError as error:
+        raise WireError(f"{wire}: {error}") from None
     return name
 
 

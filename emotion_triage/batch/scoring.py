@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-def call_of_recording(triage: Triage, name: str) -> Call:
+def call_of_recording(triage: Triage) -> Call:
     """Open the call that a recording is.
 
     Raises
@@ -49,7 +49,7 @@ def call_of_recording(triage: Triage, name: str) -> Call:
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
     refuse_unknown_notice(triage.policy)
-    return triage.call(as_text(name), encoding="float32")
+    return triage.call("recording", encoding="float32")
 
 
 def events_of(call: Call, blocks: Iterable[tuple[int, Samples]], *, end_s: float) -> Iterator[list[Event]]:
@@ -137,9 +137,9 @@ def score_source(triage: Triage, how: How, source: str) -> Scored:
     PolicyError
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
-    call = call_of_recording(triage, source)
+    call = call_of_recording(triage)
     summary = Summary(call.route)
-    course = None if how.timeline is None else Course(call.call_id, call.route, how.language)
+    course = None if how.timeline is None else Course(as_text(source), call.route, how.language)
     try:
         spans = None if how.caller_spans is None else how.caller_spans.of(source)
         recording = open_recording(source, caller_channel=how.caller_channel, caller_spans=spans)
@@ -154,7 +154,7 @@ def score_source(triage: Triage, how: How, source: str) -> Scored:
         return Scored(broken(triage, how.caller_channel, str(error) or "more memory than it may take", source))
     summary.end(call.position_s)
     record = Record(
-        source=call.call_id,
+        source=as_text(source),
         status="scored" if summary.scored else "no_speech",
         caller_channel=how.caller_channel,
         duration_s=round(recording.duration_s, DECIMALS),

@@ -17,6 +17,7 @@ from emotion_triage.errors import PushError, StreamError, TriageError
 from emotion_triage.prosody.frames import FRAME_S, HOP_S
 from emotion_triage.prosody.vad import STEP_FRAMES
 from emotion_triage.prosody.windows import PATIENCE, WindowStream
+from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import CLEAR, Route, Standing
@@ -106,7 +107,8 @@ class Triage:
         Parameters
         ----------
         call_id : str
-            The routing engine's name of the call; appears in every `Route`. Never a telephone number.
+            The routing engine's name of the call; appears in every `Route`. A telephone number in it becomes an
+            alias: `emotion_triage.routing.call_ids.safe_call_id`.
         encoding : {"mulaw", "alaw", "pcm16", "float32"}
             What `Call.push` will be given.
         sample_rate_hz : int
@@ -121,6 +123,8 @@ class Triage:
         ------
         AudioError
             If the encoding or the rate is not supported.
+        CallIdError
+            If `call_id` is no name: None, empty, too long or not printable.
         """
         return Call(
             self,
@@ -187,7 +191,7 @@ class Call:
     Attributes
     ----------
     call_id : str
-        As given.
+        As given, an alias in place of each telephone number.
     standing : Standing
         As given.
     triage : Triage
@@ -210,7 +214,7 @@ class Call:
         objection: bool,
     ) -> None:
         self.triage = triage
-        self.call_id = call_id
+        self.call_id = safe_call_id(call_id)
         self.standing = CLEAR if standing is None else standing
         self._format = (encoding, sample_rate_hz)
         self._objection = objection or self.standing.objection

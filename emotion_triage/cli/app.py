@@ -104,7 +104,7 @@ def watch(
         spans = None if spans_path is None else read_spans(spans_path).of(str(path))
         recording = open_recording(path, caller_channel=caller_channel, caller_spans=spans)
         triage = Triage.load(model=model_path, policy=policy_path)
-        call = call_of_recording(triage, recording.path)
+        call = call_of_recording(triage)
     with ending(INCOMPLETE):
         _play(call, recording.blocks(BLOCK_S), recording.duration_s if spans else 0.0, lang, speed)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from emotion_triage.errors import CallIdError
+from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.escalation import Level
 
 __all__ = [
@@ -54,7 +57,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     contact_id : str
-        The routing engine's name of the call; never a telephone number.
+        The routing engine's name of the call; what may be a telephone number in it becomes an alias, as in
+        `emotion_triage.routing.call_ids.safe_call_id`.
     caller : str or None
         Number, SIP URI or ``crm:ID``; None where withheld. Never stored, never shown: not even in the repr.
     agent_id : str
@@ -106,10 +110,23 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     line_type: str | None = None
     gender: str | None = None
 
+    def __post_init__(self) -> None:
+        with contextlib.suppress(CallIdError):  # the ledger refuses what is no name
+            msgspec.structs.force_setattr(self, "contact_id", safe_call_id(self.contact_id))
+
     @property
     def ended_at(self) -> datetime:
-        """When it ended: the time from which it counts."""
-        return self.started_at + timedelta(seconds=self.duration_s)
+        """When it ended, in UTC: the time from which it counts.
+
+        Raises
+        ------
+        ValueError
+            If `started_at` has no time zone.
+        """
+        if self.started_at.tzinfo is None:
+            raise ValueError(f"started_at: got {self.started_at.isoformat()} without a time zone, expected one")
+        # an hour that a local clock skips or repeats must not be added to its end
+        return self.started_at.astimezone(UTC) + timedelta(seconds=self.duration_s)
 
     def __repr__(self) -> str:
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)

@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import msgspec
 
 from emotion_triage.call.triage import Call
-from emotion_triage.errors import LedgerError
+from emotion_triage.errors import CallIdError, LedgerError
 from emotion_triage.ledger import Ledger
+from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restriction, Review
 from emotion_triage.server.auth import Session
 from emotion_triage.server.calls import LiveCall
@@ -61,7 +62,11 @@ class Api:
     async def at(
         self, run: Callable[..., Awaitable[Any]], asked: Session, call_id: str, body: msgspec.Struct | None = None
     ) -> Any:
-        """Do something to a call where it is: here, or in another process."""
+        """Do something to a call where it is: here, or in another process; named as its engine does."""
+        try:
+            call_id = safe_call_id(call_id)
+        except CallIdError as error:
+            raise Refused(422, str(error)) from None
         if not self.knows(call_id):
             question = Question(
                 run=run.__name__,

@@ -113,7 +113,8 @@ class Floor:
         live = LiveCall(call, wire=wire, queue=queue, caller=number, caller_name=name)
         self.calls.add(live)
         if settings.destination:
-            self._routed[event.call_id] = settings.destination, said.get(settings.address or "", event.call_id)
+            own = event.engine_id.reveal() if event.engine_id else event.call_id
+            self._routed[event.call_id] = settings.destination, said.get(settings.address or "", own)
         self.metrics.began.labels(wire).inc()
         self.metrics.calls.labels(wire).inc()
         log.info("call began", extra={"call": call.call_id, "wire": wire, "rule": call.route.rule})

@@ -19,7 +19,7 @@ class JsonLines(logging.Formatter):
     """A record as a line of JSON: time, level, event, and what was given beside it.
 
     Only named fields are written, and numbers that look like a telephone's are taken out of every one but the call's
-    own name, which is none (`emotion_triage.adapters.protocol.call_name`).
+    own name, which is none (`emotion_triage.routing.call_ids.safe_call_id`).
 
     Examples
     --------
