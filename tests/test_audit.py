@@ -170,7 +170,7 @@ def test_a_call_is_noted(ledger: Ledger) -> None:
     )
     louder = Driver(name="loudness", change=8.0, unit="dB", reference="caller", weight=1.4)
     change = Escalation(
-        time_s=9.0, level=Level.ESCALATED, previous=Level.TENSE, score=0.7, held_s=2.0, drivers=(louder,)
+        time_s=9.0, level=Level.ESCALATED, previous=Level.TENSE, score=0.7, held_s=2.0, cause="rise", drivers=(louder,)
     )
     override = Override(by="m.durand", reason="knows 06 12 34 56 78", recommended="senior", queue="general")
     ledger.log(route, call_id="c-1", at=AT)

@@ -146,7 +146,8 @@ def test_the_escalator_scores_as_fitted() -> None:
         ratios = [1.0 / (1.0 + math.exp(-odds)) for odds in (alone, against)]
         escalator = Escalator(policy)
         affect = Affect(time_s=1.0, anger=0.5, distress=0.0, arousal=0.0, speech_s=2.0, lost_s=0.0)
-        escalator.push(affect, absolute=ratios[0], relative=None if math.isnan(against) else ratios[1])
+        relative = None if math.isnan(against) else ratios[1]
+        escalator.push(affect, absolute=ratios[0], relative=relative, new_speech_s=0.5)
         assert math.log(escalator.score / (1 - escalator.score)) == pytest.approx(fitted.evidence(window)[0])
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from emotion_triage.affect.affect import Affect, log_odds
+from emotion_triage.affect.affect import Affect, describe, log_odds
 from emotion_triage.affect.classifier import LABELS, Classifier
 from emotion_triage.call.caller import MIN_NEW_SPEECH_S, TYPICAL_SPREAD, TYPICAL_WEIGHT, Caller, Step, typical_caller
 from emotion_triage.prosody.functionals import DRIVER_GROUPS, FEATURE_NAMES, STATISTIC_NAMES
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.policy import Policy
-from emotion_triage.routing.rules import CLEAR, Route, Standing, StandingState
+from emotion_triage.routing.rules import CLEAR, Route, RoutingPolicy, Standing, StandingState
 
 POLICY = Policy.parse(
     "[escalation]\nbaseline_s = 2.0\nsmoothing_s = 0.0\nmin_duration_on_s = 0.0\nmin_duration_off_s = 0.0\n"
     "min_speech_probability = 0.5\nmin_speech_s = 1.0\nrelative_shift = 0\nabsolute_shift = 0"
 )
+FALLING = msgspec.structs.replace(POLICY, routing=RoutingPolicy(routes_may_fall=True))
 N_ROWS = 1 + len(DRIVER_GROUPS) + 1
 """Of a caller who is known; one more before."""
 AGAINST = LABELS.index("anger_against_baseline")
@@ -31,11 +33,11 @@ def caller(anger_model: Path) -> Caller:
     return new_caller(anger_model)
 
 
-def new_caller(model: Path, *, standing: Standing = CLEAR, objection: bool = False) -> Caller:
+def new_caller(model: Path, *, standing: Standing = CLEAR, objection: bool = False, policy: Policy = POLICY) -> Caller:
     classifier = Classifier.load(model)
     return Caller(
         call_id="call",
-        policy=POLICY,
+        policy=policy,
         model_digest=classifier.digest,
         standing=standing,
         typical=typical_caller(classifier.mean, classifier.score),
@@ -188,10 +190,23 @@ def test_a_level_that_leads_nowhere_else_makes_no_route(anger_model: Path) -> No
     assert caller.route == before
 
 
-def test_waiting_brings_the_route_down(caller: Caller) -> None:
-    """After `hold_s` without evidence the level steps down and the route follows, each at its own time."""
+def test_waiting_brings_the_level_down_and_not_the_route(caller: Caller) -> None:
+    """After `hold_s` without evidence the level steps down, each time at its own time; the granted route holds."""
     caller.hear(step(1.0), scores(0.95))
-    hold_s = POLICY.escalation.hold_s
+    granted, hold_s = caller.route, POLICY.escalation.hold_s
+    events = caller.wait(1.0 + 2 * hold_s)
+    assert [(type(event), event.time_s) for event in events] == [
+        (Escalation, 1.0 + hold_s),
+        (Escalation, 1.0 + 2 * hold_s),
+    ]
+    assert (caller.level, caller.route) == (Level.CALM, granted)
+
+
+def test_a_policy_may_let_routes_fall(anger_model: Path) -> None:
+    """Where `routes_may_fall` is true the route follows the level down, each time at its own time."""
+    caller = new_caller(anger_model, policy=FALLING)
+    caller.hear(step(1.0), scores(0.95))
+    hold_s = FALLING.escalation.hold_s
     events = caller.wait(1.0 + 2 * hold_s)
     assert [(type(event), event.time_s, event.level) for event in events] == [
         (Escalation, 1.0 + hold_s, Level.TENSE),
@@ -199,6 +214,52 @@ def test_waiting_brings_the_route_down(caller: Caller) -> None:
         (Escalation, 1.0 + 2 * hold_s, Level.CALM),
         (Route, 1.0 + 2 * hold_s, Level.CALM),
     ]
+
+
+def loud(time_s: float, level_dbfs: float, anger: float) -> tuple[Step, np.ndarray]:
+    """A window of a known caller and its scores, in which loudness is all that anger comes from."""
+    table = scores(anger, known=True)
+    table[1 + list(DRIVER_GROUPS).index("loudness"), AGAINST] = HIMSELF
+    return step(time_s, level_dbfs=level_dbfs), table
+
+
+def test_a_fall_says_what_fell(caller: Caller) -> None:
+    """A caller who is still louder than usual, but less than at their angriest, falls because they speak softer."""
+    for k in range(4):
+        caller.hear(step(float(k), level_dbfs=-25.0), scores(0.01))
+    changes = []
+    for k, (level_dbfs, anger) in enumerate([(-12.0, 0.95), (-10.0, 0.98), (-12.0, 0.96), (-17.0, 0.3)]):
+        events = caller.hear(*loud(4.0 + k, level_dbfs, anger))
+        assert isinstance(events[0], Affect)
+        assert "louder" in describe(events[0].drivers)
+        changes += [event for event in events if isinstance(event, Escalation)]
+    rise, fall = changes
+    assert (rise.level, rise.cause, rise.reason("en")) == (Level.ESCALATED, "rise", "voice 13 dB louder")
+    assert (fall.level, fall.cause, fall.reason("en")) == (Level.TENSE, "fall", "voice 7 dB softer")
+    assert {driver.reference for driver in fall.drivers} == {"peak"}
+
+
+def test_a_fall_after_another_says_what_fell_since(caller: Caller) -> None:
+    """Each fall refers to the angriest window since the fall before."""
+    for k in range(4):
+        caller.hear(step(float(k), level_dbfs=-25.0), scores(0.01))
+    reasons = []
+    for k, (level_dbfs, anger) in enumerate([(-5.0, 0.99), (-20.0, 0.1), (-10.0, 0.95), (-22.0, 0.1)]):
+        events = caller.hear(*loud(4.0 + k, level_dbfs, anger))
+        reasons += [event.reason("en") for event in events if isinstance(event, Escalation)]
+    assert reasons == ["voice 20 dB louder", "voice 15 dB softer", "voice 15 dB louder", "voice 12 dB softer"]
+
+
+def test_a_window_weighs_no_more_than_its_own_speech(anger_model: Path) -> None:
+    """Speech of windows too short to be scored counts as scored, but fills no dwell of the window that follows."""
+    slow = msgspec.structs.replace(POLICY.escalation, min_duration_on_s=2.5)
+    caller = new_caller(anger_model, policy=msgspec.structs.replace(POLICY, escalation=slow))
+    caller.hear(step(1.0), scores(0.95))
+    for k in range(10):
+        caller.hear(step(4.0 + 3.0 * k, speech_s=0.4, new_speech_s=0.4), None)
+    caller.hear(step(35.0, speech_s=1.2), scores(0.95))
+    assert caller.speech_s == pytest.approx(0.5 + 4.0 + 0.5)
+    assert caller.level is Level.CALM
 
 
 def test_who_objects_has_no_level(anger_model: Path) -> None:

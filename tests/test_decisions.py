@@ -83,7 +83,7 @@ def test_a_log_as_written_is_sound(filled: Store) -> None:
 
 def test_what_was_told_can_be_read_again(store: Store) -> None:
     """An entry gives back the decision as it was: the level, the drivers, the digests."""
-    change = Escalation(time_s=9.0, level=Level.ESCALATED, previous=Level.TENSE, score=0.7, held_s=2.0)
+    change = Escalation(time_s=9.0, level=Level.ESCALATED, previous=Level.TENSE, score=0.7, held_s=2.0, cause="rise")
     with store.write() as connection:
         append(connection, Escalated.of(change, model_digest=None, policy_digest="p"), at_us=5, call_id="call-1")
     with store.read() as connection:

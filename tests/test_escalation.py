@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_triage.affect.affect import Affect
-from emotion_triage.routing.escalation import Escalation, EscalationPolicy, Escalator, Level
+from emotion_triage.affect.affect import Affect, Driver
+from emotion_triage.routing.escalation import REASONS, Cause, Escalation, EscalationPolicy, Escalator, Level
 from emotion_triage.routing.policy import Policy
 
 CALM, TENSE, ESCALATED = Level
@@ -40,21 +40,28 @@ def affect(time_s: float, anger: float) -> Affect:
 
 
 def timeline(
-    policy: EscalationPolicy, scores: list[float], *, relative: float | None = None, step_s: float = 1.0
+    policy: EscalationPolicy,
+    scores: list[float],
+    *,
+    relative: float | None = None,
+    step_s: float = 1.0,
+    speech_s: float | None = None,
 ) -> list[Level]:
-    """Levels after each of the absolute scores, which come `step_s` apart, beside a constant relative one."""
+    """Levels after absolute scores, `step_s` apart, each of so much speech, beside a constant relative one."""
     escalator, levels = Escalator(policy), []
     for k, anger in enumerate(scores, start=1):
         before = escalator.level
-        change = push(escalator, k * step_s, anger, relative)
+        change = push(escalator, k * step_s, anger, relative, speech_s=step_s if speech_s is None else speech_s)
         assert (before if change is None else change.level) is escalator.level
         levels.append(escalator.level)
     return levels
 
 
-def push(escalator: Escalator, time_s: float, absolute: float, relative: float | None = None) -> Escalation | None:
+def push(
+    escalator: Escalator, time_s: float, absolute: float, relative: float | None = None, *, speech_s: float = 1.0
+) -> Escalation | None:
     told = absolute if relative is None else relative
-    return escalator.push(affect(time_s, told), absolute=absolute, relative=relative)
+    return escalator.push(affect(time_s, told), absolute=absolute, relative=relative, new_speech_s=speech_s)
 
 
 def having(**settings_: float) -> EscalationPolicy:
@@ -96,21 +103,40 @@ def test_a_level_falls_after_its_dwell() -> None:
     assert timeline(policy, [0.9, 0.5, 0.5, 0.5, 0.5]) == [ESCALATED] * 3 + [TENSE, TENSE]
 
 
-def test_the_dwell_time_is_stream_time() -> None:
-    """Two windows 5 s apart fill a dwell of 4 s that windows 0.5 s apart do not."""
-    policy = having(min_duration_on_s=4.0)
-    assert timeline(policy, [0.6, 0.6], step_s=5.0) == [CALM, TENSE]
-    assert timeline(policy, [0.6] * 8, step_s=0.5) == [CALM] * 8
+@pytest.mark.parametrize("pause_s", [0.0, 0.5, 4.0, 9.0])
+def test_a_dwell_is_counted_in_speech(pause_s: float) -> None:
+    """However long the pauses between windows are, a dwell is full after so much speech, up as well as down."""
+    up, down = having(min_duration_on_s=4.0), having(min_duration_off_s=4.0)
+    assert timeline(up, [0.6] * 9, step_s=0.5 + pause_s, speech_s=0.5) == [CALM] * 8 + [TENSE]
+    assert timeline(down, [0.6] + [0.1] * 9, step_s=0.5 + pause_s, speech_s=0.5) == [TENSE] * 9 + [CALM]
+
+
+def test_a_pause_is_not_calm() -> None:
+    """1.5 s of calmer speech and a pause of 5 s leave an angry caller where they are, and so does the next anger."""
+    policy = msgspec.structs.replace(Policy.load().escalation, baseline_s=4.0)
+    escalator = Escalator(policy)
+    for k in range(20):
+        push(escalator, 60.0 + 0.5 * k, 0.99, speech_s=0.5)
+    assert escalator.level is ESCALATED
+    for time_s, anger in ((70.0, 0.01), (70.5, 0.01), (71.0, 0.01), (76.5, 0.01), (77.0, 0.99)):
+        assert escalator.wait(time_s) == []
+        assert push(escalator, time_s, anger, speech_s=0.5) is None
+    assert escalator.level is ESCALATED
+
+
+def test_hundredths_of_a_second_add_up() -> None:
+    """A dwell of 0.3 s is full after three windows of 0.1 s, whose sum in floating point is not 0.3."""
+    assert timeline(having(min_duration_on_s=0.3), [0.6] * 4, speech_s=0.1) == [CALM] * 3 + [TENSE]
 
 
 def test_smoothing_follows_with_its_time_constant() -> None:
-    """After one time constant the smoothed log-odds have gone 1 - 1/e of the way, in however many windows."""
+    """After one time constant of speech the smoothed log-odds have gone 1 - 1/e of the way, in however many windows."""
     policy = having(smoothing_s=3.0)
     for step_s, n in ((0.5, 6), (1.0, 3), (3.0, 1)):
         escalator = Escalator(policy)
         push(escalator, 0.0, 0.1)
         for k in range(1, n + 1):
-            push(escalator, k * step_s, 0.8)
+            push(escalator, 2 * k * step_s, 0.8, speech_s=step_s)
         expected = odds(0.8) + (odds(0.1) - odds(0.8)) / math.e
         assert odds(escalator.score) == pytest.approx(expected)
 
@@ -159,9 +185,37 @@ def test_an_escalation_tells_what_changed() -> None:
     fall = push(escalator, 9.0, 0.1)
     assert rise is not None
     assert fall is not None
-    assert (rise.time_s, rise.previous, rise.level, rise.held_s) == (3.5, CALM, ESCALATED, 3.5)
+    assert (rise.time_s, rise.previous, rise.level, rise.held_s, rise.cause) == (3.5, CALM, ESCALATED, 3.5, "rise")
     assert rise.score == pytest.approx(0.8)
-    assert (fall.time_s, fall.previous, fall.level, fall.held_s) == (9.0, ESCALATED, CALM, 5.5)
+    assert (fall.time_s, fall.previous, fall.level, fall.held_s, fall.cause) == (9.0, ESCALATED, CALM, 5.5, "fall")
+
+
+@pytest.mark.parametrize(
+    ("cause", "english", "french"),
+    [
+        ("rise", "voice 7 dB louder", "voix 7 dB plus forte"),
+        ("fall", "tone of voice less like anger", "ton de voix plus loin de la colère"),
+        ("silence", "no more speech to score", "plus aucune parole à noter"),
+    ],
+)
+def test_a_reason_never_contradicts_its_level(cause: Cause, english: str, french: str) -> None:
+    """A rise says what speaks for anger, a fall what fell, silence that nothing was heard."""
+    drivers = (
+        Driver(name="loudness", change=7.0, unit="dB", reference="caller", weight=1.0),
+        Driver(name="contour", change=-2.0, unit="log-odds", reference="peak", weight=-1.5),
+    )
+    change = Escalation(
+        time_s=9.0,
+        level=CALM,
+        previous=TENSE,
+        score=0.2,
+        held_s=4.0,
+        cause=cause,
+        drivers=() if cause == "silence" else drivers,
+    )
+    assert (change.reason("en"), change.reason("fr")) == (english, french)
+    bare = msgspec.structs.replace(change, drivers=())
+    assert (bare.reason("en"), bare.reason("fr")) == (REASONS[cause]["en"], REASONS[cause]["fr"])
 
 
 # Want of evidence
@@ -174,7 +228,8 @@ def test_no_evidence_is_not_calm() -> None:
     assert escalator.wait(14.999) == []
     assert escalator.level is ESCALATED
     (down,) = escalator.wait(15.0)
-    assert (down.time_s, down.previous, down.level, down.held_s, down.drivers) == (15.0, ESCALATED, TENSE, 10.0, ())
+    assert (down.time_s, down.previous, down.level, down.held_s) == (15.0, ESCALATED, TENSE, 10.0)
+    assert (down.cause, down.drivers) == ("silence", ())
     assert escalator.wait(24.999) == []
     (down,) = escalator.wait(30.0)
     assert (down.time_s, down.previous, down.level) == (25.0, TENSE, CALM)
@@ -220,20 +275,23 @@ class Slow:
         self.policy = policy
         self.history: list[tuple[float, float]] = []
         self.scores: list[tuple[float, float]] = []
-        self.level, self.since_s, self.heard_s = CALM, 0.0, 0.0
+        self.level, self.since_s, self.heard_s, self.spoken_s = CALM, 0.0, 0.0, 0.0
 
-    def push(self, time_s: float, absolute: float, relative: float | None) -> list[tuple[float, Level, Level]]:
+    def push(
+        self, time_s: float, absolute: float, relative: float | None, speech_s: float
+    ) -> list[tuple[float, Level, Level]]:
         policy = self.policy
         evidence = [odds(absolute) + policy.absolute_shift]
         if relative is not None:
             evidence.append(odds(relative) + policy.relative_shift)
-        self.history.append((time_s, max(evidence)))
+        self.spoken_s += speech_s
+        self.history.append((self.spoken_s, max(evidence)))
         self.heard_s = time_s
         smooth = self.history[0][1]
         for (before_s, _), (now_s, value) in zip(self.history, self.history[1:], strict=False):
             keep = math.exp(-(now_s - before_s) / policy.smoothing_s) if policy.smoothing_s else 0.0
             smooth = keep * smooth + (1 - keep) * value
-        self.scores.append((time_s, 1 / (1 + math.exp(-smooth))))
+        self.scores.append((self.spoken_s, 1 / (1 + math.exp(-smooth))))
         target = self.level
         for level, onset, offset in (
             (TENSE, policy.tense_onset, policy.tense_offset),
@@ -248,12 +306,12 @@ class Slow:
         return self.move(target, time_s)
 
     def lasting(self, holds: Callable[[float], bool]) -> float | None:
-        """How long a condition has held without a break, None where it does not now."""
+        """For how much speech a condition has held without a break, None where it does not now."""
         run = []
-        for time_s, score in reversed(self.scores):
+        for spoken_s, score in reversed(self.scores):
             if not holds(score):
                 break
-            run.append(time_s)
+            run.append(spoken_s)
         return run[0] - run[-1] if run else None
 
     def wait(self, time_s: float) -> list[tuple[float, Level, Level]]:
@@ -277,7 +335,12 @@ scores = st.sampled_from([0.05, 0.25, 0.45, 0.55, 0.65, 0.75, 0.95])
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from([0.5, 0.5, 1.0, 3.0, 12.0]), scores, st.one_of(st.none(), scores)),
+        st.tuples(
+            st.sampled_from([0.5, 0.5, 1.0, 3.0, 12.0]),
+            scores,
+            st.one_of(st.none(), scores),
+            st.sampled_from([0.125, 0.25, 0.5]),  # sums of these are exact
+        ),
         min_size=1,
         max_size=40,
     ),
@@ -288,7 +351,7 @@ scores = st.sampled_from([0.05, 0.25, 0.45, 0.55, 0.65, 0.75, 0.95])
     st.sampled_from([-1.0, 0.0]),
 )
 def test_levels_are_those_of_a_slow_model(
-    windows: list[tuple[float, float, float | None]],
+    windows: list[tuple[float, float, float | None, float]],
     smoothing_s: float,
     on_s: float,
     off_s: float,
@@ -305,12 +368,12 @@ def test_levels_are_those_of_a_slow_model(
         absolute_shift=-shift,
     )
     fast, slow, time_s = Escalator(policy), Slow(policy), 0.0
-    for gap_s, absolute, relative in windows:
+    for gap_s, absolute, relative, speech_s in windows:
         time_s += gap_s
         told: list[Escalation] = fast.wait(time_s)
-        if (change := push(fast, time_s, absolute, relative)) is not None:
+        if (change := push(fast, time_s, absolute, relative, speech_s=speech_s)) is not None:
             told.append(change)
-        expected = slow.wait(time_s) + slow.push(time_s, absolute, relative)
+        expected = slow.wait(time_s) + slow.push(time_s, absolute, relative, speech_s)
         assert [(each.time_s, each.previous, each.level) for each in told] == expected
         assert fast.level is slow.level
         assert fast.score == pytest.approx(slow.scores[-1][1])

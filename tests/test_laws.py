@@ -80,12 +80,13 @@ def sizes_up_to(longest: int) -> st.SearchStrategy[list[int]]:
 def test_a_caller_who_loses_his_temper_shows_every_event(
     line: tuple[str, int], whole: dict[tuple[str, int], list[Event]]
 ) -> None:
-    """The call that the laws are tried on rises to ESCALATED, comes down to CALM and is routed on the way."""
+    """The call that the laws are tried on rises to ESCALATED and comes down to CALM; its route rises and stays."""
     levels = [event.level for event in whole[line] if isinstance(event, Escalation)]
     assert Level.ESCALATED in levels
     assert levels[-1] is Level.CALM
     assert sum(isinstance(event, Affect) for event in whole[line]) > 20
-    assert [event.level for event in whole[line] if isinstance(event, Route)] == levels
+    rises = [level for i, level in enumerate(levels) if level > max(levels[:i], default=Level.CALM)]
+    assert [event.level for event in whole[line] if isinstance(event, Route)] == rises
 
 
 @pytest.mark.parametrize("line", FORMATS, ids=str)

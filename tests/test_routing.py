@@ -77,14 +77,17 @@ def winners(plain: list[Plain]) -> dict[tuple[str, str], int | None]:
     }
 
 
-def waits_grow(plain: list[Plain]) -> bool:
-    won = winners(plain)
-    priorities = {case: plain[place][2] for case, place in won.items() if place is not None}
-    return any(
-        priorities[LEVELS[higher], standing] < priorities[LEVELS[lower], standing]
+def waits_grow(plain: list[Plain]) -> str | None:
+    """What the refusal says where a rise lowers the priority, or leads elsewhere (each rule has its queue) at one."""
+    won = {case: place for case, place in winners(plain).items() if place is not None}
+    moves = [
+        (won[LEVELS[lower], standing], won[LEVELS[higher], standing])
         for standing in STANDINGS
         for lower, higher in [(0, 1), (1, 2)]
-    )
+    ]
+    if any(plain[after][2] < plain[before][2] for before, after in moves):
+        return "never make them wait longer"
+    return "behind everyone" if any(b != a and plain[a][2] == plain[b][2] for b, a in moves) else None
 
 
 @given(plain_rules)
@@ -103,8 +106,8 @@ def test_rules_are_refused_exactly_when_brute_force_finds_a_fault(plain: list[Pl
             built(plain)
         named_cases = {case for case in won if f"{case[0]} + {case[1]}" in str(caught.value)}
         assert named_cases == set(uncovered)
-    elif waits_grow(plain):
-        with pytest.raises(PolicyError, match="never make him wait longer"):
+    elif refusal := waits_grow(plain):
+        with pytest.raises(PolicyError, match=refusal):
             built(plain)
     else:
         built(plain)
@@ -167,7 +170,7 @@ def test_an_explanation_chooses_what_the_router_chooses(
 def test_an_explanation_says_which_condition_failed() -> None:
     """A rule that does not match names the failed condition; one that came too late, the earlier rule."""
     sound = router(
-        only("loud", level={"escalated", "tense"}, standing={"protected"}),
+        only("loud", level={"escalated", "tense"}, standing={"protected"}, priority=60),
         only("restricted", standing={"restricted"}),
         everyone(),
     )
@@ -250,9 +253,15 @@ def test_an_unknown_caller_is_clear() -> None:
         ),
         (
             (only("angry", level={"escalated"}, standing={"watch"}, priority=10), everyone()),
-            "rules: a watch caller falls from priority 50 ('everyone') to 10 ('angry') when he goes from "
-            "tense to escalated; a score may speed a caller up, never make him wait longer: "
+            "rules: a watch caller falls from priority 50 ('everyone') to 10 ('angry') when they go from "
+            "tense to escalated; a score may speed a caller up, never make them wait longer: "
             "priority must not fall as the level rises",
+        ),
+        (
+            (only("senior", level={"escalated"}, standing={"clear"}, priority=50), everyone()),
+            "rules: a clear caller moves from queue 'general' ('everyone') to queue 'senior' ('senior') at the same "
+            "priority 50 when they go from tense to escalated; who is moved stands behind everyone of that priority "
+            "there: give the higher level a larger priority",
         ),
     ],
 )

@@ -19,7 +19,7 @@ from emotion_triage.call.triage import Call, Triage
 from emotion_triage.errors import AudioError, PushError, StreamError
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.policy import Policy
-from emotion_triage.routing.rules import UNKNOWN, Route, Standing, StandingState
+from emotion_triage.routing.rules import Route, Standing, StandingState, same_destination
 from emotion_triage.synthesis import sounds
 from emotion_triage.synthesis.speech import synthetic_speech
 
@@ -194,19 +194,21 @@ def test_a_gap_of_a_day_costs_what_one_of_a_minute_does(triage: Triage, temper: 
 
 
 def test_no_evidence_is_not_calm(triage: Triage, call: Call, temper: np.ndarray) -> None:
-    """While the caller is on hold his level holds for `hold_s`, then steps down one level each `hold_s`."""
+    """While the caller is on hold the level holds for `hold_s`, then steps down one each `hold_s`; the route stays."""
     heard = call.push(temper[:SPOKEN])
     assert call.level is Level.ESCALATED
     last_s, hold_s = affects(heard)[-1].time_s, triage.policy.escalation.hold_s
     told = [event for second in range(19, 40) for event in call.advance(second * RATE_HZ)]
     assert affects(told) == []
     assert levels(told) == [(last_s + hold_s, Level.TENSE), (last_s + 2 * hold_s, Level.CALM)]
-    assert [event.level for event in told if isinstance(event, Route)] == [Level.TENSE, Level.CALM]
+    assert [event for event in told if isinstance(event, Route)] == []
+    assert (call.route.rule, call.route.level, call.level) == ("escalated caller", Level.ESCALATED, Level.CALM)
+    assert [event.cause for event in told if isinstance(event, Escalation)] == ["silence"] * 2
     assert call.lost_s == pytest.approx(39 - SPOKEN / RATE_HZ)
 
 
 def test_one_long_pause_tells_what_short_ones_do(triage: Triage, temper: np.ndarray) -> None:
-    """A minute's pause at once tells the same steps, routes and times as seconds do, and as a gap before audio."""
+    """A minute's pause at once tells the same steps and times as seconds do, and as a gap before audio."""
     told = []
     for moves in (range(19, 80), [79], []):
         call = triage.call("call", encoding="float32")
@@ -214,7 +216,7 @@ def test_one_long_pause_tells_what_short_ones_do(triage: Triage, temper: np.ndar
         events = [event for second in moves for event in call.advance(second * RATE_HZ)]
         told.append(events + call.push(temper[:160], at=79 * RATE_HZ))
     assert told[0] == told[1] == told[2]
-    assert len(told[0]) == 4
+    assert [type(event) for event in told[0]] == [Escalation, Escalation]
 
 
 def test_silence_steps_down_as_a_pause_does(triage: Triage, temper: np.ndarray) -> None:
@@ -350,23 +352,44 @@ def test_an_objection_that_is_remembered_holds(triage: Triage, spy: Spied, tempe
 
 def test_who_may_have_objected_is_not_scored(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
     """Where the ledger could not be asked, a caller may have objected: no score, and the neutral route."""
-    call = triage.call("call", encoding="float32", standing=UNKNOWN)
+    unknown = triage.policy.protection.unknown_standing("the ledger is away")
+    call = triage.call("call", encoding="float32", standing=unknown)
     assert call.push(temper) + call.flush() == []
     assert (call.route.rule, call.route.standing, spy.rows) == ("neutral", StandingState.CLEAR, 0)
 
 
 def test_a_caller_may_object_at_any_time(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
-    """From his objection on nothing is scored, his level and baseline are forgotten, and the neutral route comes."""
+    """From an objection on nothing is scored, level and baseline are forgotten; the place that was granted stays."""
     call = triage.call("call", encoding="float32")
     call.push(temper[: 16 * RATE_HZ])
     assert call.level is Level.ESCALATED
     scored = spy.rows
-    (route,) = call.object()
-    assert (route.rule, route.time_s, route.level) == ("neutral", 16.0, None)
-    assert call.route == route
+    granted = call.route
     assert call.object() == []
+    assert call.object() == []
+    assert (call.route.rule, call.route.time_s, call.route.level) == ("neutral", 16.0, None)
+    assert same_destination(call.route, granted)
     assert call.push(temper) + call.advance(99 * RATE_HZ) + call.flush() == []
     assert (spy.rows, call.speech_s, call.level, call.objection) == (scored, 0.0, Level.CALM, True)
+
+
+@pytest.mark.parametrize(
+    ("neutral", "policy", "leads"),
+    [
+        ('queue = "general"\npriority = 50', "", []),
+        ('queue = "listeners"\npriority = 50', "", []),
+        ('queue = "listeners"\npriority = 55', "", [("listeners", 55)]),
+        ('queue = "listeners"\npriority = 50', "routes_may_fall = true", [("listeners", 50)]),
+    ],
+)
+def test_an_objection_costs_no_place(triage: Triage, neutral: str, policy: str, leads: list[tuple[str, int]]) -> None:
+    """A caller who objects is led elsewhere only to a better place, unless the policy lets routes fall."""
+    settings_ = Policy.parse(f"[neutral]\n{neutral}\n[routing]\n{policy}")
+    call = Triage(triage.classifier, settings_).call("call")
+    told = call.object()
+    assert [(event.queue, event.priority) for event in told if isinstance(event, Route)] == leads
+    assert (call.route.rule, call.route.level) == ("neutral", None)
+    assert call.object() == []
 
 
 def test_an_objection_ends_with_its_call(triage: Triage, temper: np.ndarray) -> None:

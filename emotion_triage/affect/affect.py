@@ -23,8 +23,11 @@ __all__ = [
     "Driver",
     "Language",
     "describe",
+    "describe_fall",
+    "driver_weights",
     "log_odds",
     "measure_drivers",
+    "measure_fall",
     "occlusions",
 ]
 
@@ -53,10 +56,10 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
         How far the caller is from `reference`, in `unit`; signed.
     unit : str
         ``dB``, ``%``, ``st`` (semitones) or ``pt`` (points of a share).
-    reference : {"caller", "population"}
-        The caller's own first seconds, or the training speech before he has a baseline.
+    reference : {"caller", "population", "peak"}
+        The caller's own first seconds, the training speech before they have a baseline, or the angriest window before.
     weight : float
-        Log-odds of anger that the group added; negative where it spoke against anger.
+        Log-odds of anger that the group added; negative where it spoke against anger, or adds less than at the peak.
 
     Examples
     --------
@@ -68,7 +71,7 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     change: float
     unit: str
-    reference: Literal["caller", "population"]
+    reference: Literal["caller", "population", "peak"]
     weight: float
 
     def text(self, language: Language = "en") -> str:
@@ -169,6 +172,22 @@ def describe(drivers: tuple[Driver, ...], language: Language = "en") -> str:
     )
 
 
+def describe_fall(drivers: tuple[Driver, ...], language: Language = "en") -> str:
+    """Return what fell since the angriest window as one sentence for a supervisor.
+
+    Examples
+    --------
+    >>> softer = Driver(name="loudness", change=-5.0, unit="dB", reference="peak", weight=-1.4)
+    >>> describe_fall((softer,))
+    'voice 5 dB softer'
+    """
+    return ", ".join(
+        driver.text(language)
+        for driver in drivers
+        if driver.weight < 0 and (driver.change < 0 or driver.name not in RISING)
+    )
+
+
 def occlusions(features: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows to score: the window itself, then the window with each driver group put back to the reference.
 
@@ -181,6 +200,18 @@ def occlusions(features: NDArray[np.float32], reference: NDArray[np.float32]) ->
     ndarray of float32, shape (1 + n_groups, n_features)
     """
     return np.where(_OCCLUDED, reference, features)
+
+
+def driver_weights(anger: Sequence[float]) -> tuple[float, ...]:
+    """Return what each driver group adds to a window's anger, in log-odds.
+
+    Parameters
+    ----------
+    anger : sequence of float, length 1 + n_groups
+        Probabilities of the rows of `occlusions`.
+    """
+    odds = log_odds(anger[0])
+    return tuple(odds - log_odds(occluded) for occluded in anger[1:])
 
 
 def measure_drivers(
@@ -205,10 +236,28 @@ def measure_drivers(
     tuple of Driver
         At most four.
     """
-    odds = log_odds(anger[0])
+    return _named(driver_weights(anger), statistics, reference, source)
+
+
+def measure_fall(
+    weights: Sequence[float],
+    statistics: NDArray[np.float32],
+    peak_weights: Sequence[float],
+    peak_statistics: NDArray[np.float32],
+) -> tuple[Driver, ...]:
+    """Name what adds less to anger than in the angriest window before, strongest first; weights by `driver_weights`."""
+    fallen = [min(now - then, 0.0) for now, then in zip(weights, peak_weights, strict=True)]
+    return _named(fallen, statistics, peak_statistics, "peak")
+
+
+def _named(
+    weights: Sequence[float],
+    statistics: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    source: Literal["caller", "population", "peak"],
+) -> tuple[Driver, ...]:
     found = []
-    for occluded, (name, (at, unit)) in zip(anger[1:], HEADLINES.items(), strict=True):
-        weight = odds - log_odds(occluded)
+    for weight, (name, (at, unit)) in zip(weights, HEADLINES.items(), strict=True):
         change = _change(statistics.item(at), reference.item(at), unit, name)
         if abs(weight) >= MIN_WEIGHT and abs(change) >= JUST_NOTICEABLE[unit]:  # NaN is never noticeable
             found.append(Driver(name=name, change=change, unit=unit, reference=source, weight=weight))

@@ -44,7 +44,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority : int or None
         Of a route; larger is more urgent.
     drivers : str or None
-        The prosodic reasons, in words.
+        The prosodic reasons of an affect; of a change of level, why it rose or what fell; in words.
     """
 
     source: str
@@ -102,7 +102,7 @@ class Course:
                 told = self._moment("affect", event.time_s, reasons, **_rounded(event, _AFFECT))
             case Escalation():
                 self._level = event.level
-                reasons = describe(event.drivers, self._language)
+                reasons = event.reason(self._language)
                 told = self._moment("escalation", event.time_s, reasons, **_rounded(event, ("score", "held_s")))
             case Route():
                 told = self._moment(

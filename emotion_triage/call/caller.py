@@ -1,4 +1,4 @@
-"""What is known of one caller while he speaks: his baseline, his level, the route that follows from them."""
+"""What is known of one caller while they speak: their baseline, their level, the route that follows from them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.affect.affect import Affect, log_odds, measure_drivers, occlusions
+from emotion_triage.affect.affect import Affect, driver_weights, log_odds, measure_drivers, measure_fall, occlusions
 from emotion_triage.affect.classifier import LABELS
 from emotion_triage.prosody.frames import HOP_S
 from emotion_triage.prosody.functionals import STATISTIC_NAMES, Baseline, features, functionals, population
@@ -17,7 +18,7 @@ from emotion_triage.prosody.vad import count, speech_frames
 from emotion_triage.prosody.windows import Window
 from emotion_triage.routing.escalation import Escalation, Escalator, Level
 from emotion_triage.routing.policy import Policy
-from emotion_triage.routing.rules import Route, Standing
+from emotion_triage.routing.rules import Route, Standing, improves, same_destination
 
 __all__ = ["MIN_NEW_SPEECH_S", "Caller", "Event", "Reference", "Step", "Typical", "steps_of", "typical_caller"]
 
@@ -111,6 +112,14 @@ def typical_caller(mean: NDArray[np.float32], score: Callable[[NDArray[np.float3
     return Typical(reference, log_odds(score(reference.features[None]).item(0, _ANGER_AGAINST_BASELINE)))
 
 
+class _Peak(NamedTuple):
+    """The angriest window since the level last fell: its smoothed score, what each driver group added, statistics."""
+
+    score: float
+    weights: tuple[float, ...]
+    statistics: NDArray[np.float32]
+
+
 class Caller:
     """Scores in, events out, for one caller.
 
@@ -124,9 +133,11 @@ class Caller:
     typical : Typical
         From `typical_caller`.
     objection : bool
-        He objected: only `route` is ever used.
+        The caller objected: only `route` is ever used.
     time_s : float
         Stream time from which the first route holds, in seconds.
+    granted : Route or None
+        Where the call waits already: left only for a better position, unless the policy lets routes fall.
 
     Attributes
     ----------
@@ -150,6 +161,7 @@ class Caller:
         typical: Typical,
         objection: bool,
         time_s: float,
+        granted: Route | None = None,
     ) -> None:
         self._call_id = call_id
         self._policy = policy
@@ -160,12 +172,21 @@ class Caller:
         self._baseline = Baseline(policy.escalation.baseline_s)
         self._swings, self._squares = 0, 0.0
         self._escalator = Escalator(policy.escalation)
+        self._peak: _Peak | None = None
         self._unconfirmed_s = 0.0
         self.objection = objection
         self.speech_s = 0.0
         self.abstained_s = 0.0
         self.abstaining = False
         self.route = self._route(time_s, self.level)
+        if granted is not None and not self._leads_on(granted, self.route):
+            self.route = msgspec.structs.replace(
+                self.route,
+                queue=granted.queue,
+                target=granted.target,
+                skills=granted.skills,
+                priority=granted.priority,
+            )
 
     @property
     def level(self) -> Level:
@@ -174,7 +195,10 @@ class Caller:
 
     def wait(self, time_s: float) -> list[Event]:
         """Let stream time pass without evidence; return what follows from it."""
-        return [event for change in self._escalator.wait(time_s) for event in self._follow(change)]
+        changes = self._escalator.wait(time_s)
+        if changes:
+            self._peak = None
+        return [event for change in changes for event in self._follow(change)]
 
     @property
     def min_speech_s(self) -> float:
@@ -183,7 +207,7 @@ class Caller:
 
     @property
     def settled(self) -> bool:
-        """Whether what he is compared with stays: steps to come can be scored together."""
+        """Whether what the caller is compared with stays: steps to come can be scored together."""
         return self._reference.source == "caller"
 
     def inputs(self, step: Step) -> NDArray[np.float32] | None:
@@ -231,7 +255,13 @@ class Caller:
             anger_alone=absolute if known else None,
             drivers=measure_drivers(anger, step.statistics, reference.statistics, reference.source),
         )
-        change = self._escalator.push(affect, absolute=absolute, relative=affect.anger if known else None)
+        change = self._escalator.push(
+            affect,
+            absolute=absolute,
+            relative=affect.anger if known else None,
+            new_speech_s=min(new_speech_s, step.speech_s),  # speech that left the window unscored is no evidence of it
+        )
+        change = self._explained(change, driver_weights(anger), step.statistics)
         if not known:
             if self._baseline.so_far is not None:
                 window, so_far = map(log_odds, scores[-2:, _ANGER_AGAINST_BASELINE].tolist())
@@ -248,20 +278,37 @@ class Caller:
         """Return anger against a baseline, the last row, as if the caller sounded and varied as a typical one does.
 
         Some sound angry when they are calm, and some voices swing more than others: what counts is by how much angrier
-        than himself a caller sounds, in units of how far he strayed while his baseline filled up.
+        than usual a caller sounds, in units of how far they strayed while their baseline filled up.
         """
         *anger, own = map(log_odds, scores.tolist())
         squares = TYPICAL_WEIGHT * TYPICAL_SPREAD**2 + self._squares
         scale = TYPICAL_SPREAD / math.sqrt(squares / (TYPICAL_WEIGHT + self._swings))
         return [1.0 / (1.0 + math.exp(scale * (own - each) - self._typical.odds)) for each in anger]
 
+    def _explained(
+        self, change: Escalation | None, weights: tuple[float, ...], statistics: NDArray[np.float32]
+    ) -> Escalation | None:
+        """Give a fall the drivers that fell since the angriest window; remember that window until then."""
+        score, peak = self._escalator.score, self._peak
+        if change is not None and change.cause == "fall" and peak is not None:
+            change = msgspec.structs.replace(
+                change, drivers=measure_fall(weights, statistics, peak.weights, peak.statistics)
+            )
+            self._peak = None
+        elif peak is None or score > peak.score:
+            self._peak = _Peak(score, weights, statistics)
+        return change
+
     def _follow(self, change: Escalation) -> list[Event]:
-        """Let the route follow a change of level."""
+        """Let the route follow a change of level, where that worsens nothing."""
         route = self._route(change.time_s, change.level)
-        if route.rule == self.route.rule:
+        if same_destination(self.route, route) or not self._leads_on(self.route, route):
             return [change]
         self.route = route
         return [change, route]
+
+    def _leads_on(self, before: Route, after: Route) -> bool:
+        return self._policy.routing.routes_may_fall or improves(before, after)
 
     def _route(self, time_s: float, level: Level) -> Route:
         return self._policy.router.route(

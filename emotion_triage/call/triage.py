@@ -20,7 +20,7 @@ from emotion_triage.prosody.windows import PATIENCE, WindowStream
 from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
-from emotion_triage.routing.rules import CLEAR, Route, Standing
+from emotion_triage.routing.rules import CLEAR, Route, Standing, same_destination
 
 __all__ = ["Call", "Event", "Triage"]
 
@@ -86,7 +86,7 @@ class Triage:
 
     @property
     def latency_s(self) -> float:
-        """Longest time, in seconds of audio, from speech past an onset to its `Escalation`, by this policy."""
+        """Longest time, in seconds of speech without a pause, from an onset to its `Escalation`, by this policy."""
         step_s = STEP_FRAMES * HOP_S
         return self.affect_latency_s + math.ceil(self.policy.escalation.min_duration_on_s / step_s) * step_s
 
@@ -231,7 +231,7 @@ class Call:
 
     @property
     def route(self) -> Route:
-        """Where the call should go now; exists before the first word, from the standing alone."""
+        """Where the call should go now; exists before the first word, from the standing alone, and never falls."""
         return self._caller.route
 
     @property
@@ -294,7 +294,7 @@ class Call:
         return events
 
     def advance(self, to: int) -> list[Event]:
-        """Move stream time while no audio comes (hold, mute): lost audio, after which a level holds for `hold_s`.
+        """Move stream time while no audio comes (hold, mute): a level holds for `hold_s`, the route for the call.
 
         Parameters
         ----------
@@ -338,16 +338,19 @@ class Call:
     def object(self) -> list[Event]:
         """Record the caller's objection: nothing more is scored, what was learnt is forgotten, the route is neutral.
 
+        Who objects loses no place: a destination that was granted before, and that the neutral one does not improve
+        (`emotion_triage.routing.improves`), stays the neutral route's.
+
         Returns
         -------
         list of Event
-            The neutral `Route`, if it is another than the one before.
+            The neutral `Route`, if it leads elsewhere than the one before.
         """
         before = self.route
-        self._caller = self._new_caller(objection=True, time_s=self.position_s)
+        self._caller = self._new_caller(objection=True, time_s=self.position_s, granted=before)
         self._scores = False
         self._stream.forget()
-        return [self.route] if self.route.rule != before.rule else []
+        return [] if same_destination(before, self.route) else [self.route]
 
     def __enter__(self) -> Call:
         return self
@@ -385,7 +388,7 @@ class Call:
         if hops:
             serve([Heard(self._stream, self._caller, events, hops)], self.triage.classifier)
 
-    def _new_caller(self, *, objection: bool, time_s: float = 0.0) -> Caller:
+    def _new_caller(self, *, objection: bool, time_s: float = 0.0, granted: Route | None = None) -> Caller:
         return Caller(
             call_id=self.call_id,
             policy=self.triage.policy,
@@ -394,4 +397,5 @@ class Call:
             typical=self.triage.typical,
             objection=objection,
             time_s=time_s,
+            granted=granted,
         )

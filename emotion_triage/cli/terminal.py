@@ -26,7 +26,6 @@ _WORDS: dict[str, dict[Language, str]] = {
     "distress": {"en": "distress", "fr": "détresse"},
     "arousal": {"en": "arousal", "fr": "activation"},
     "before": {"en": "{} for {:.1f} s before", "fr": "{} pendant {:.1f} s avant"},
-    "silence": {"en": "no more speech", "fr": "plus de parole"},
     "level": {"en": "level", "fr": "niveau"},
     "standing": {"en": "standing", "fr": "dossier"},
     "queue": {"en": "queue", "fr": "file"},
@@ -74,8 +73,7 @@ def event_line(event: Event, language: Language) -> Text:
         case Escalation():
             name = LEVELS[language][event.level].upper()
             before = words("before", language).format(LEVELS[language][event.previous], event.held_s)
-            reasons = describe(event.drivers, language) if event.drivers else words("silence", language)
-            line.append(name, STYLES[event.level]).append(f"  ({before})  {reasons}".rstrip())
+            line.append(name, STYLES[event.level]).append(f"  ({before})  {event.reason(language)}")
         case Route():
             line.append(f"→ {destination_words(event, language)}", "bold")
             line.append(f"  ({words('rule', language)} “{event.rule}”)", "dim")

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -22,7 +21,7 @@ from emotion_triage.ledger.standings import standing
 from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restriction, Review
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
-from emotion_triage.routing.rules import CLEAR, UNKNOWN, Standing
+from emotion_triage.routing.rules import CLEAR, Standing
 
 # The database library is heavy: it is loaded when a ledger is opened.
 if TYPE_CHECKING:
@@ -131,8 +130,7 @@ class Ledger:
             with self._read() as rows:
                 return self._standing(rows, caller, queue, now_us)
         except LedgerError as error:
-            objection = self.policy.protection.when_unknown == "neutral"
-            return msgspec.structs.replace(UNKNOWN, objection=objection, problem=str(error))
+            return self.policy.protection.unknown_standing(str(error))
 
     def eligible(
         self,
@@ -156,9 +154,7 @@ class Ledger:
                 his = self._standing(rows, caller, queue, now_us)
                 had = self._exposures(rows, agents, now_us)
         except LedgerError as error:
-            given = tuple(dict.fromkeys(agents))
-            fallbacks = () if given else self.policy.protection.fallbacks
-            return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {error}")
+            return self.policy.protection.unranked(agents, str(error))
         return ranked(agents, had, his, level, self.policy.protection)
 
     def exposure(self, agent_id: str, *, at: datetime | None = None) -> Exposure:

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from emotion_triage.affect.affect import Driver
 from emotion_triage.routing.contacts import RestrictionKind
-from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.escalation import Cause, Escalation, Level
 from emotion_triage.routing.rules import Route, StandingState, Target
 
 __all__ = [
@@ -92,6 +92,7 @@ class Escalated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     previous: Level
     score: float
     held_s: float
+    cause: Cause
     drivers: tuple[Driver, ...]
     model_digest: str | None
     policy_digest: str

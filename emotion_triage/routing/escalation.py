@@ -1,22 +1,41 @@
 """Scores to levels: the caller's baseline, smoothing, onset and offset with dwell times, hold.
 
-The words are pyannote's (`onset`, `offset`, minimum durations). The caller is his own reference, because no absolute
+The words are pyannote's (`onset`, `offset`, minimum durations). The caller is their own reference, because no absolute
 threshold serves both a loud and a soft speaker; but a caller may arrive angry, so what the voice says by itself counts
-beside it, and the stronger of the two wins.
+beside it, and the stronger of the two wins. Only speech is evidence: smoothing and dwell count seconds of speech, so
+that a pause neither calms a caller nor escalates one.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.affect.affect import Affect, Driver, log_odds
+from emotion_triage.affect.affect import Affect, Driver, Language, describe, describe_fall, log_odds
 
-__all__ = ["Escalation", "EscalationPolicy", "Escalator", "Level"]
+__all__ = ["REASONS", "Cause", "Escalation", "EscalationPolicy", "Escalator", "Level"]
+
+Cause = Literal["rise", "fall", "silence"]
+REASONS: Mapping[Cause, Mapping[Language, str]] = {
+    "rise": {
+        "en": "the voice as a whole sounds angry",
+        "fr": "la voix dans son ensemble sonne en colère",
+    },
+    "fall": {
+        "en": "the voice as a whole sounds less angry",
+        "fr": "la voix dans son ensemble sonne moins en colère",
+    },
+    "silence": {"en": "no more speech to score", "fr": "plus aucune parole à noter"},
+}
+"""What is said of a change of level that no driver explains."""
+
+ROUNDING_S = 1e-6
+"""Sums of hundredths of a second are not exact: a dwell is full from this much less."""
 
 Seconds = Annotated[float, Meta(gt=0.0, le=3600.0)]
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -51,8 +70,20 @@ class Escalation(msgspec.Struct, frozen=True, kw_only=True):
         The smoothed evidence of escalation, 0 to 1, at that time.
     held_s : float
         How long `previous` had lasted, in seconds.
+    cause : {"rise", "fall", "silence"}
+        Evidence rose past an onset, it fell below an offset, or there was none for `hold_s`.
     drivers : tuple of Driver
-        What moved the score, strongest first; empty where the level stepped down for want of evidence.
+        Of a rise, what moved the score; of a fall, what fell since the call's angriest window; strongest first. Empty
+        after silence.
+
+    Examples
+    --------
+    >>> softer = Driver(name="loudness", change=-5.0, unit="dB", reference="peak", weight=-1.2)
+    >>> fall = Escalation(
+    ...     time_s=30.0, level=Level.CALM, previous=Level.TENSE, score=0.2, held_s=9.0, cause="fall", drivers=(softer,)
+    ... )
+    >>> fall.reason("en"), fall.reason("fr")
+    ('voice 5 dB softer', 'voix 5 dB plus faible')
     """
 
     time_s: float
@@ -60,7 +91,13 @@ class Escalation(msgspec.Struct, frozen=True, kw_only=True):
     previous: Level
     score: float
     held_s: float
+    cause: Cause
     drivers: tuple[Driver, ...] = ()
+
+    def reason(self, language: Language) -> str:
+        """Return why the level changed, as a sentence for a supervisor that never contradicts the level."""
+        in_words = describe_fall if self.cause == "fall" else describe
+        return in_words(self.drivers, language) or REASONS[self.cause][language]
 
 
 class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,19 +112,20 @@ class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
     min_snr_db : float
         A window whose voice stands out of the line's noise by less is not scored: the call abstains, in dB.
     baseline_s : float
-        Seconds of the caller's own first speech that make his baseline.
+        Seconds of the caller's own first speech that make their baseline.
     relative_slope, absolute_slope : float
         What the log-odds of anger against the caller's baseline, and of the voice by itself, are multiplied by.
     relative_shift, absolute_shift : float
         Log-odds added to them then.
     smoothing_s : float
-        Time constant of the smoothing, in seconds of stream time.
+        Time constant of the smoothing, in seconds of speech.
     tense_onset, tense_offset, escalated_onset, escalated_offset : float
         Scores, 0 to 1, at which a level begins and below which it ends.
     min_duration_on_s, min_duration_off_s : float
-        How long the score must stay past an onset or offset before the level follows, in seconds.
+        How much speech the score must stay past an onset or offset for before the level follows, in seconds.
     hold_s : float
-        How long a level outlives the last evidence before it steps down, in seconds.
+        How long a level outlives the last evidence before it steps down, in seconds of the call. Routes do not fall
+        with it.
     """
 
     min_speech_s: Annotated[float, Meta(gt=0.0, le=3.0)]
@@ -127,8 +165,8 @@ class Escalator:
     """
 
     __slots__ = (
-        "_above_since",
-        "_below_since",
+        "_above_s",
+        "_below_s",
         "_evidence",
         "_heard_s",
         "_policy",
@@ -142,12 +180,14 @@ class Escalator:
         self._evidence: float | None = None
         self._heard_s = 0.0
         self._since_s = 0.0
-        self._above_since: dict[Level, float] = {}
-        self._below_since: dict[Level, float] = {}
+        self._above_s: dict[Level, float] = {}
+        self._below_s: dict[Level, float] = {}
         self.level = Level.CALM
         self.score = 0.0
 
-    def push(self, affect: Affect, *, absolute: float, relative: float | None) -> Escalation | None:
+    def push(
+        self, affect: Affect, *, absolute: float, relative: float | None, new_speech_s: float
+    ) -> Escalation | None:
         """Take one window's evidence.
 
         Parameters
@@ -157,7 +197,9 @@ class Escalator:
         absolute : float
             Probability of anger, 0 to 1, as of anyone who sounds like that.
         relative : float or None
-            Probability of anger, 0 to 1, of one who has this baseline; None before he has one.
+            Probability of anger, 0 to 1, of one who has this baseline; None before the caller has one.
+        new_speech_s : float
+            Speech in the window since the window before, in seconds: what this evidence weighs.
 
         Returns
         -------
@@ -171,11 +213,12 @@ class Escalator:
         if self._evidence is None or policy.smoothing_s == 0:
             self._evidence = evidence
         else:
-            keep = math.exp((self._heard_s - affect.time_s) / policy.smoothing_s)
+            keep = math.exp(-new_speech_s / policy.smoothing_s)
             self._evidence = keep * self._evidence + (1.0 - keep) * evidence
         self._heard_s = affect.time_s
         self.score = 1.0 / (1.0 + math.exp(-self._evidence))
-        return self._change(self._target(affect.time_s), affect.time_s, affect.drivers)
+        target = self._target(new_speech_s)
+        return self._change(target, affect.time_s, "rise" if target > self.level else "fall", affect.drivers)
 
     def wait(self, time_s: float) -> list[Escalation]:
         """Let stream time pass without evidence: the level holds for `hold_s`, then steps down, one level each.
@@ -184,30 +227,28 @@ class Escalator:
         """
         steps = []
         while self.level and time_s >= (due_s := max(self._heard_s, self._since_s) + self._policy.hold_s):
-            self._above_since.clear()
-            self._below_since.clear()
+            self._above_s.clear()
+            self._below_s.clear()
             self._evidence, self.score = None, 0.0
-            step = self._change(Level(self.level - 1), due_s, ())
+            step = self._change(Level(self.level - 1), due_s, "silence", ())
             assert step is not None
             steps.append(step)
         return steps
 
-    def _target(self, time_s: float) -> Level:
+    def _target(self, new_speech_s: float) -> Level:
         policy = self._policy
         target = self.level
         for level, onset, offset in (
             (Level.TENSE, policy.tense_onset, policy.tense_offset),
             (Level.ESCALATED, policy.escalated_onset, policy.escalated_offset),
         ):
-            above = _since(self._above_since, level, time_s, self.score >= onset)
-            below = _since(self._below_since, level, time_s, self.score < offset)
-            if above is not None and time_s - above >= policy.min_duration_on_s:
+            if _lasts(self._above_s, level, new_speech_s, policy.min_duration_on_s, self.score >= onset):
                 target = max(target, level)
-            if below is not None and time_s - below >= policy.min_duration_off_s:
+            if _lasts(self._below_s, level, new_speech_s, policy.min_duration_off_s, self.score < offset):
                 target = min(target, Level(level - 1))
         return target
 
-    def _change(self, level: Level, time_s: float, drivers: tuple[Driver, ...]) -> Escalation | None:
+    def _change(self, level: Level, time_s: float, cause: Cause, drivers: tuple[Driver, ...]) -> Escalation | None:
         if level == self.level:
             return None
         change = Escalation(
@@ -216,15 +257,17 @@ class Escalator:
             previous=self.level,
             score=self.score,
             held_s=time_s - self._since_s,
+            cause=cause,
             drivers=drivers,
         )
         self.level, self._since_s = level, time_s
         return change
 
 
-def _since(times: dict[Level, float], level: Level, time_s: float, holds: bool) -> float | None:
-    """Remember since when a condition holds; forget it when it does not."""
+def _lasts(lasted_s: dict[Level, float], level: Level, new_speech_s: float, dwell_s: float, holds: bool) -> bool:
+    """Count the speech for which a condition has held since the window that met it; say whether it fills a dwell."""
     if not holds:
-        times.pop(level, None)
-        return None
-    return times.setdefault(level, time_s)
+        lasted_s.pop(level, None)
+        return False
+    lasted_s[level] = lasted_s[level] + new_speech_s if level in lasted_s else 0.0
+    return lasted_s[level] >= dwell_s - ROUNDING_S

@@ -16,7 +16,7 @@ from emotion_triage.affect.affect import Language
 from emotion_triage.errors import PolicyError
 from emotion_triage.routing.escalation import EscalationPolicy, Level
 from emotion_triage.routing.protection import ProtectionPolicy
-from emotion_triage.routing.rules import Destination, Router, Rule
+from emotion_triage.routing.rules import Destination, Router, RoutingPolicy, Rule
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
 
 __all__ = ["LevelTexts", "Notice", "NoticeText", "PRESETS", "Policy", "Suggestions", "policy_text"]
@@ -83,6 +83,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         How the caller is told.
     escalation : EscalationPolicy
         When evidence makes a level.
+    routing : RoutingPolicy
+        What a score may do to a route.
     protection : ProtectionPolicy
         When contacts make a standing or a shield.
     suggestions : Suggestions
@@ -110,6 +112,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     name: Annotated[str, Meta(min_length=1)]
     notice: Notice
     escalation: EscalationPolicy
+    routing: RoutingPolicy
     protection: ProtectionPolicy
     suggestions: Suggestions
     rules: tuple[Rule, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -9,7 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from emotion_triage.affect.affect import Language
-from emotion_triage.routing.contacts import Fallback, Restriction
+from emotion_triage.routing.contacts import Candidates, Fallback, Restriction
+from emotion_triage.routing.standing import CLEAR, Standing
 
 __all__ = ["ProtectionPolicy", "RestrictionText", "Retention"]
 
@@ -123,6 +125,24 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def shift(self) -> timedelta:
         """The length of a shift."""
         return timedelta(seconds=self.shift_s)
+
+    def unknown_standing(self, problem: str) -> Standing:
+        """Return the standing of a caller while the ledger cannot be asked: clear, objecting as `when_unknown` says.
+
+        Examples
+        --------
+        >>> from emotion_triage.policy import Policy
+        >>> standing = Policy.load().protection.unknown_standing("the ledger did not answer within 2 s")
+        >>> standing.state.value, standing.known, standing.objection
+        ('clear', False, True)
+        """
+        return msgspec.structs.replace(CLEAR, known=False, objection=self.when_unknown == "neutral", problem=problem)
+
+    def unranked(self, agents: Sequence[str], problem: str) -> Candidates:
+        """Return who may take a call while the ledger cannot be asked: the agents as given, or else the fallbacks."""
+        given = tuple(dict.fromkeys(agents))
+        fallbacks = () if given else self.fallbacks
+        return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {problem}")
 
     def notice(self, restriction: Restriction, language: Language) -> str:
         """Return what to tell a restricted caller, and how he may appeal, in French or English."""

@@ -1,10 +1,13 @@
-"""Level and standing to a route, by rules: the first that matches wins; every case has exactly one route."""
+"""Level and standing to a route, by rules: the first that matches wins; every case has exactly one route.
+
+A score may improve a caller's waiting position, never worsen it: rules that could are refused when they are read, and a
+route once granted holds for the call (`improves`).
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from datetime import datetime
 from functools import cached_property
 from itertools import pairwise, product
 from typing import Annotated, Literal, get_args
@@ -13,79 +16,28 @@ import msgspec
 from msgspec import Meta
 
 from emotion_triage.errors import PolicyError
-from emotion_triage.routing.contacts import Restriction
 from emotion_triage.routing.escalation import Level
+from emotion_triage.routing.standing import CLEAR, Standing, StandingState
 
 __all__ = [
     "CASES",
     "CLEAR",
-    "UNKNOWN",
     "Case",
     "Destination",
     "Route",
     "Router",
+    "RoutingPolicy",
     "Rule",
     "Standing",
     "StandingState",
     "Target",
     "When",
+    "improves",
+    "same_destination",
 ]
 
 NEUTRAL = "neutral"
-"""The name that a neutral route bears where a rule's name would stand; no rule may take it."""
-
-
-class StandingState(enum.StrEnum):
-    """What a centre holds against a caller: ``restricted`` comes only from a named person's decision."""
-
-    CLEAR = "clear"
-    WATCH = "watch"
-    PROTECTED = "protected"
-    RESTRICTED = "restricted"
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller's history with the centre, as it stands when he calls.
-
-    Attributes
-    ----------
-    state : StandingState
-        What routing looks at.
-    abusive_contacts : int
-        Confirmed abusive contacts that still count, 0 or more.
-    since, expires_at : datetime or None
-        When the state began and when it ends, with a time zone; None where nothing is held.
-    avoid_agents : tuple of str
-        Agents he abused: no route may lead him to them.
-    restriction : Restriction or None
-        What a named person decided, where the state is restricted.
-    objection : bool
-        He objected to being scored, or nobody can say whether he did: no score may be computed.
-    usual_agents : tuple of str
-        Agents who know him, from the one he spoke with most; none of those he abused.
-    known : bool
-        False where the ledger could not be asked: then nothing is held, and `problem` says what to mend.
-    problem : str or None
-        Why it could not be asked, and the fix.
-    """
-
-    state: StandingState
-    abusive_contacts: Annotated[int, Meta(ge=0)]
-    since: Annotated[datetime, Meta(tz=True)] | None
-    expires_at: Annotated[datetime, Meta(tz=True)] | None
-    avoid_agents: tuple[str, ...] = ()
-    restriction: Restriction | None = None
-    objection: bool = False
-    usual_agents: tuple[str, ...] = ()
-    known: bool = True
-    problem: str | None = None
-
-
-CLEAR = Standing(state=StandingState.CLEAR, abusive_contacts=0, since=None, expires_at=None)
-"""The standing of a caller of whom nothing is known."""
-
-UNKNOWN = msgspec.structs.replace(CLEAR, known=False, objection=True)
-"""The standing where the ledger could not be asked: the call goes on, and an objection that it may hold is kept."""
+"""The name that the route of a caller who objects bears where a rule's name would stand; no rule may take it."""
 
 LevelName = Literal["calm", "tense", "escalated"]
 Case = tuple[Level, StandingState]
@@ -136,6 +88,18 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     priority: Annotated[int, Meta(ge=0, le=100)]
 
 
+class RoutingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a score may do to a route. Defaults live in ``policies/balanced.toml``, which explains each key.
+
+    Attributes
+    ----------
+    routes_may_fall : bool
+        Whether a route follows the level down again. A caller who is moved stands behind those who wait there.
+    """
+
+    routes_may_fall: bool
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One line of routing: in these cases, this destination.
 
@@ -172,9 +136,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     queue, target, skills, priority
         The destination; priority is 0 to 100, larger is more urgent.
     rule : str
-        The rule that chose it, or ``neutral``.
+        The rule that chose it; ``neutral`` where the caller objected.
     level : Level or None
-        The level it was chosen for; None where the caller objected, so that none exists.
+        The level it was chosen for, which may lie above the level now; None where the caller objected, so that none
+        exists.
     standing : StandingState
         The standing it was chosen for.
     avoid_agents : tuple of str
@@ -198,7 +163,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """Rules that have been found sound: total, none out of reach, and no score lengthens a wait.
+    """Rules that have been found sound: total, none out of reach, and no rise of a level worsens a waiting position.
 
     Attributes
     ----------
@@ -211,7 +176,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     ------
     PolicyError
         Two rules share a name, a rule can never match, a case has no rule, or, as the level rises, priority
-        falls or a caller who had a person gets a voicebot or a call back.
+        falls, a caller who had a person gets a voicebot or a call back, or is moved without a larger priority.
 
     Examples
     --------
@@ -263,10 +228,10 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         time_s : float
             Stream time of the decision, in seconds from the call's first sample.
         level : Level or None
-            The caller's level; None where he objected to being scored. He then gets the neutral route, unless
-            a person has restricted him: no score did that, so he keeps the route of a calm, restricted one.
+            The caller's level; None where they objected to being scored. They then get the neutral route, unless
+            a person has restricted them: no score did that, so they keep the route of a calm, restricted caller.
         standing : Standing
-            His history.
+            The caller's history.
         model_digest, policy_digest : str
             What decided, kept in the route.
         """
@@ -287,6 +252,48 @@ class Router(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             model_digest=model_digest,
             policy_digest=policy_digest,
         )
+
+
+def same_destination(one: Destination | Route, other: Destination | Route) -> bool:
+    """Return whether two destinations ask the same of an engine: queue, target, skills and priority.
+
+    Examples
+    --------
+    >>> general = Destination(queue="general", priority=50)
+    >>> same_destination(general, Destination(queue="general", priority=60))
+    False
+    """
+    return all(getattr(one, name) == getattr(other, name) for name in Destination.__struct_fields__)
+
+
+def improves(before: Destination | Route, after: Destination | Route) -> bool:
+    """Return whether a caller's waiting position is surely better after a move.
+
+    The waiting position is where a caller stands among those who wait. Engines serve larger priorities first and, among
+    equal ones, whoever joined first; a caller who is moved joins anew. So a move to another queue, or for other skills,
+    at the same priority puts them at the back. A move improves their position if it takes no person away and either
+    raises the priority, or brings a person in place of a voicebot or a call back without lowering it. The relation is a
+    strict order: along any chain of such moves the position never falls.
+
+    Parameters
+    ----------
+    before, after : Destination or Route
+        Where the caller is, and where they would go.
+
+    Examples
+    --------
+    >>> general = Destination(queue="general", priority=60)
+    >>> improves(general, Destination(queue="senior", priority=60))
+    False
+    >>> improves(general, Destination(queue="senior", priority=80))
+    True
+    >>> improves(general, Destination(queue="bot", target=Target.VOICEBOT, priority=80))
+    False
+    """
+    had_people, has_people = (each.target in ANSWERED_BY_PEOPLE for each in (before, after))
+    if had_people > has_people:
+        return False
+    return after.priority > before.priority or (has_people > had_people and after.priority == before.priority)
 
 
 def _quoted(names: list[str]) -> str:
@@ -321,30 +328,53 @@ def _refuse_uncovered_cases(rules: tuple[Rule, ...]) -> None:
 
 
 def _refuse_longer_waits(table: Mapping[Case, Rule]) -> None:
-    faults: list[str] = []
+    """Refuse a table in which a rising level does not improve the waiting position, or leave the caller in place.
+
+    Levels may be skipped; `improves` is transitive, so that neighbours suffice.
+    """
+    slower: list[str] = []
     gone: list[str] = []
+    behind: list[str] = []
     for state in StandingState:
         for lower, higher in pairwise(Level):
-            before, after = table[lower, state], table[higher, state]
-            if after.route.priority < before.route.priority:
-                faults.append(
-                    f"a {state} caller falls from priority {before.route.priority} ('{before.name}') to "
-                    f"{after.route.priority} ('{after.name}') when he goes from {lower.name.lower()} to "
-                    f"{higher.name.lower()}"
-                )
-            if before.route.target in ANSWERED_BY_PEOPLE and after.route.target not in ANSWERED_BY_PEOPLE:
+            before, after = table[lower, state].route, table[higher, state].route
+            if same_destination(before, after) or improves(before, after):
+                continue
+            names = table[lower, state].name, table[higher, state].name
+            when = f"when they go from {lower.name.lower()} to {higher.name.lower()}"
+            if before.target in ANSWERED_BY_PEOPLE and after.target not in ANSWERED_BY_PEOPLE:
                 gone.append(
-                    f"a {state} caller goes from a {before.route.target} ('{before.name}') to a "
-                    f"{after.route.target} ('{after.name}') when he goes from {lower.name.lower()} to "
-                    f"{higher.name.lower()}"
+                    f"a {state} caller goes from a {before.target} ('{names[0]}') to a {after.target} ('{names[1]}') "
+                    f"{when}"
+                )
+            elif after.priority < before.priority:
+                slower.append(
+                    f"a {state} caller falls from priority {before.priority} ('{names[0]}') to {after.priority} "
+                    f"('{names[1]}') {when}"
+                )
+            else:
+                behind.append(
+                    f"a {state} caller moves from {_place(before)} ('{names[0]}') to {_place(after)} ('{names[1]}') at "
+                    f"the same priority {after.priority} {when}"
                 )
     if gone:
         raise PolicyError(
             f"rules: {'; '.join(gone)}; a score may find a caller a better person, never take the person away: "
             "give the higher level a queue or a supervisor"
         )
-    if faults:
+    if slower:
         raise PolicyError(
-            f"rules: {'; '.join(faults)}; a score may speed a caller up, never make him wait longer: "
+            f"rules: {'; '.join(slower)}; a score may speed a caller up, never make them wait longer: "
             "priority must not fall as the level rises"
         )
+    if behind:
+        raise PolicyError(
+            f"rules: {'; '.join(behind)}; who is moved stands behind everyone of that priority there: "
+            "give the higher level a larger priority"
+        )
+
+
+def _place(destination: Destination) -> str:
+    """Return a destination in words, without its priority."""
+    skills = f" for {', '.join(destination.skills)}" if destination.skills else ""
+    return f"{destination.target} '{destination.queue}'{skills}"

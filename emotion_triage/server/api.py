@@ -104,7 +104,7 @@ class Api:
             reason=body.reason,
             queue=body.queue,
             target=body.target,
-            priority=live.call.route.priority if body.priority is None else body.priority,
+            priority=(live.override or live.call.route).priority if body.priority is None else body.priority,
         )
         return view(live)
 
@@ -153,9 +153,7 @@ class Api:
                 lambda ledger: ledger.eligible(body.agents, caller=number, level=level, queue=queue)
             )
         except LedgerError as error:
-            given = tuple(dict.fromkeys(body.agents))
-            fallbacks = () if given else self.floor.triage.policy.protection.fallbacks
-            return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {error}")
+            return self.floor.triage.policy.protection.unranked(body.agents, str(error))
 
     async def wrap_up(self, asked: Session, call_id: str, body: WrapUp) -> Done:
         """Record a contact that is over: the agent's part from the body, the voice's from the call."""
@@ -172,7 +170,7 @@ class Api:
             queue=live.queue,
             peak=live.peak if scored else None,
             escalated_s=live.escalated_s,
-            drivers=tuple(dict.fromkeys(driver.name for band in live.bands for driver in band.drivers)),
+            drivers=live.anger_drivers,
             disposition=body.disposition,
             language=body.language,
             line_type=body.line_type,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.adapters.protocol import Hidden
-from emotion_triage.affect.affect import Affect, Driver
+from emotion_triage.affect.affect import Affect, Driver, Language, describe
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.ledger.labelled import SCORE_COLUMNS
 from emotion_triage.routing.contacts import Restriction
@@ -47,11 +47,15 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LevelBand(msgspec.Struct, frozen=True, kw_only=True):
-    """A level from a time on, and what moved it."""
+    """A level from a time on, and the change that led to it; none where the call began."""
 
     from_s: float
     level: Level
-    drivers: tuple[Driver, ...] = ()
+    change: Escalation | None = None
+
+    def reason(self, language: Language) -> str:
+        """Return why the level is what it is; empty where nothing changed it."""
+        return "" if self.change is None else self.change.reason(language)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +86,7 @@ class LiveCall:
     wire : str
         By which it came.
     queue : str or None
-        Where the caller wants to go.
+        Where the caller wants to go; `waits_in`, where the engine last took them, begins with it.
     caller : Hidden of str, optional
         His number, kept until the call is forgotten and never shown.
     caller_name : str or None
@@ -94,7 +98,7 @@ class LiveCall:
     ) -> None:
         self.call = call
         self.wire = wire
-        self.queue = queue
+        self.queue = self.waits_in = queue
         self.caller = caller
         self.caller_name = caller_name
         self.began_at = datetime.now(UTC)
@@ -151,6 +155,18 @@ class LiveCall:
         """The scores of the last two minutes."""
         return tuple(point for point in self.points if point.time_s >= self.position_s - RECENT_S)
 
+    def reason(self, language: Language) -> str:
+        """Return why the level is what it is: by the latest window after a rise, else by what ended it."""
+        band = self.bands[-1] if self.bands else LevelBand(from_s=0.0, level=self.level)
+        rose = band.change is not None and band.change.cause == "rise"
+        return (describe(self.drivers, language) if rose else "") or band.reason(language)
+
+    @property
+    def anger_drivers(self) -> tuple[str, ...]:
+        """Names of what raised the level, the earliest first."""
+        rises = (band.change for band in self.bands if band.change is not None and band.change.cause == "rise")
+        return tuple(dict.fromkeys(driver.name for change in rises for driver in change.drivers))
+
     def hear(self, heard: Heard) -> None:
         """Take what a tick made of the call."""
         for from_s, to_s in heard.gaps:
@@ -177,7 +193,7 @@ class LiveCall:
                 self._escalated_s += max(0.0, event.time_s - self.level_since_s)
             self.level, self.level_since_s = event.level, event.time_s
             self.peak = max(self.peak, event.level)
-            self.bands.append(LevelBand(from_s=event.time_s, level=event.level, drivers=event.drivers))
+            self.bands.append(LevelBand(from_s=event.time_s, level=event.level, change=event))
 
     def forget_scores(self) -> None:
         """Let go of what was learnt of a caller who objects."""

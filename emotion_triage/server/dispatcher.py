@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_triage.destinations.delivery import outcome
 from emotion_triage.errors import ConfigError, DestinationError, MissingExtraError
-from emotion_triage.routing.rules import Route
+from emotion_triage.routing.rules import Route, same_destination
 from emotion_triage.server.calls import LiveCall, Told
 from emotion_triage.server.engines import AmiDestination, Destinations
 from emotion_triage.server.metrics import Metrics
@@ -74,7 +74,12 @@ class Exchange:
         await self._open.aclose()
 
     def tell(self, destination: str, address: str, call: LiveCall, route: Route) -> None:
-        """Send a route as soon as the call's route before it was sent."""
+        """Send a route as soon as the call's route before it was sent; where the call is led already, nothing is sent.
+
+        Engines let a caller whom they lead to the same place again join it anew, behind those who wait there.
+        """
+        if call.told and call.told[-1].outcome in ("waiting", "taken") and _asks_the_same(call.told[-1].route, route):
+            return
         call_id = call.call.call_id
         told = Told(route=route, outcome="waiting")
         call.told.append(told)
@@ -97,6 +102,7 @@ class Exchange:
                     log.exception("route could not be sent", extra={"call": call_id, "destination": destination})
                     error = fault
                 _settle(call, told, "taken" if error is None else str(error))
+                call.waits_in = told.route.queue if error is None else call.waits_in
                 self._metrics.routes.labels(destination, "taken" if error is None else "failed").inc()
                 beside = {"call": call_id, "destination": destination, "route": told.route.queue}
                 if error is None:
@@ -130,7 +136,7 @@ class Exchange:
         ami = Ami(manager, context=to.context)
 
         async def send(route: Route, call: LiveCall, address: str) -> None:
-            await ami.send(route, self._channels.get(address, address), waits_in=call.queue)
+            await ami.send(route, self._channels.get(address, address), waits_in=call.waits_in)
 
         return send
 
@@ -178,7 +184,7 @@ class Exchange:
         genesys = GenesysCloud(await self._client(to.url, auth))
 
         async def send(route: Route, call: LiveCall, address: str) -> None:
-            await genesys.send(route, call.call.call_id, address, waits_in=call.queue)
+            await genesys.send(route, call.call.call_id, address, waits_in=call.waits_in)
 
         return send
 
@@ -198,6 +204,10 @@ class Exchange:
         client = await self._client(str(url.copy_with(raw_path=b"/")), SignedWebhook(to.secret.read()))
         hook = Webhook(client, url.raw_path.decode())
         return lambda route, call, address: hook.send(route)
+
+
+def _asks_the_same(one: Route, other: Route) -> bool:
+    return same_destination(one, other) and one.avoid_agents == other.avoid_agents
 
 
 def _settle(call: LiveCall, told: Told, outcome: str) -> None:

@@ -10,13 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import msgspec
-
 from emotion_triage.errors import LedgerError
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.log_events import Body, Decision
 from emotion_triage.routing.policy import Policy
-from emotion_triage.routing.rules import CLEAR, UNKNOWN, Standing
+from emotion_triage.routing.rules import CLEAR, Standing
 from emotion_triage.server.config import LedgerConfig
 from emotion_triage.server.metrics import Metrics
 
@@ -88,7 +86,7 @@ class Books:
             )
         except (TimeoutError, LedgerError) as error:
             problem = str(error) or f"the ledger did not answer within {self._wait_s:g} s"
-            standing = msgspec.structs.replace(UNKNOWN, problem=problem)
+            standing = self._policy.protection.unknown_standing(problem)
         self.problem = standing.problem
         if not standing.known:
             self._metrics.ledger_faults.inc()

@@ -20,7 +20,7 @@ from emotion_triage.ledger.identity import spelled
 from emotion_triage.ledger.log_events import Escalated, Routed, without_numbers
 from emotion_triage.ledger.log_events import Override as OverrideTold
 from emotion_triage.routing.escalation import Escalation, Level
-from emotion_triage.routing.rules import Route, StandingState, Target
+from emotion_triage.routing.rules import Route, StandingState, Target, same_destination
 from emotion_triage.server.batcher import Gatherer, Heard
 from emotion_triage.server.calls import Calls, LiveCall, Override
 from emotion_triage.server.config import Config
@@ -118,8 +118,10 @@ class Floor:
         self.metrics.began.labels(wire).inc()
         self.metrics.calls.labels(wire).inc()
         log.info("call began", extra={"call": call.call_id, "wire": wire, "rule": call.route.rule})
-        ordinary = self.triage.policy.router.table[Level.CALM, StandingState.CLEAR]
-        self._route(live, call.route, tell=call.route.rule != ordinary.name)
+        everyone = self.triage.policy.router.table[Level.CALM, StandingState.CLEAR]
+        # an ordinary caller is on their way there already, and would lose their place by being led there
+        ordinary = same_destination(call.route, everyone.route) and not call.route.avoid_agents
+        self._route(live, call.route, tell=not ordinary)
         return call
 
     async def end(self, call: Call, wire: str, reason: str) -> None:

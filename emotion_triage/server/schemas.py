@@ -8,8 +8,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.affect.affect import LANGUAGES, describe
+from emotion_triage.affect.affect import LANGUAGES
 from emotion_triage.routing.contacts import Disposition, RestrictionKind
+from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.reasons import Verdict, explain
 from emotion_triage.routing.rules import Route, Target
 from emotion_triage.server.calls import Gap, LiveCall, Override, Point
@@ -68,7 +69,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """A call now. Times in seconds of its stream; `anger`, `baseline_anger` and `recent` from 0 to 1.
 
     `recent` is the last two minutes of anger; `ended` is how it ended, if it did; `level` is absent where the caller
-    objected; `known` is false where the ledger could not be asked; `reasons` are by language.
+    objected; `known` is false where the ledger could not be asked; `reasons`, by language, are those of the level.
     """
 
     call_id: str
@@ -203,7 +204,7 @@ def view(live: LiveCall) -> CallView:
         anger=live.anger if scored else None,
         baseline_anger=live.baseline_anger if scored else None,
         recent=live.recent,
-        reasons={language: describe(live.drivers, language) for language in LANGUAGES},
+        reasons={language: live.reason(language) if scored else "" for language in LANGUAGES},
         speech_s=call.speech_s,
         lost_s=call.lost_s,
         standing=call.standing.state.value,
@@ -218,6 +219,7 @@ def view(live: LiveCall) -> CallView:
 def detail(live: LiveCall) -> CallDetail:
     """Return a call and how it came to be where it is."""
     now, standing = view(live), live.call.standing.state
+    chosen_for = live.call.route.level or Level.CALM  # the level may have fallen since; the route has not
     return CallDetail(
         **{name: getattr(now, name) for name in CallView.__struct_fields__},
         points=tuple(live.points),
@@ -225,14 +227,14 @@ def detail(live: LiveCall) -> CallDetail:
             Band(
                 from_s=band.from_s,
                 level=band.level.name.lower(),
-                reasons={language: describe(band.drivers, language) for language in LANGUAGES},
+                reasons={language: band.reason(language) for language in LANGUAGES},
             )
             for band in live.bands
         ),
         gaps=tuple(live.gaps),
         told=tuple(_route(told.route, told.outcome) for told in live.told),
         rules={
-            language: explain(live.call.triage.policy.router, live.level, standing, language) for language in LANGUAGES
+            language: explain(live.call.triage.policy.router, chosen_for, standing, language) for language in LANGUAGES
         },
     )
 
