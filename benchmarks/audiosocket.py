@@ -24,13 +24,13 @@ import os
 import time
 import uuid
 from array import array
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as Pipe
 
 import numpy as np
 import psutil
 
 from emotion_triage.adapters.audiosocket import HANG_UP, AudioSocket, TcpSocket
-from emotion_triage.adapters.connection import Session
+from emotion_triage.adapters.connection import Connection
 from emotion_triage.adapters.protocol import Ended, Started
 from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.routing.escalation import Escalation
@@ -92,13 +92,13 @@ class Everyone:
     def __init__(self, triage: Triage) -> None:
         self.triage = triage
 
-    async def started(self, session: Session, event: Started) -> Call:
+    async def started(self, connection: Connection, event: Started) -> Call:
         return event.open(self.triage)
 
-    async def noticed(self, session: Session, event: object) -> None:
+    async def noticed(self, connection: Connection, event: object) -> None:
         """Nothing beside the audio matters here."""
 
-    async def ended(self, session: Session, event: Ended) -> None:
+    async def ended(self, connection: Connection, event: Ended) -> None:
         """The sink has what matters."""
 
 
@@ -107,13 +107,13 @@ def pin(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def serve(pipe: Connection) -> None:
+def serve(pipe: Pipe) -> None:
     """Run the server until told to stop; report what it heard."""
     pin(0)
     asyncio.run(served(pipe))
 
 
-async def served(pipe: Connection) -> None:
+async def served(pipe: Pipe) -> None:
     triage = Triage.load()
     everyone = Everyone(triage)
     began_s: dict[str, float] = {}
@@ -122,11 +122,11 @@ async def served(pipe: Connection) -> None:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal late
-        session = Session(TcpSocket(reader, writer), AudioSocket(), everyone, sink)
+        connection = Connection(TcpSocket(reader, writer), AudioSocket(), everyone, sink)
         try:
-            await session.run()
+            await connection.run()
         finally:
-            late += session.dropped
+            late += connection.dropped
             writer.close()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)

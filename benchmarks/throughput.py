@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks._callers import PACKET, PACKET_S, Callers, callers
 from benchmarks._report import Table, calibrate_us, main, quantiles_ms
-from emotion_triage.call.sharding import Cores
+from emotion_triage.call.sharding import Shards
 from emotion_triage.call.triage import Call, Triage
 from emotion_triage.prosody.frames import FRAME_LENGTH
 from emotion_triage.prosody.lld import lld
@@ -132,13 +132,13 @@ def spread(triage: Triage, audio: Callers, n_ticks: int) -> Table:
         began = time.perf_counter()
         list(pool.map(one, (calls[::2], calls[1::2]), (each[::2], each[1::2])))
         passed["two threads"] = time.perf_counter() - began
-    with Cores(2) as cores:
+    with Shards(2) as shards:
         for call in opened(triage, audio, SPREAD_CALLS):
-            cores.add(call)
+            shards.add(call)
         began = time.perf_counter()
         for tick in range(n_ticks):
-            cores.push_many([(f"call-{i}", codes[tick]) for i, codes in enumerate(each)])
-        passed["two processes (Cores)"] = time.perf_counter() - began
+            shards.push_many([(f"call-{i}", codes[tick]) for i, codes in enumerate(each)])
+        passed["two processes (Shards)"] = time.perf_counter() - began
     found = [
         (name, wall_s / n_ticks * 1e3, passed["one thread"] / wall_s, SPREAD_CALLS * n_ticks * PACKET_S / wall_s)
         for name, wall_s in passed.items()

@@ -18,7 +18,7 @@ import pytest
 from emotion_triage.adapters import chan_websocket
 from emotion_triage.adapters.audiosocket import AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
-from emotion_triage.adapters.connection import Session
+from emotion_triage.adapters.connection import Connection
 from emotion_triage.adapters.protocol import Ended, Started, WireEvent
 from emotion_triage.audio.stream import decode_mulaw
 from emotion_triage.call.triage import Call, Triage
@@ -44,16 +44,16 @@ class Ear:
         self.over = asyncio.Event()
         self.closing: asyncio.Task[None] | None = None
 
-    async def started(self, session: Session, event: Started) -> Call | None:
-        self.session = session
+    async def started(self, connection: Connection, event: Started) -> Call | None:
+        self.connection = connection
         self.call = event.open(self.triage)
         self.bytes_per_s = event.sample_rate_hz * (2 if event.encoding == "pcm16" else 1)
         return self.call
 
-    async def noticed(self, session: Session, event: WireEvent) -> None:
+    async def noticed(self, connection: Connection, event: WireEvent) -> None:
         pass
 
-    async def ended(self, session: Session, event: Ended) -> None:
+    async def ended(self, connection: Connection, event: Ended) -> None:
         self.ended_with = event
         self.over.set()
 
@@ -61,7 +61,7 @@ class Ear:
         call.push(chunk, at=at)
         self.audio += chunk
         if len(self.audio) >= HEARD_S * self.bytes_per_s and self.closing is None:
-            self.closing = asyncio.create_task(self.session.close())
+            self.closing = asyncio.create_task(self.connection.close())
 
     async def finish(self, call: Call) -> None:
         call.flush()
@@ -144,7 +144,7 @@ def test_audiosocket(triage: Triage, tmp_path: Path) -> None:
         ear = Ear(triage)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await Session(TcpSocket(reader, writer), AudioSocket(), ear, ear).run()
+            await Connection(TcpSocket(reader, writer), AudioSocket(), ear, ear).run()
             writer.close()
 
         async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
@@ -173,7 +173,7 @@ def test_the_web_socket_channel(triage: Triage, tmp_path: Path, form: str) -> No
         ear = Ear(triage)
 
         async def connected(socket: object) -> None:
-            await Session(socket, ChanWebSocket(), ear, ear).run()  # type: ignore[arg-type]
+            await Connection(socket, ChanWebSocket(), ear, ear).run()  # type: ignore[arg-type]
 
         async with websockets.serve(connected, "127.0.0.1", 0, subprotocols=[chan_websocket.SUBPROTOCOL]) as server:
             port = server.sockets[0].getsockname()[1]
@@ -224,7 +224,7 @@ def test_the_snoop_of_the_page(triage: Triage, tmp_path: Path) -> None:
         ear = Ear(triage)
 
         async def connected(socket: object) -> None:
-            await Session(socket, ChanWebSocket(), ear, ear).run()  # type: ignore[arg-type]
+            await Connection(socket, ChanWebSocket(), ear, ear).run()  # type: ignore[arg-type]
 
         async with websockets.serve(connected, "127.0.0.1", 0, subprotocols=[chan_websocket.SUBPROTOCOL]) as server:
             port = server.sockets[0].getsockname()[1]

@@ -16,7 +16,7 @@ from emotion_triage.adapters import audiohook, chan_websocket, freeswitch
 from emotion_triage.adapters.audiohook_signature import Upgrade
 from emotion_triage.adapters.audiosocket import HANG_UP, AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
-from emotion_triage.adapters.connection import Direct, Limits, Session, Socket
+from emotion_triage.adapters.connection import Connection, Direct, Limits, Socket
 from emotion_triage.adapters.freeswitch import FreeSwitch
 from emotion_triage.adapters.protocol import Ended, Started, Wire, WireEvent
 from emotion_triage.adapters.rtp import Rtp, UdpSocket
@@ -46,18 +46,18 @@ class Owner:
         self.all_ended = asyncio.Event()
         self.sink = Direct(lambda call, events: self.events.extend(events))
 
-    async def started(self, session: Session, event: Started) -> Call | None:
+    async def started(self, connection: Connection, event: Started) -> Call | None:
         return event.open(self.triage)
 
-    async def noticed(self, session: Session, event: WireEvent) -> None:
+    async def noticed(self, connection: Connection, event: WireEvent) -> None:
         pass
 
-    async def ended(self, session: Session, event: Ended) -> None:
+    async def ended(self, connection: Connection, event: Ended) -> None:
         self.ends.append(event)
 
     async def run(self, socket: Socket, wire: Wire, limits: Limits = LIMITS) -> None:
         try:
-            await Session(socket, wire, self, self.sink, limits=limits).run()
+            await Connection(socket, wire, self, self.sink, limits=limits).run()
         except WireError as error:
             self.faults.append(error)
         self.all_ended.set()

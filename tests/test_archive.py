@@ -24,9 +24,9 @@ from emotion_triage.batch.manifests import COLUMNS, read_manifest
 from emotion_triage.batch.parquet import schema_of
 from emotion_triage.batch.process_pool import Limits, in_order
 from emotion_triage.batch.record import Record
-from emotion_triage.batch.result_file import read_moments, read_records
-from emotion_triage.batch.scoring import How, score_recording, score_source, score_sources
-from emotion_triage.batch.timeline import Moment
+from emotion_triage.batch.result_file import read_records, read_timelines
+from emotion_triage.batch.scoring import ScoringOptions, score_recording, score_source, score_sources
+from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.call.triage import Triage
 from emotion_triage.routing.policy import Policy
 
@@ -170,19 +170,19 @@ def test_a_timeline_is_the_calls_events(calls: Path, triage: Triage, tmp_path: P
     """A timeline has every event of the call, in order, with the level from then on, and the gaps between spans."""
     spans = tmp_path / "spans.csv"
     spans.write_text(f"source,start_s,end_s\n{calls / '1.wav'},1,6\n{calls / '1.wav'},7.5,17\n")
-    how = How(caller_channel=None, caller_spans=read_spans(spans), timeline=".jsonl")
+    how = ScoringOptions(caller_channel=None, caller_spans=read_spans(spans), timeline=".jsonl")
     scored = score_source(triage, how, str(calls / "1.wav"))
-    moments = msgspec.json.Decoder(Moment).decode_lines(scored.timeline)
-    gaps = [(moment.time_s, moment.lost_s) for moment in moments if moment.kind == "gap"]
+    rows = msgspec.json.Decoder(TimelineRow).decode_lines(scored.timeline)
+    gaps = [(row.time_s, row.lost_s) for row in rows if row.kind == "gap"]
     assert gaps == [(0.0, 1.0), (6.0, 1.5), (17.0, 1.0)]
-    assert [moment.time_s for moment in moments] == sorted(moment.time_s for moment in moments)
-    affects = [moment for moment in moments if moment.kind == "affect"]
-    assert max(moment.anger or 0 for moment in affects) == scored.record.anger_max
-    rises = [moment for moment in moments if moment.kind == "escalation" and moment.level == "escalated"]
+    assert [row.time_s for row in rows] == sorted(row.time_s for row in rows)
+    affects = [row for row in rows if row.kind == "affect"]
+    assert max(row.anger or 0 for row in affects) == scored.record.anger_max
+    rises = [row for row in rows if row.kind == "escalation" and row.level == "escalated"]
     assert rises[0].time_s == scored.record.first_escalation_s
-    after = [moment for moment in moments if moment.time_s > rises[-1].time_s and moment.kind == "affect"]
-    assert {moment.level for moment in after} == {"escalated"}
-    assert moments[0].kind in ("route", "gap")
+    after = [row for row in rows if row.time_s > rises[-1].time_s and row.kind == "affect"]
+    assert {row.level for row in after} == {"escalated"}
+    assert rows[0].kind in ("route", "gap")
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
@@ -191,9 +191,9 @@ def test_timelines_in_every_format(calls: Path, quick: list[str], tmp_path: Path
     pytest.importorskip("pyarrow")
     for out in ("one.jsonl", f"two{suffix}"):
         run("score", calls / "calls.csv", "--events", "--out", tmp_path / out, *quick)
-    moments = [list(read_moments(tmp_path / name)) for name in ("one.events.jsonl", f"two.events{suffix}")]
-    assert moments[0] == moments[1]
-    assert {Path(moment.source).name for moment in moments[0]} == {f"{i}.wav" for i in (0, 1, 2, 4, 5)}
+    rows = [list(read_timelines(tmp_path / name)) for name in ("one.events.jsonl", f"two.events{suffix}")]
+    assert rows[0] == rows[1]
+    assert {Path(row.source).name for row in rows[0]} == {f"{i}.wav" for i in (0, 1, 2, 4, 5)}
 
 
 # Where it is written
@@ -236,7 +236,7 @@ def test_the_schema_is_documented() -> None:
     pytest.importorskip("pyarrow")
     text = (ROOT / "docs" / "records.md").read_text()
     words = {"string": "string", "double": "double", "int64": "integer"}
-    for heading, kind in (("A record", Record), ("A moment", Moment)):
+    for heading, kind in (("A record", Record), ("A timeline row", TimelineRow)):
         section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
         rows = re.findall(r"^\| (`.*?`) \| (\w+) \|", section, re.MULTILINE)
         told = [(name, word) for names, word in rows for name in re.findall(r"`(\w+)`", names)]
@@ -272,10 +272,10 @@ def test_a_recording_that_takes_too_long(calls: Path, triage: Triage, monkeypatc
     clock = iter(range(1000))
     monkeypatch.setattr("emotion_triage.batch.scoring.time.monotonic", lambda: float(next(clock)))
     source = str(calls / "1.wav")
-    late = score_source(triage, How(caller_channel="mono", max_seconds=0.5), source).record
+    late = score_source(triage, ScoringOptions(caller_channel="mono", max_seconds=0.5), source).record
     assert late.status == "error"
     assert late.error == f"{source}: took more than 0.5 s; give it more (--max-seconds), or look at the file"
-    assert score_source(triage, How(caller_channel="mono"), source).record.status == "scored"
+    assert score_source(triage, ScoringOptions(caller_channel="mono"), source).record.status == "scored"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
@@ -284,7 +284,7 @@ def test_a_recording_that_never_answers(calls: Path, triage: Triage, tmp_path: P
     os.mkfifo(tmp_path / "dead.wav")
     monkeypatch.setattr("emotion_triage.batch.process_pool.GRACE_S", 4.0)
     sources = [str(calls / "0.wav"), str(tmp_path / "dead.wav"), str(calls / "1.wav")]
-    how = How(caller_channel="mono", max_seconds=1.0)
+    how = ScoringOptions(caller_channel="mono", max_seconds=1.0)
     records = [scored.record for scored in score_sources(triage, how, sources, workers=2)]
     assert [record.status for record in records] == ["scored", "error", "scored"]
     assert "took more than 1 s" in (records[1].error or "")

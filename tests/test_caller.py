@@ -10,7 +10,14 @@ import pytest
 
 from emotion_triage.affect.affect import Affect, describe, log_odds
 from emotion_triage.affect.classifier import LABELS, Classifier
-from emotion_triage.call.caller import MIN_NEW_SPEECH_S, TYPICAL_SPREAD, TYPICAL_WEIGHT, Caller, Step, typical_caller
+from emotion_triage.call.caller import (
+    MIN_NEW_SPEECH_S,
+    TYPICAL_SPREAD,
+    TYPICAL_WEIGHT,
+    CallerState,
+    WindowMeasurement,
+    typical_caller,
+)
 from emotion_triage.prosody.functionals import DRIVER_GROUPS, FEATURE_NAMES, STATISTIC_NAMES
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.policy import Policy
@@ -29,13 +36,15 @@ HIMSELF = 1.0 / (1.0 + np.exp(3.0))
 
 
 @pytest.fixture
-def caller(anger_model: Path) -> Caller:
+def caller(anger_model: Path) -> CallerState:
     return new_caller(anger_model)
 
 
-def new_caller(model: Path, *, standing: Standing = CLEAR, objection: bool = False, policy: Policy = POLICY) -> Caller:
+def new_caller(
+    model: Path, *, standing: Standing = CLEAR, objection: bool = False, policy: Policy = POLICY
+) -> CallerState:
     classifier = Classifier.load(model)
-    return Caller(
+    return CallerState(
         call_id="call",
         policy=policy,
         model_digest=classifier.digest,
@@ -46,10 +55,12 @@ def new_caller(model: Path, *, standing: Standing = CLEAR, objection: bool = Fal
     )
 
 
-def step(time_s: float, *, speech_s: float = 2.0, new_speech_s: float = 0.5, level_dbfs: float = -25.0) -> Step:
+def step(
+    time_s: float, *, speech_s: float = 2.0, new_speech_s: float = 0.5, level_dbfs: float = -25.0
+) -> WindowMeasurement:
     statistics = np.ones(len(STATISTIC_NAMES), np.float32)
     statistics[STATISTIC_NAMES.index("level_dbfs")] = level_dbfs
-    return Step(time_s, statistics, speech_s, 0.0, 40.0, new_speech_s)
+    return WindowMeasurement(time_s, statistics, speech_s, 0.0, 40.0, new_speech_s)
 
 
 def scores(
@@ -77,13 +88,13 @@ def scores(
     ("speech_s", "new_speech_s", "evidence"),
     [(2.0, 0.5, True), (1.0, MIN_NEW_SPEECH_S, True), (0.98, 0.5, False), (2.0, 0.08, False), (0.0, 0.0, False)],
 )
-def test_evidence_needs_speech(caller: Caller, speech_s: float, new_speech_s: float, evidence: bool) -> None:
+def test_evidence_needs_speech(caller: CallerState, speech_s: float, new_speech_s: float, evidence: bool) -> None:
     """A step is scored if its window holds `min_speech_s` of speech and it brings 0.1 s that is new."""
     inputs = caller.inputs(step(1.0, speech_s=speech_s, new_speech_s=new_speech_s))
     assert (inputs is not None) == evidence
 
 
-def test_what_is_not_a_voice_is_not_scored(caller: Caller) -> None:
+def test_what_is_not_a_voice_is_not_scored(caller: CallerState) -> None:
     """Below `min_speech_probability` there is no Affect, no speech is counted and no baseline filled."""
     for k in range(10):
         assert caller.inputs(step(float(k))) is not None
@@ -94,7 +105,7 @@ def test_what_is_not_a_voice_is_not_scored(caller: Caller) -> None:
     assert caller.speech_s == 0.5
 
 
-def test_speech_is_counted_once(caller: Caller) -> None:
+def test_speech_is_counted_once(caller: CallerState) -> None:
     """Speech of steps too short to score counts with the next that is scored."""
     for short in (step(0.5, speech_s=0.4, new_speech_s=0.4), step(1.0, speech_s=0.8, new_speech_s=0.4)):
         assert caller.inputs(short) is None
@@ -103,7 +114,7 @@ def test_speech_is_counted_once(caller: Caller) -> None:
     assert caller.speech_s == pytest.approx(1.2)
 
 
-def test_an_affect_is_the_windows_own_row(caller: Caller) -> None:
+def test_an_affect_is_the_windows_own_row(caller: CallerState) -> None:
     """Row 0 is told; the occluded rows only make drivers."""
     table = scores(0.3)
     table[1:] = 0.9
@@ -113,7 +124,7 @@ def test_an_affect_is_the_windows_own_row(caller: Caller) -> None:
     assert all(driver.weight < 0 for driver in affect.drivers)
 
 
-def test_a_caller_is_compared_with_himself_once_he_is_known(caller: Caller) -> None:
+def test_a_caller_is_compared_with_himself_once_he_is_known(caller: CallerState) -> None:
     """Drivers refer to the training speech, without a level, until the baseline is full, then to the caller."""
     references = []
     for k in range(6):
@@ -126,7 +137,7 @@ def test_a_caller_is_compared_with_himself_once_he_is_known(caller: Caller) -> N
     assert references == [{"population"}] * 4 + [{"caller"}] * 2
 
 
-def test_the_anger_told_is_that_of_one_who_is_known(caller: Caller) -> None:
+def test_the_anger_told_is_that_of_one_who_is_known(caller: CallerState) -> None:
     """Before the baseline is full an Affect tells the anger of anyone who sounds so, then this caller's and both."""
     told, alone = [], []
     for k in range(6):
@@ -139,7 +150,7 @@ def test_the_anger_told_is_that_of_one_who_is_known(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("swing", [0.0, 0.3, TYPICAL_SPREAD, 2.0])
-def test_anger_is_in_units_of_the_callers_own_unrest(caller: Caller, swing: float) -> None:
+def test_anger_is_in_units_of_the_callers_own_unrest(caller: CallerState, swing: float) -> None:
     """The same window tells less anger of who strayed far from his baseline while it filled up, more of who did not."""
     for k in range(4):
         caller.hear(step(float(k)), scores(0.01, swing=swing))  # the first window has no baseline to stray from
@@ -149,7 +160,7 @@ def test_anger_is_in_units_of_the_callers_own_unrest(caller: Caller, swing: floa
     assert float(log_odds(affect.anger)) == pytest.approx(-3.0 + (log_odds(0.3) + 3.0) * TYPICAL_SPREAD / spread, 1e-5)
 
 
-def test_while_a_baseline_fills_up_each_window_is_held_against_what_there_is_of_it(caller: Caller) -> None:
+def test_while_a_baseline_fills_up_each_window_is_held_against_what_there_is_of_it(caller: CallerState) -> None:
     """The last two rows are the window and the mean of those before it, both with their change against that mean."""
     for k, level_dbfs in enumerate((-30.0, -20.0)):
         caller.hear(step(float(k), level_dbfs=level_dbfs), scores(0.1))
@@ -159,7 +170,7 @@ def test_while_a_baseline_fills_up_each_window_is_held_against_what_there_is_of_
     assert rows[:, change].tolist() == [0.0] * (N_ROWS - 1) + [6.0, 0.0]
 
 
-def test_the_stronger_evidence_counts(caller: Caller) -> None:
+def test_the_stronger_evidence_counts(caller: CallerState) -> None:
     """Anger of anyone escalates a caller whom his own baseline excuses, and his own anger one who sounds calm."""
     for k in range(5):
         caller.hear(step(float(k)), scores(0.01, known=k >= 4))
@@ -171,7 +182,7 @@ def test_the_stronger_evidence_counts(caller: Caller) -> None:
     assert caller.level is Level.ESCALATED
 
 
-def test_a_route_follows_a_level(caller: Caller) -> None:
+def test_a_route_follows_a_level(caller: CallerState) -> None:
     """A change of level that leads elsewhere is followed by a Route of the same moment, and `route` is it."""
     affect, escalation, route = caller.hear(step(1.0), scores(0.95))
     assert isinstance(affect, Affect)
@@ -190,7 +201,7 @@ def test_a_level_that_leads_nowhere_else_makes_no_route(anger_model: Path) -> No
     assert caller.route == before
 
 
-def test_waiting_brings_the_level_down_and_not_the_route(caller: Caller) -> None:
+def test_waiting_brings_the_level_down_and_not_the_route(caller: CallerState) -> None:
     """After `hold_s` without evidence the level steps down, each time at its own time; the granted route holds."""
     caller.hear(step(1.0), scores(0.95))
     granted, hold_s = caller.route, POLICY.escalation.hold_s
@@ -216,14 +227,14 @@ def test_a_policy_may_let_routes_fall(anger_model: Path) -> None:
     ]
 
 
-def loud(time_s: float, level_dbfs: float, anger: float) -> tuple[Step, np.ndarray]:
+def loud(time_s: float, level_dbfs: float, anger: float) -> tuple[WindowMeasurement, np.ndarray]:
     """A window of a known caller and its scores, in which loudness is all that anger comes from."""
     table = scores(anger, known=True)
     table[1 + list(DRIVER_GROUPS).index("loudness"), AGAINST] = HIMSELF
     return step(time_s, level_dbfs=level_dbfs), table
 
 
-def test_a_fall_says_what_fell(caller: Caller) -> None:
+def test_a_fall_says_what_fell(caller: CallerState) -> None:
     """A caller who is still louder than usual, but less than at their angriest, falls because they speak softer."""
     for k in range(4):
         caller.hear(step(float(k), level_dbfs=-25.0), scores(0.01))
@@ -239,7 +250,7 @@ def test_a_fall_says_what_fell(caller: Caller) -> None:
     assert {driver.reference for driver in fall.drivers} == {"peak"}
 
 
-def test_a_fall_after_another_says_what_fell_since(caller: Caller) -> None:
+def test_a_fall_after_another_says_what_fell_since(caller: CallerState) -> None:
     """Each fall refers to the angriest window since the fall before."""
     for k in range(4):
         caller.hear(step(float(k), level_dbfs=-25.0), scores(0.01))

@@ -26,8 +26,8 @@ from typer.testing import CliRunner
 from emotion_triage.audio.remote import fetch, find_remote, is_there, send
 from emotion_triage.batch.inputs import find_recordings
 from emotion_triage.batch.record import Record
-from emotion_triage.batch.result_file import read_moments, read_records
-from emotion_triage.batch.scoring import How, score_sources
+from emotion_triage.batch.result_file import read_records, read_timelines
+from emotion_triage.batch.scoring import ScoringOptions, score_sources
 from emotion_triage.call.triage import Triage
 from emotion_triage.cli.app import app
 from emotion_triage.errors import AudioError, TriageError
@@ -124,7 +124,7 @@ def test_folders_and_globs_are_listed(archive: str) -> None:
 def test_a_recording_elsewhere_is_the_same_recording(archive: str, model: Path, tmp_path: Path) -> None:
     """Read through the API in other processes, each recording gives the record that its file here does."""
     triage = Triage.load(model=model)
-    how = How(caller_channel="mono")
+    how = ScoringOptions(caller_channel="mono")
     there = find_recordings([archive])
     here = [str(tmp_path / name.rpartition("/")[2]) for name in there]
     expected = plain(scored.record for scored in score_sources(triage, how, here))
@@ -134,7 +134,7 @@ def test_a_recording_elsewhere_is_the_same_recording(archive: str, model: Path, 
 
 def test_an_object_that_is_not_there_is_a_record(archive: str, model: Path) -> None:
     """A manifest's recording that is not at its address costs itself alone."""
-    triage, how = Triage.load(model=model), How(caller_channel="mono")
+    triage, how = Triage.load(model=model), ScoringOptions(caller_channel="mono")
     sources = [f"{archive}/2026-11/01/00.wav", f"{archive}/2026-11/01/none.wav"]
     good, missing = (scored.record for scored in score_sources(triage, how, sources))
     assert good.error is None
@@ -161,7 +161,7 @@ def test_records_go_to_a_bucket(archive: str, model: Path, tmp_path: Path, monke
             assert (tmp_path / "back").read_bytes() == (tmp_path / here).read_bytes()
             os.unlink(tmp_path / "back")
     assert len(list(read_records(tmp_path / f"here-{name}"))) == N_RECORDINGS
-    assert next(read_moments(tmp_path / events.replace("scores", "here-scores"))).kind
+    assert next(read_timelines(tmp_path / events.replace("scores", "here-scores"))).kind
 
 
 def test_a_bucket_that_refuses_is_told_first(archive: str, model: Path, tmp_path: Path, monkeypatch: Any) -> None:

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from emotion_triage.affect.affect import LANGUAGES, Driver, Language, describe
 from emotion_triage.batch.append_log import lines_of
 from emotion_triage.batch.record import Record
-from emotion_triage.batch.timeline import Moment
+from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.prosody.functionals import HEADLINES
 from emotion_triage.report.audit import Batch, Proportion
 from emotion_triage.report.envelope import envelope_of
-from emotion_triage.report.pictures import course_picture
+from emotion_triage.report.pictures import timeline_picture
 from emotion_triage.report.wording import WORDS, masked, reasons
 
 pytest.importorskip("jinja2")
@@ -49,25 +49,27 @@ def record(source: str, **known: Any) -> Record:
     return Record(**{"source": source, **MADE_BY, **told, **known})
 
 
-def timeline(source: str, duration_s: float = 20.0) -> list[Moment]:
+def timeline(source: str, duration_s: float = 20.0) -> list[TimelineRow]:
     """Calm, then escalated from 8 to 12 s, a gap of 2 s at 14 s."""
-    moments = [
-        Moment(source=source, kind="affect", time_s=t / 2, level="calm", anger=t % 7 / 7, distress=0.1, arousal=0.5)
+    rows = [
+        TimelineRow(
+            source=source, kind="affect", time_s=t / 2, level="calm", anger=t % 7 / 7, distress=0.1, arousal=0.5
+        )
         for t in range(6, int(2 * duration_s))
     ]
     reason = "voice 8 dB louder, speech rate +25 %"
     for time_s, level in ((8.0, "escalated"), (12.0, "calm")):
-        moments.append(Moment(source=source, kind="escalation", time_s=time_s, level=level, drivers=reason))
-    moments.append(Moment(source=source, kind="route", time_s=8.0, level="escalated", queue="senior", rule="rule 7"))
-    moments.append(Moment(source=source, kind="gap", time_s=14.0, level="calm", lost_s=2.0))
-    return sorted(moments, key=lambda moment: moment.time_s)
+        rows.append(TimelineRow(source=source, kind="escalation", time_s=time_s, level=level, drivers=reason))
+    rows.append(TimelineRow(source=source, kind="route", time_s=8.0, level="escalated", queue="senior", rule="rule 7"))
+    rows.append(TimelineRow(source=source, kind="gap", time_s=14.0, level="calm", lost_s=2.0))
+    return sorted(rows, key=lambda row: row.time_s)
 
 
-def write(folder: Path, records: list[Record], language: Language = "en", **of: list[Moment]) -> dict[str, str]:
+def write(folder: Path, records: list[Record], language: Language = "en", **of: list[TimelineRow]) -> dict[str, str]:
     """Write a report; return its pages by their names."""
     (folder / "scores.jsonl").write_bytes(lines_of(records, ".jsonl"))
-    moments = [moment for each in of.values() for moment in each]
-    (folder / "scores.events.jsonl").write_bytes(lines_of(moments, ".jsonl"))
+    rows = [row for each in of.values() for row in each]
+    (folder / "scores.events.jsonl").write_bytes(lines_of(rows, ".jsonl"))
     pages = list(write_report(folder / "scores.jsonl", folder / "report", language=language))
     return {str(page.relative_to(folder / "report")): page.read_text(encoding="utf-8") for page in pages}
 
@@ -150,13 +152,15 @@ def test_a_long_call_stays_small(tmp_path: Path) -> None:
     duration_s = 6 * 3600.0
     soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).uniform(-1, 1, 8000 * 600), 8000, subtype="ULAW")
     changes = [
-        Moment(source="long.wav", kind="escalation", time_s=t, level="tense" if t % 20 else "calm", drivers="F0 +9 %")
+        TimelineRow(
+            source="long.wav", kind="escalation", time_s=t, level="tense" if t % 20 else "calm", drivers="F0 +9 %"
+        )
         for t in np.arange(10.0, duration_s, 10.0).tolist()
     ]
     source = str(tmp_path / "long.wav")
-    moments = sorted([*timeline(source, duration_s), *changes], key=lambda moment: moment.time_s)
-    moments = [msgspec.structs.replace(moment, source=source) for moment in moments]
-    written = write(tmp_path, [record(source, duration_s=duration_s)], long=moments)
+    rows = sorted([*timeline(source, duration_s), *changes], key=lambda row: row.time_s)
+    rows = [msgspec.structs.replace(row, source=source) for row in rows]
+    written = write(tmp_path, [record(source, duration_s=duration_s)], long=rows)
     assert all(len(page.encode()) < MAX_BYTES for page in written.values())
 
 
@@ -165,13 +169,13 @@ def test_what_is_named_is_not_run(tmp_path: Path, field: str) -> None:
     """A file, queue, group or reason named like markup is shown as text, in pages and in pictures."""
     known = {"started_at": "2026-03-02T09:30:00", "label": "other", "group": "g", "peak_level": "tense", field: ATTACK}
     source = str(known.pop("source", "a.wav"))
-    moments = [msgspec.structs.replace(moment, queue=ATTACK, rule=ATTACK) for moment in timeline(source)]
-    for html in write(tmp_path, [record(source, **known)], one=moments).values():
+    rows = [msgspec.structs.replace(row, queue=ATTACK, rule=ATTACK) for row in timeline(source)]
+    for html in write(tmp_path, [record(source, **known)], one=rows).values():
         page = Page(html)
         assert not {tag for tag, _ in page.elements} & {"script", "img"}
         assert not [name for _, of in page.elements for name in of if name.startswith("on")]
         assert "49" not in re.findall(r"&(\S+)", page.text)
-    shown = " ".join(Page(html).text for html in write(tmp_path, [record(source, **known)], one=moments).values())
+    shown = " ".join(Page(html).text for html in write(tmp_path, [record(source, **known)], one=rows).values())
     assert "<script>alert(1)</script>" in shown
 
 
@@ -281,7 +285,7 @@ def test_the_caller_alone_is_drawn(tmp_path: Path) -> None:
     loud, soft = 0.5 * np.ones(8000, np.float32), 0.001 * np.ones(8000, np.float32)
     soundfile.write(tmp_path / "mono.wav", np.concatenate([soft, loud, soft]), 8000)
     mono = record(str(tmp_path / "mono.wav"), caller_channel=None, duration_s=3.0)
-    gap = Moment(source=mono.source, kind="gap", time_s=1.0, level="calm", lost_s=1.0)
+    gap = TimelineRow(source=mono.source, kind="gap", time_s=1.0, level="calm", lost_s=1.0)
     assert max(peak.height for peak in envelope_of(mono, [gap])) < 0.1
     assert not [peak for peak in envelope_of(mono, [gap]) if 1.0 < peak.time_s < 1.99]
     soundfile.write(tmp_path / "both.wav", np.stack([soft, loud], axis=1), 8000)
@@ -351,11 +355,11 @@ def test_the_command(tmp_path: Path) -> None:
 def test_a_score_on_its_own_is_seen() -> None:
     """A score that no other stands beside, of which no line can be drawn, is a point; scores in a row are none."""
     beside = [
-        Moment(source="a", kind="affect", time_s=t, level="calm", anger=0.2, arousal=0.4) for t in (3.0, 3.5, 4.0)
+        TimelineRow(source="a", kind="affect", time_s=t, level="calm", anger=0.2, arousal=0.4) for t in (3.0, 3.5, 4.0)
     ]
-    alone = Moment(source="a", kind="affect", time_s=20.0, level="calm", anger=0.9, arousal=0.4)
+    alone = TimelineRow(source="a", kind="affect", time_s=20.0, level="calm", anger=0.9, arousal=0.4)
     points = [
-        len(re.findall(r' d="M[^"]*A', course_picture(moments, [], 30.0, "en").wide))
-        for moments in (beside, [*beside, alone])
+        len(re.findall(r' d="M[^"]*A', timeline_picture(rows, [], 30.0, "en").wide))
+        for rows in (beside, [*beside, alone])
     ]
     assert points == [0, 2]

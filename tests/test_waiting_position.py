@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emotion_triage.affect.classifier import Classifier
-from emotion_triage.call.caller import Caller, Event, typical_caller
+from emotion_triage.call.caller import CallerState, Event, typical_caller
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import (
@@ -95,11 +95,11 @@ def loaded(anger_model: Path) -> dict[str, Any]:
 
 def random_call(
     loaded: dict[str, Any], policy: Policy, state: StandingState, acts: list[tuple[str, float]]
-) -> tuple[Route, list[Event], Caller]:
+) -> tuple[Route, list[Event], CallerState]:
     """A caller who speaks more or less angrily, is silent, moves to another process, and may object."""
     standing = Standing(state=state, abusive_contacts=0, since=None, expires_at=None)
     fields = {"call_id": "call", "policy": policy, "standing": standing, **loaded}
-    caller = Caller(**fields, objection=False, time_s=0.0)
+    caller = CallerState(**fields, objection=False, time_s=0.0)
     first, events, time_s, spoken_s = caller.route, list[Event](), 0.0, 0.0
     for act, value in acts:
         if act == "speak":
@@ -114,7 +114,7 @@ def random_call(
             caller = pickle.loads(pickle.dumps(caller))
         elif act == "object":
             before = caller.route
-            caller = Caller(**fields, objection=True, time_s=time_s, granted=before)
+            caller = CallerState(**fields, objection=True, time_s=time_s, granted=before)
             events += [] if same_destination(before, caller.route) else [caller.route]
     return first, events, caller
 

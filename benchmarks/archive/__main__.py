@@ -90,7 +90,7 @@ def measured(
                 arguments, out = asked(manifest, suffix, "killed", told.workers)
                 struck = killed(arguments, log_of(out), n)
                 again = kept(out)
-                same = (again.rows, again.moments) == (calm.rows, calm.moments)
+                same = (again.rows, again.timeline) == (calm.rows, calm.timeline)
                 yield kills(suffix, struck, calm, same, again.files == calm.files), good and same
     if "cluster" in parts:
         yield from clusters(manifest, min(n, told.cluster_recordings), told.workers, quick=told.quick)
@@ -124,8 +124,8 @@ def memory(run: Run, n_files: int) -> Table:
 
 
 def kills(suffix: str, struck: int, calm: Kept, same: bool, same_bytes: bool) -> Table:
-    row = (suffix, struck, len(calm.rows), calm.errors, len(calm.moments), same, same_bytes)
-    columns = ("out", "kills", "records", "errors", "moments", "same once sorted", "same files, byte for byte")
+    row = (suffix, struck, len(calm.rows), calm.errors, len(calm.timeline), same, same_bytes)
+    columns = ("out", "kills", "records", "errors", "timeline", "same once sorted", "same files, byte for byte")
     return Table("kill -9 at random moments, each gone on with", columns, [tuple(map(str, row))])
 
 
@@ -138,7 +138,7 @@ def clusters(manifest: Path, n: int, workers: int, *, quick: bool) -> Iterator[t
     sizes = CLUSTER_WORKERS[-1:] if quick else CLUSTER_WORKERS
     figures = [on_cluster(some, size) for size in sizes]
     figures.append(on_cluster(some, sizes[-1], len(local.rows) // 2))
-    same = [(each.left.rows, each.left.moments) == (local.rows, local.moments) for each in figures]
+    same = [(each.left.rows, each.left.timeline) == (local.rows, local.timeline) for each in figures]
     cores = os.cpu_count()
     yield (
         Table(

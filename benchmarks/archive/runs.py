@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import psutil
 
-from emotion_triage.batch.result_file import events_path, read_moments, read_records
+from emotion_triage.batch.result_file import events_path, read_records, read_timelines
 
 __all__ = ["KILLS", "Kept", "Run", "command", "kept", "killed", "mib_per_1000_files"]
 
@@ -113,7 +113,7 @@ class Kept(NamedTuple):
     rows: list[bytes]
     errors: int
     sources: int
-    moments: list[bytes]
+    timeline: list[bytes]
     files: dict[str, bytes]
 
 
@@ -124,7 +124,7 @@ def kept(out: Path) -> Kept:
         rows=sorted(map(msgspec.json.encode, records)),
         errors=sum(record.status == "error" for record in records),
         sources=len({record.source for record in records}),
-        moments=sorted(map(msgspec.json.encode, read_moments(events_path(out)))),
+        timeline=sorted(map(msgspec.json.encode, read_timelines(events_path(out)))),
         files={str(path.relative_to(out.parent)).replace(out.stem, "F", 1): path.read_bytes() for path in there},
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
-from emotion_triage.call.caller import Caller, Event, Step, typical_caller
+from emotion_triage.call.caller import CallerState, Event, WindowMeasurement, typical_caller
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import CLEAR
@@ -38,7 +38,7 @@ class ComposedCall(NamedTuple):
     gender: str
     turn_s: float
     duration_s: float
-    steps: list[Step]
+    steps: list[WindowMeasurement]
     rows: NDArray[np.float16]
 
 
@@ -105,7 +105,7 @@ def strung(clips: list[Samples], duration_s: float, rng: np.random.Generator) ->
     return np.concatenate(pieces)
 
 
-def events(steps: list[Step], rows: NDArray[np.float16], model: Model, policy: Policy) -> list[Event]:
+def events(steps: list[WindowMeasurement], rows: NDArray[np.float16], model: Model, policy: Policy) -> list[Event]:
     """What the library would have said of a call, with this model."""
 
     def score(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -113,7 +113,7 @@ def events(steps: list[Step], rows: NDArray[np.float16], model: Model, policy: P
 
     contour = log_odds(model.contour, rows).astype(np.float32)
     steps = [s._replace(statistics=np.append(s.statistics[:-1], c)) for s, c in zip(steps, contour, strict=True)]
-    caller = Caller(
+    caller = CallerState(
         call_id="composed",
         policy=policy,
         model_digest="",

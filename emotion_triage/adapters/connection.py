@@ -27,7 +27,7 @@ from emotion_triage.adapters.protocol import (
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.errors import WireError
 
-__all__ = ["Application", "Direct", "Limits", "Session", "Sink", "Socket"]
+__all__ = ["Application", "Connection", "Direct", "Limits", "Sink", "Socket"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,15 +72,15 @@ class Sink(Protocol):
 class Application(Protocol):
     """What the server's owner decides."""
 
-    async def started(self, session: Session, event: Started) -> Call | None:
+    async def started(self, connection: Connection, event: Started) -> Call | None:
         """Open the call, or return None to hear nothing of it."""
         ...
 
-    async def noticed(self, session: Session, event: Paused | Resumed | Digit | Updated | Complained) -> None:
+    async def noticed(self, connection: Connection, event: Paused | Resumed | Digit | Updated | Complained) -> None:
         """Take note of what happened beside the audio."""
         ...
 
-    async def ended(self, session: Session, event: Ended) -> None:
+    async def ended(self, connection: Connection, event: Ended) -> None:
         """Take note that a call which was opened has ended and was flushed."""
         ...
 
@@ -108,7 +108,7 @@ class Direct:
             self._heard(call, events)
 
 
-class Session:
+class Connection:
     """One connection of an engine.
 
     Parameters

@@ -19,7 +19,7 @@ try:
 except ImportError:  # not POSIX: there two processes on one file are not kept apart
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["LogSuffix", "RowLog", "lines_of", "rows_of_file"]
+__all__ = ["AppendLog", "LogSuffix", "lines_of", "rows_of_file"]
 
 LogSuffix = Literal[".jsonl", ".csv"]
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -42,7 +42,7 @@ def lines_of(rows: Iterable[msgspec.Struct], suffix: LogSuffix) -> bytes:
     return b"".join(encoder.encode(row) + b"\n" for row in rows)
 
 
-class RowLog(Generic[Row]):
+class AppendLog(Generic[Row]):
     """A file of rows that one process writes.
 
     Parameters

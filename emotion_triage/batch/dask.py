@@ -13,7 +13,7 @@ import msgspec
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.audio.recordings import open_recording
 from emotion_triage.audio.remote import is_remote, remote_bytes
-from emotion_triage.batch.scoring import How, Scored, give_up, refuse_unknown_notice, score_source
+from emotion_triage.batch.scoring import Scored, ScoringOptions, give_up, refuse_unknown_notice, score_source
 from emotion_triage.call.triage import Triage
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.routing.policy import Policy
@@ -35,8 +35,8 @@ CONNECT_S = 20
 class _Scorer:
     """A model and policy on a worker; travels by content, as the model's path may be of another machine."""
 
-    def __init__(self, model: tuple[Path, bytes], policy: bytes, how: How) -> None:
-        self._parts = model, policy, how
+    def __init__(self, model: tuple[Path, bytes], policy: bytes, options: ScoringOptions) -> None:
+        self._parts = model, policy, options
         self._triage = Triage(Classifier(*model), msgspec.json.decode(policy, type=Policy))
 
     def __reduce__(self) -> tuple[Callable[..., _Scorer], tuple[Any, ...]]:
@@ -79,22 +79,22 @@ def check_cluster(engine: str) -> None:
         pass
 
 
-def chunks_of(sources: Iterable[str], how: How, *, chunk_s: float) -> Iterator[tuple[str, ...]]:
+def chunks_of(sources: Iterable[str], options: ScoringOptions, *, chunk_s: float) -> Iterator[tuple[str, ...]]:
     """Group recordings, in order, into chunks of about the same duration.
 
     Parameters
     ----------
     sources : iterable of str
         Their headers tell how long they are; what cannot be read counts for nothing here, and is told by who scores it.
-    how : How
-        See `emotion_triage.batch.scoring.How`.
+    options : ScoringOptions
+        See `emotion_triage.batch.scoring.ScoringOptions`.
     chunk_s : float
         Audio of a chunk, in seconds; more only where one recording has more.
     """
     chunk: list[str] = []
     held_s = 0.0
     for source in sources:
-        duration_s = _duration_s(source, how)
+        duration_s = _duration_s(source, options)
         if chunk and (held_s + duration_s > chunk_s or len(chunk) >= MAX_FILES):
             yield tuple(chunk)
             chunk, held_s = [], 0.0
@@ -104,24 +104,26 @@ def chunks_of(sources: Iterable[str], how: How, *, chunk_s: float) -> Iterator[t
         yield tuple(chunk)
 
 
-def _duration_s(source: str, how: How) -> float:
+def _duration_s(source: str, options: ScoringOptions) -> float:
     try:
         if is_remote(source):  # by its size, which came with the listing: a header would cost a journey each
             return remote_bytes(source) / REMOTE_BYTES_PER_S
-        spans = None if how.caller_spans is None else how.caller_spans.of(source)
-        return open_recording(source, caller_channel=how.caller_channel, caller_spans=spans).duration_s
+        spans = None if options.caller_spans is None else options.caller_spans.of(source)
+        return open_recording(source, caller_channel=options.caller_channel, caller_spans=spans).duration_s
     except (TriageError, OSError, UnicodeError):
         return 0.0
 
 
-def score_on_cluster(triage: Triage, how: How, sources: Iterable[str], *, engine: str) -> Iterator[Scored]:
+def score_on_cluster(
+    triage: Triage, options: ScoringOptions, sources: Iterable[str], *, engine: str
+) -> Iterator[Scored]:
     """Score recordings on a Dask cluster, in their order, as they become known; see `score_sources`.
 
     What a worker that dies was doing is done by another; a recording that ends several of them is given up.
 
     Parameters
     ----------
-    triage, how, sources
+    triage, options, sources
         See `emotion_triage.batch.scoring.score_sources`. The workers need this library, and the recordings at
         the same paths or addresses.
     engine : str
@@ -140,9 +142,9 @@ def score_on_cluster(triage: Triage, how: How, sources: Iterable[str], *, engine
         classifier = triage.classifier
         model = (Path(classifier.path.name), classifier.path.read_bytes())
         # a task, not a scattered object: whichever worker loses it, it can be made again
-        scorer = client.submit(_Scorer, model, msgspec.json.encode(triage.policy), how, pure=False)
+        scorer = client.submit(_Scorer, model, msgspec.json.encode(triage.policy), options, pure=False)
         waiting: deque[tuple[tuple[str, ...], Any]] = deque()
-        left = chunks_of(sources, how, chunk_s=CHUNK_S)
+        left = chunks_of(sources, options, chunk_s=CHUNK_S)
         more = True
         while more or waiting:
             ahead = CHUNKS_AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
@@ -152,14 +154,16 @@ def score_on_cluster(triage: Triage, how: How, sources: Iterable[str], *, engine
                 if chunk is not None:
                     waiting.append((chunk, client.submit(_score, scorer, chunk, pure=False)))
             if waiting:
-                yield from _result(client, triage, how, scorer, *waiting.popleft())
+                yield from _result(client, triage, options, scorer, *waiting.popleft())
 
 
 def _score(scorer: _Scorer, chunk: tuple[str, ...]) -> list[Scored]:
     return scorer(chunk)
 
 
-def _result(client: Any, triage: Triage, how: How, scorer: Any, chunk: tuple[str, ...], task: Any) -> list[Scored]:
+def _result(
+    client: Any, triage: Triage, options: ScoringOptions, scorer: Any, chunk: tuple[str, ...], task: Any
+) -> list[Scored]:
     """Wait for a chunk; where it ended its workers, find out which of its recordings did."""
     from distributed import KilledWorker
 
@@ -168,9 +172,9 @@ def _result(client: Any, triage: Triage, how: How, scorer: Any, chunk: tuple[str
         return results
     except KilledWorker:
         if len(chunk) == 1:
-            return [give_up(triage, how, chunk[0], "dead")]
+            return [give_up(triage, options, chunk[0], "dead")]
     alone = [((source,), client.submit(_score, scorer, (source,), pure=False)) for source in chunk]
-    return [scored for each in alone for scored in _result(client, triage, how, scorer, *each)]
+    return [scored for each in alone for scored in _result(client, triage, options, scorer, *each)]
 
 
 @contextmanager

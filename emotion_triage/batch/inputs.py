@@ -15,7 +15,7 @@ import msgspec
 from emotion_triage.audio.remote import find_remote, is_remote
 from emotion_triage.errors import AudioError
 
-__all__ = ["AUDIO_SUFFIXES", "CallerSpans", "find_recordings", "as_text", "read_spans", "whole_path"]
+__all__ = ["AUDIO_SUFFIXES", "CallerSpans", "as_text", "find_recordings", "read_spans", "whole_path"]
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 """Files of a folder that are taken for recordings."""

@@ -11,13 +11,13 @@ from typing import Literal, TypeVar
 import msgspec
 
 from emotion_triage.audio.remote import fetch, is_remote, is_there, send
-from emotion_triage.batch.append_log import LogSuffix, RowLog, lines_of, rows_of_file
+from emotion_triage.batch.append_log import AppendLog, LogSuffix, lines_of, rows_of_file
 from emotion_triage.batch.parquet import Partition, pyarrow_modules, read_parquet, remove, write_parquet
 from emotion_triage.batch.record import Record
-from emotion_triage.batch.timeline import Moment
+from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.errors import TriageError
 
-__all__ = ["SUFFIXES", "RecordFile", "events_path", "read_moments", "read_records"]
+__all__ = ["SUFFIXES", "RecordFile", "events_path", "read_records", "read_timelines"]
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 Mode = Literal["new", "resume", "overwrite"]
@@ -99,8 +99,8 @@ class RecordFile:
                 raise TriageError(
                     f"{each}: exists already; go on with it (--resume), replace it (--overwrite) or name another"
                 )
-        self._records = RowLog(_log_path(self.path), Record, mode=mode)
-        self._events: RowLog[Moment] | None = None
+        self._records = AppendLog(_log_path(self.path), Record, mode=mode)
+        self._events: AppendLog[TimelineRow] | None = None
         self.log_suffix: LogSuffix = self._records.suffix
         made_by = (model_digest, policy_digest, caller_channel)
         try:
@@ -120,14 +120,14 @@ class RecordFile:
                 self._records.path.unlink(missing_ok=True)
             raise
 
-    def append(self, record: Record, moments: bytes = b"") -> None:
+    def append(self, record: Record, timeline: bytes = b"") -> None:
         """Write a record; the file is whole again when this returns, and also when it raises.
 
         Parameters
         ----------
         record : Record
             What a recording told.
-        moments : bytes
+        timeline : bytes
             Its timeline, as `lines_of` makes it for `log_suffix`.
 
         Raises
@@ -135,8 +135,8 @@ class RecordFile:
         TriageError
             If the disk is full or gone; the records before stay.
         """
-        if self._events is not None and moments:
-            self._events.append(moments)  # first: what has a record has its timeline
+        if self._events is not None and timeline:
+            self._events.append(timeline)  # first: what has a record has its timeline
         self._records.append(lines_of([record], self.log_suffix))
         self.done.add(record.source)
         self.failed += record.status == "error"
@@ -165,7 +165,7 @@ class RecordFile:
     def _finish_parquet(self) -> None:
         try:
             if self._events is not None:
-                write_parquet(self._events_path, Moment, (row for _, row in self._events.rows()))
+                write_parquet(self._events_path, TimelineRow, (row for _, row in self._events.rows()))
             write_parquet(self.path, Record, (row for _, row in self._records.rows()), partition_by=self._partition_by)
         except TriageError as error:
             raise TriageError(
@@ -239,16 +239,16 @@ class RecordFile:
                 f"{self.path}: got records without events, expected {self._events_path.name} beside it; go on without "
                 "--events, or start again (--overwrite)"
             )
-        self._events = events = RowLog(_log_path(self._events_path), Moment, mode=mode)
+        self._events = events = AppendLog(_log_path(self._events_path), TimelineRow, mode=mode)
         if mode != "resume":
             return
         if self._parquet and events.fresh and self._events_path.exists():
-            for moment in read_parquet(self._events_path, Moment):
-                events.append(lines_of([moment], self.log_suffix))
+            for row in read_parquet(self._events_path, TimelineRow):
+                events.append(lines_of([row], self.log_suffix))
             return
         kept = 0
-        for end, moment in events.rows():
-            if moment.source not in self.done:  # its record was never written: it is scored again
+        for end, row in events.rows():
+            if row.source not in self.done:  # its record was never written: it is scored again
                 break
             kept = end
         events.cut(kept)
@@ -276,15 +276,15 @@ def read_records(path: Path) -> Iterator[Record]:
     return _read(path, Record)
 
 
-def read_moments(path: Path) -> Iterator[Moment]:
-    """Read timelines (see `events_path`); the moments of one recording follow each other.
+def read_timelines(path: Path) -> Iterator[TimelineRow]:
+    """Read timelines (see `events_path`); the rows of one recording follow each other.
 
     Raises
     ------
     TriageError
         If there is no such file, or it holds other rows.
     """
-    return _read(path, Moment)
+    return _read(path, TimelineRow)
 
 
 def _read(path: Path, kind: type[Row]) -> Iterator[Row]:

@@ -18,15 +18,15 @@ from emotion_triage.batch.append_log import LogSuffix, lines_of
 from emotion_triage.batch.inputs import CallerSpans, as_text, find_recordings
 from emotion_triage.batch.process_pool import GivenUp, Limits, in_order
 from emotion_triage.batch.record import DECIMALS, Record, Status, Summary
-from emotion_triage.batch.timeline import Course
+from emotion_triage.batch.timeline import Timeline
 from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.errors import AudioError, PolicyError, TriageError
 from emotion_triage.routing.policy import Policy
 
 __all__ = [
-    "How",
     "Record",
     "Scored",
+    "ScoringOptions",
     "Status",
     "call_of_recording",
     "events_of",
@@ -74,7 +74,7 @@ def events_of(call: Call, blocks: Iterable[tuple[int, Samples]], *, end_s: float
     yield call.advance(round(end_s * SAMPLE_RATE_HZ)) + call.flush()
 
 
-class How(msgspec.Struct, frozen=True, kw_only=True):
+class ScoringOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the recordings of a run are scored; pickles.
 
     Attributes
@@ -117,14 +117,14 @@ class Scored(NamedTuple):
     ----------
     record : Record
     timeline : bytes
-        Lines of `Moment`, where `How.timeline` asks for them and the recording could be read.
+        Lines of `TimelineRow`, where `ScoringOptions.timeline` asks for them and the recording could be read.
     """
 
     record: Record
     timeline: bytes = b""
 
 
-def score_source(triage: Triage, how: How, source: str) -> Scored:
+def score_source(triage: Triage, options: ScoringOptions, source: str) -> Scored:
     """Score one recording; without a timeline, memory does not grow with its length.
 
     Returns
@@ -139,24 +139,24 @@ def score_source(triage: Triage, how: How, source: str) -> Scored:
     """
     call = call_of_recording(triage)
     summary = Summary(call.route)
-    course = None if how.timeline is None else Course(as_text(source), call.route, how.language)
+    timeline = None if options.timeline is None else Timeline(as_text(source), call.route, options.language)
     try:
-        spans = None if how.caller_spans is None else how.caller_spans.of(source)
-        recording = open_recording(source, caller_channel=how.caller_channel, caller_spans=spans)
-        blocks = _in_time(recording.blocks(), source, how.max_seconds)
+        spans = None if options.caller_spans is None else options.caller_spans.of(source)
+        recording = open_recording(source, caller_channel=options.caller_channel, caller_spans=spans)
+        blocks = _in_time(recording.blocks(), source, options.max_seconds)
         end_s = recording.duration_s if spans else 0.0
-        for events in events_of(call, course.gaps(blocks) if course else blocks, end_s=end_s):
+        for events in events_of(call, timeline.gaps(blocks) if timeline else blocks, end_s=end_s):
             for event in events:
                 summary.add(event)
-                if course is not None:
-                    course.add(event)
+                if timeline is not None:
+                    timeline.add(event)
     except (TriageError, OSError, UnicodeError, MemoryError) as error:  # one bad file, not a bad run
-        return Scored(broken(triage, how.caller_channel, str(error) or "more memory than it may take", source))
+        return Scored(broken(triage, options.caller_channel, str(error) or "more memory than it may take", source))
     summary.end(call.position_s)
     record = Record(
         source=as_text(source),
         status="scored" if summary.scored else "no_speech",
-        caller_channel=how.caller_channel,
+        caller_channel=options.caller_channel,
         duration_s=round(recording.duration_s, DECIMALS),
         speech_s=round(call.speech_s, DECIMALS),
         lost_s=round(call.lost_s, DECIMALS),
@@ -165,11 +165,11 @@ def score_source(triage: Triage, how: How, source: str) -> Scored:
         rule=summary.route.rule,
         model_digest=triage.classifier.digest,
         policy_digest=triage.policy.digest,
-        **(summary.told(how.language) if summary.scored else {}),  # type: ignore[arg-type]
+        **(summary.told(options.language) if summary.scored else {}),  # type: ignore[arg-type]
     )
-    if course is None or how.timeline is None:
+    if timeline is None or options.timeline is None:
         return Scored(record)
-    return Scored(record, lines_of(course.end(end_s), how.timeline))
+    return Scored(record, lines_of(timeline.end(end_s), options.timeline))
 
 
 def _in_time(
@@ -205,7 +205,7 @@ def score_recording(
     source : path
         WAV, FLAC, Ogg or MP3 of 8 to 48 kHz; an address for fsspec, as ``s3://calls/a.wav``, too.
     caller_channel, caller_spans, language
-        See `How`.
+        See `ScoringOptions`.
 
     Returns
     -------
@@ -217,12 +217,17 @@ def score_recording(
     PolicyError
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
-    how = How(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
-    return score_source(triage, how, os.fspath(source)).record
+    options = ScoringOptions(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
+    return score_source(triage, options, os.fspath(source)).record
 
 
 def score_sources(
-    triage: Triage, how: How, sources: Iterable[str], *, workers: int = 1, max_memory_mib: int | None = None
+    triage: Triage,
+    options: ScoringOptions,
+    sources: Iterable[str],
+    *,
+    workers: int = 1,
+    max_memory_mib: int | None = None,
 ) -> Iterator[Scored]:
     """Score recordings on this machine, in their order, as they become known.
 
@@ -230,7 +235,7 @@ def score_sources(
     ----------
     triage : Triage
         Model and policy; each worker loads the model once.
-    how : How
+    options : ScoringOptions
         With `max_seconds`, a worker that hangs for longer is ended.
     sources : iterable of str
         See `emotion_triage.batch.inputs.find_recordings`.
@@ -251,20 +256,20 @@ def score_sources(
     if workers < 1:
         raise ValueError(f"workers: got {workers}, expected 1 or more processes")
     return in_order(
-        partial(score_source, triage, how),
+        partial(score_source, triage, options),
         sources,
         workers=workers,
-        limits=Limits(how.max_seconds, max_memory_mib),
-        given_up=partial(give_up, triage, how),
+        limits=Limits(options.max_seconds, max_memory_mib),
+        given_up=partial(give_up, triage, options),
     )
 
 
-def give_up(triage: Triage, how: How, source: str, reason: GivenUp) -> Scored:
+def give_up(triage: Triage, options: ScoringOptions, source: str, reason: GivenUp) -> Scored:
     """Return what stands for a recording that no worker could finish."""
     if reason == "late":
-        return Scored(broken(triage, how.caller_channel, late(source, how.max_seconds or 0.0), source))
+        return Scored(broken(triage, options.caller_channel, late(source, options.max_seconds or 0.0), source))
     told = "the process that read it was ended twice, by the system or by a user; check the memory, and the file"
-    return Scored(broken(triage, how.caller_channel, told, source))
+    return Scored(broken(triage, options.caller_channel, told, source))
 
 
 def score_recordings(
@@ -277,8 +282,8 @@ def score_recordings(
     language: Language = "en",
 ) -> Iterator[Record]:
     """Score recordings with a model and policy that are loaded; see `score`."""
-    how = How(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
-    scored = score_sources(triage, how, sources, workers=workers)
+    options = ScoringOptions(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
+    scored = score_sources(triage, options, sources, workers=workers)
     return (each.record for each in scored)
 
 

@@ -15,10 +15,10 @@ from emotion_triage.call.triage import Event
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route
 
-__all__ = ["Course", "Moment"]
+__all__ = ["Timeline", "TimelineRow"]
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TimelineRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row of a recording's timeline; None where a kind has no such thing.
 
     Attributes
@@ -65,7 +65,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     drivers: str | None = None
 
 
-class Course:
+class Timeline:
     """The timeline of one recording, as its blocks and events come by.
 
     Parameters
@@ -82,7 +82,7 @@ class Course:
         self._source = source
         self._language = language
         self._level = Level.CALM
-        self._moments: list[Moment] = []
+        self._rows: list[TimelineRow] = []
         self._at = 0
         self.add(route)
 
@@ -99,35 +99,35 @@ class Course:
         match event:
             case Affect():
                 reasons = describe(event.drivers, self._language)
-                told = self._moment("affect", event.time_s, reasons, **_rounded(event, _AFFECT))
+                told = self._row("affect", event.time_s, reasons, **_rounded(event, _AFFECT))
             case Escalation():
                 self._level = event.level
                 reasons = event.reason(self._language)
-                told = self._moment("escalation", event.time_s, reasons, **_rounded(event, ("score", "held_s")))
+                told = self._row("escalation", event.time_s, reasons, **_rounded(event, ("score", "held_s")))
             case Route():
-                told = self._moment(
+                told = self._row(
                     "route", event.time_s, None, queue=event.queue, rule=event.rule, priority=event.priority
                 )
-        self._moments.append(told)
+        self._rows.append(told)
 
-    def end(self, end_s: float) -> list[Moment]:
-        """Return all moments by time, with the gap before the end if there is one."""
+    def end(self, end_s: float) -> list[TimelineRow]:
+        """Return all rows by time, with the gap before the end if there is one."""
         self._skip(round(end_s * SAMPLE_RATE_HZ))
-        return sorted(self._moments, key=lambda moment: moment.time_s)
+        return sorted(self._rows, key=lambda row: row.time_s)
 
     def _skip(self, at: int) -> None:
         if at > self._at:
             lost_s = round((at - self._at) / SAMPLE_RATE_HZ, DECIMALS)
-            self._moments.append(self._moment("gap", self._at / SAMPLE_RATE_HZ, None, lost_s=lost_s))
+            self._rows.append(self._row("gap", self._at / SAMPLE_RATE_HZ, None, lost_s=lost_s))
 
-    def _moment(
+    def _row(
         self,
         kind: Literal["affect", "escalation", "route", "gap"],
         time_s: float,
         reasons: str | None,
         **known: float | str | int,
-    ) -> Moment:
-        return Moment(
+    ) -> TimelineRow:
+        return TimelineRow(
             source=self._source,
             kind=kind,
             time_s=round(time_s, DECIMALS),

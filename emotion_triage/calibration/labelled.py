@@ -19,7 +19,7 @@ from emotion_triage.errors import TriageError
 __all__ = ["COLUMNS", "Labelled", "read_labelled"]
 
 COLUMNS = ("caller", "angry", "anger", "anger_alone")
-"""The first two are the site's, or of ``audit --windows``; the others as in `emotion_triage.batch.timeline.Moment`."""
+"""The first two are the site's, or of ``audit --windows``; the others as in `batch.timeline.TimelineRow`."""
 WORDS = ("caller", "angry")
 HALF_A_DIGIT = 0.5 * 10.0**-DECIMALS
 """Scores of a timeline are rounded: what is written as 0 or 1 lies within this of it."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from emotion_triage.affect.classifier import LABELS, Classifier
 from emotion_triage.audio.stream import Coding
-from emotion_triage.call.caller import Caller, Event, steps_of
+from emotion_triage.call.caller import CallerState, Event, measure_windows
 from emotion_triage.prosody.windows import HOP_BYTES, Window, WindowStream, rows_of
 
-__all__ = ["Due", "Heard", "judge", "serve"]
+__all__ = ["Due", "Heard", "process", "score_windows"]
 
 SLAB_FRAMES = 500
 """Frames of one call taken at once (10 s): bounds the memory of a push of any length."""
@@ -23,7 +23,7 @@ class Heard(NamedTuple):
     """What a call heard: the hops of one `WindowStream.frames`, and the list that its events go to."""
 
     stream: WindowStream
-    caller: Caller
+    caller: CallerState
     events: list[Event]
     hops: bytes
 
@@ -31,12 +31,12 @@ class Heard(NamedTuple):
 class Due(NamedTuple):
     """The windows of one call that are due, in order, and the list that its events go to."""
 
-    caller: Caller
+    caller: CallerState
     events: list[Event]
     windows: list[Window]
 
 
-def serve(heard: Sequence[Heard], classifier: Classifier) -> None:
+def process(heard: Sequence[Heard], classifier: Classifier) -> None:
     """Turn hops of many calls into events: one pass over all rows, one classifier run for each step that is due."""
     by_coding: dict[Coding, list[Heard]] = {}
     for each in heard:
@@ -50,10 +50,10 @@ def serve(heard: Sequence[Heard], classifier: Classifier) -> None:
             for call, new in zip(calls, rows, strict=True):
                 if windows := call.stream.windows(new):
                     due.append(Due(call.caller, call.events, windows))
-        judge(due, classifier)
+        score_windows(due, classifier)
 
 
-def judge(due: Sequence[Due], classifier: Classifier) -> None:
+def score_windows(due: Sequence[Due], classifier: Classifier) -> None:
     """Turn windows of many calls into events, in as few classifier runs as can be.
 
     Steps of a caller whose baseline is settled are one run; before that each may change what the next is held against.
@@ -61,7 +61,7 @@ def judge(due: Sequence[Due], classifier: Classifier) -> None:
     windows = [window for each in due for window in each.windows]
     if not windows:
         return
-    steps = iter(steps_of(windows, classifier.contour, min(each.caller.min_speech_s for each in due)))
+    steps = iter(measure_windows(windows, classifier.contour, min(each.caller.min_speech_s for each in due)))
     queues = [(each.caller, each.events, list(islice(steps, len(each.windows)))) for each in due]
     while queues:
         turns = [(caller, events, queue if caller.settled else queue[:1]) for caller, events, queue in queues]

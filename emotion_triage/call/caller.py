@@ -20,7 +20,16 @@ from emotion_triage.routing.escalation import Escalation, Escalator, Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import Route, Standing, improves, same_destination
 
-__all__ = ["MIN_NEW_SPEECH_S", "Caller", "Event", "Reference", "Step", "Typical", "steps_of", "typical_caller"]
+__all__ = [
+    "MIN_NEW_SPEECH_S",
+    "CallerState",
+    "Event",
+    "Reference",
+    "Typical",
+    "WindowMeasurement",
+    "measure_windows",
+    "typical_caller",
+]
 
 Event: TypeAlias = Affect | Escalation | Route
 
@@ -34,7 +43,7 @@ _ANGER, _ANGER_AGAINST_BASELINE = LABELS.index("anger"), LABELS.index("anger_aga
 Contour = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-class Step(NamedTuple):
+class WindowMeasurement(NamedTuple):
     """What one window told; times in seconds, statistics as `emotion_triage.prosody.functionals.STATISTIC_NAMES`.
 
     Statistics and `snr_db` are 0 where the window holds too little speech, or too little that is new, to be evidence:
@@ -49,7 +58,7 @@ class Step(NamedTuple):
     new_speech_s: float
 
 
-def steps_of(windows: list[Window], contour: Contour, min_speech_s: float = 0.0) -> list[Step]:
+def measure_windows(windows: list[Window], contour: Contour, min_speech_s: float = 0.0) -> list[WindowMeasurement]:
     """Measure windows, of one call or of many, in one pass; return a step for each, in order.
 
     Parameters
@@ -77,7 +86,7 @@ def steps_of(windows: list[Window], contour: Contour, min_speech_s: float = 0.0)
         statistics[spoken, -1] = contour(of_speech)
     told = (np.array([window.time_s for window in windows]), speech_s, frames.lost_s, snr_db, new_speech_s)
     return [
-        Step(time_s, each, *seconds)
+        WindowMeasurement(time_s, each, *seconds)
         for each, time_s, *seconds in zip(statistics, *(column.tolist() for column in told), strict=True)
     ]
 
@@ -120,7 +129,7 @@ class _Peak(NamedTuple):
     statistics: NDArray[np.float32]
 
 
-class Caller:
+class CallerState:
     """Scores in, events out, for one caller.
 
     Parameters
@@ -210,7 +219,7 @@ class Caller:
         """Whether what the caller is compared with stays: steps to come can be scored together."""
         return self._reference.source == "caller"
 
-    def inputs(self, step: Step) -> NDArray[np.float32] | None:
+    def inputs(self, step: WindowMeasurement) -> NDArray[np.float32] | None:
         """Return the rows to be scored for a step: those of `occlusions`, then the baseline by itself.
 
         While the baseline fills up, the last two are the window and the baseline, each against what there is of it.
@@ -228,7 +237,7 @@ class Caller:
         pair = features(np.stack((step.statistics, own)), own)
         return np.concatenate((occlusions(window, reference.features), pair))
 
-    def hear(self, step: Step, scores: NDArray[np.float32] | None) -> list[Event]:
+    def hear(self, step: WindowMeasurement, scores: NDArray[np.float32] | None) -> list[Event]:
         """Take a step and, where it had `inputs`, their probabilities, float32 of shape (n_rows, n_labels)."""
         self._unconfirmed_s += step.new_speech_s
         if scores is None:
@@ -271,7 +280,7 @@ class Caller:
                 self._reference = Reference(own, features(own, own), "caller")
         return [affect, *(self._follow(change) if change else ())]
 
-    def _spoken(self, step: Step) -> bool:
+    def _spoken(self, step: WindowMeasurement) -> bool:
         return step.new_speech_s >= MIN_NEW_SPEECH_S and step.speech_s >= self.min_speech_s
 
     def _centred(self, scores: NDArray[np.float32]) -> list[float]:

@@ -14,23 +14,23 @@ from emotion_triage.audio.stream import Chunk
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.errors import PushError, StreamError, TriageError
 
-__all__ = ["Cores"]
+__all__ = ["Shards"]
 
 
-class _Core(NamedTuple):
+class _Shard(NamedTuple):
     process: SpawnProcess
     connection: Connection
 
 
-class Cores:
-    """Serve more calls than one core can: a process for each core, and each call's state in one of them.
+class Shards:
+    """Serve more calls than one processor core can: one process a shard, and each call's state in one of them.
 
     One tick goes to all processes at once and comes back when the slowest is done. Calls are added as `Triage.call`
     made them, at any time of their life, and come back by `remove` as they are then: so they move.
 
     Parameters
     ----------
-    n_cores : int
+    n_shards : int
         Processes, 1 or more. They are spawned, so that a script needs ``if __name__ == "__main__":``.
 
     Attributes
@@ -41,33 +41,33 @@ class Cores:
     Raises
     ------
     ValueError
-        If `n_cores` is less than 1.
+        If `n_shards` is less than 1.
 
     Examples
     --------
     >>> from emotion_triage.call.triage import Triage
     >>> triage = Triage.load()
-    >>> with Cores(1) as cores:
-    ...     cores.add(triage.call("call-1"))
-    ...     events = cores.push_many([("call-1", bytes([0xFF]) * 160)])
-    ...     call = cores.remove("call-1")
+    >>> with Shards(1) as shards:
+    ...     shards.add(triage.call("call-1"))
+    ...     events = shards.push_many([("call-1", bytes([0xFF]) * 160)])
+    ...     call = shards.remove("call-1")
     >>> events, call.position_s
     ([[]], 0.02)
     """
 
-    def __init__(self, n_cores: int) -> None:
-        if n_cores < 1:
-            raise ValueError(f"n_cores: got {n_cores}, expected 1 or more; one a processor is usual")
+    def __init__(self, n_shards: int) -> None:
+        if n_shards < 1:
+            raise ValueError(f"n_shards: got {n_shards}, expected 1 or more; one a processor is usual")
         context = get_context("spawn")
-        self._cores: list[_Core] = []
-        self._core_of: dict[str, int] = {}
-        self.n_calls = [0] * n_cores
-        for _ in range(n_cores):
+        self._shards: list[_Shard] = []
+        self._shard_of: dict[str, int] = {}
+        self.n_calls = [0] * n_shards
+        for _ in range(n_shards):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs,), daemon=True)
             process.start()
             theirs.close()
-            self._cores.append(_Core(process, ours))
+            self._shards.append(_Shard(process, ours))
 
     def add(self, call: Call) -> None:
         """Hand a call over; it must not be used here afterwards.
@@ -82,12 +82,12 @@ class Cores:
         StreamError
             If a call of that `call_id` is here already.
         """
-        if call.call_id in self._core_of:
+        if call.call_id in self._shard_of:
             raise StreamError(f"got call {call.call_id!r} a second time, expected another id; remove() the first one")
-        core = min(range(len(self.n_calls)), key=self.n_calls.__getitem__)
-        self._ask(core, "add", call)
-        self._core_of[call.call_id] = core
-        self.n_calls[core] += 1
+        shard = min(range(len(self.n_calls)), key=self.n_calls.__getitem__)
+        self._ask(shard, "add", call)
+        self._shard_of[call.call_id] = shard
+        self.n_calls[shard] += 1
 
     def remove(self, call_id: str) -> Call:
         """Take a call back with all its state: to flush it, to tell it of an objection, to add it elsewhere.
@@ -97,10 +97,10 @@ class Cores:
         StreamError
             If there is no such call here.
         """
-        core = self._core(call_id)
-        call: Call = self._ask(core, "remove", call_id)
-        del self._core_of[call_id]
-        self.n_calls[core] -= 1
+        shard = self._shard(call_id)
+        call: Call = self._ask(shard, "remove", call_id)
+        del self._shard_of[call_id]
+        self.n_calls[shard] -= 1
         return call
 
     def push_many(self, chunks: Sequence[tuple[str, Chunk]]) -> list[list[Event]]:
@@ -118,31 +118,31 @@ class Cores:
         PushError
             If chunks could not be used; the others were scored, and their events are in the error.
         """
-        places: list[list[int]] = [[] for _ in self._cores]
+        places: list[list[int]] = [[] for _ in self._shards]
         for place, (call_id, _) in enumerate(chunks):
-            places[self._core(call_id)].append(place)
-        busy = [core for core, each in enumerate(places) if each]
-        for core in busy:
-            self._send(core, "push", [chunks[place] for place in places[core]])
+            places[self._shard(call_id)].append(place)
+        busy = [shard for shard, each in enumerate(places) if each]
+        for shard in busy:
+            self._send(shard, "push", [chunks[place] for place in places[shard]])
         events: list[list[Event]] = [[] for _ in chunks]
         errors: dict[int, TriageError] = {}
-        for core in busy:
-            heard, wrong = self._receive(core)
-            for place, each in zip(places[core], heard, strict=True):
+        for shard in busy:
+            heard, wrong = self._receive(shard)
+            for place, each in zip(places[shard], heard, strict=True):
                 events[place] = each
-            errors |= {places[core][at]: error for at, error in wrong.items()}
+            errors |= {places[shard][at]: error for at, error in wrong.items()}
         if errors:
             raise PushError(events, dict(sorted(errors.items())))
         return events
 
     def close(self) -> None:
         """End the processes and the calls that they still hold."""
-        for process, connection in self._cores:
+        for process, connection in self._shards:
             connection.close()
             process.join()
-        self._cores = []
+        self._shards = []
 
-    def __enter__(self) -> Cores:
+    def __enter__(self) -> Shards:
         return self
 
     def __exit__(
@@ -150,24 +150,24 @@ class Cores:
     ) -> None:
         self.close()
 
-    def _core(self, call_id: str) -> int:
-        if call_id not in self._core_of:
+    def _shard(self, call_id: str) -> int:
+        if call_id not in self._shard_of:
             raise StreamError(f"got call {call_id!r}, expected one that was added; add() it first")
-        return self._core_of[call_id]
+        return self._shard_of[call_id]
 
-    def _ask(self, core: int, what: str, about: object) -> Any:
-        self._send(core, what, about)
-        return self._receive(core)
+    def _ask(self, shard: int, what: str, about: object) -> Any:
+        self._send(shard, what, about)
+        return self._receive(shard)
 
-    def _send(self, core: int, what: str, about: object) -> None:
-        self._cores[core].connection.send_bytes(pickle.dumps((what, about), pickle.HIGHEST_PROTOCOL))
+    def _send(self, shard: int, what: str, about: object) -> None:
+        self._shards[shard].connection.send_bytes(pickle.dumps((what, about), pickle.HIGHEST_PROTOCOL))
 
-    def _receive(self, core: int) -> Any:
+    def _receive(self, shard: int) -> Any:
         try:
-            answer = self._cores[core].connection.recv()
+            answer = self._shards[shard].connection.recv()
         except EOFError:
             raise StreamError(
-                f"process {core} of {len(self._cores)} has ended, expected it to serve its {self.n_calls[core]} calls; "
+                f"process {shard} of {len(self._shards)} has ended; it served {self.n_calls[shard]} calls; "
                 "close() these and open the calls anew"
             ) from None
         if isinstance(answer, TriageError):

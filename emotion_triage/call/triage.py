@@ -11,8 +11,8 @@ import numpy as np
 
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.audio.stream import Chunk
-from emotion_triage.call.batching import Due, Heard, judge, serve
-from emotion_triage.call.caller import MIN_NEW_SPEECH_S, Caller, Event, typical_caller
+from emotion_triage.call.batching import Due, Heard, process, score_windows
+from emotion_triage.call.caller import MIN_NEW_SPEECH_S, CallerState, Event, typical_caller
 from emotion_triage.errors import PushError, StreamError, TriageError
 from emotion_triage.prosody.frames import FRAME_S, HOP_S
 from emotion_triage.prosody.vad import STEP_FRAMES
@@ -165,7 +165,7 @@ class Triage:
         taken: dict[Call, Heard] = {}
         for i, (call, chunk) in enumerate(chunks):
             if call in taken:  # its earlier packet comes first
-                serve(list(taken.values()), self.classifier)
+                process(list(taken.values()), self.classifier)
                 taken = {}
             try:
                 if call.triage is not self and call.triage.classifier is not self.classifier:
@@ -177,7 +177,7 @@ class Triage:
                     taken[call] = Heard(call._stream, call._caller, events[i], hops)
             except TriageError as error:
                 errors[i] = error
-        serve(list(taken.values()), self.classifier)
+        process(list(taken.values()), self.classifier)
         if errors:
             raise PushError(events, errors)
         return events
@@ -325,7 +325,7 @@ class Call:
         events: list[Event] = []
         if self._scores:
             self._serve(self._stream.flush(), events)
-            judge([Due(self._caller, events, self._stream.last())], self.triage.classifier)
+            score_windows([Due(self._caller, events, self._stream.last())], self.triage.classifier)
         self._flushed = True
         return events
 
@@ -339,7 +339,7 @@ class Call:
         """Record the caller's objection: nothing more is scored, what was learnt is forgotten, the route is neutral.
 
         Who objects loses no place: a destination that was granted before, and that the neutral one does not improve
-        (`emotion_triage.routing.improves`), stays the neutral route's.
+        (`emotion_triage.routing.rules.improves`), stays the neutral route's.
 
         Returns
         -------
@@ -381,15 +381,15 @@ class Call:
         self.lost_s += self.position_s - before_s
         events: list[Event] = []
         self._serve(hops, events)
-        judge([Due(self._caller, events, self._stream.lose(lost))], self.triage.classifier)
+        score_windows([Due(self._caller, events, self._stream.lose(lost))], self.triage.classifier)
         return events + self._caller.wait(self.position_s)
 
     def _serve(self, hops: bytes, events: list[Event]) -> None:
         if hops:
-            serve([Heard(self._stream, self._caller, events, hops)], self.triage.classifier)
+            process([Heard(self._stream, self._caller, events, hops)], self.triage.classifier)
 
-    def _new_caller(self, *, objection: bool, time_s: float = 0.0, granted: Route | None = None) -> Caller:
-        return Caller(
+    def _new_caller(self, *, objection: bool, time_s: float = 0.0, granted: Route | None = None) -> CallerState:
+        return CallerState(
             call_id=self.call_id,
             policy=self.triage.policy,
             model_digest=self.triage.classifier.digest,

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from emotion_triage.batch.result_file import events_path, read_moments, read_records
+from emotion_triage.batch.result_file import events_path, read_records, read_timelines
 from emotion_triage.cli.inspection import Lang, PolicyPath, ending
 from emotion_triage.cli.ledger_access import (
     AsJson,
@@ -115,11 +115,11 @@ def keep(
     failed = kept = 0
     with _ledger(url, key_path, policy_path) as ledger:
         made = {record.source: record for record in read_records(path)}
-        for source, moments in groupby(read_moments(events_path(path)), attrgetter("source")):
+        for source, timeline in groupby(read_timelines(events_path(path)), attrgetter("source")):
             scores = [
-                [math.nan if (value := getattr(moment, name)) is None else value for name in SCORE_COLUMNS]
-                for moment in moments
-                if moment.kind == "affect"
+                [math.nan if (value := getattr(row, name)) is None else value for name in SCORE_COLUMNS]
+                for row in timeline
+                if row.kind == "affect"
             ]
             record = made.get(source)
             if record is None or record.call is None:
@@ -301,10 +301,10 @@ def rotate_key(
 def stats(url: LedgerUrl = None, as_json: AsJson = None) -> None:
     """Show how much is kept of what, and since when."""
     with ending(), stored(url) as store:
-        from emotion_triage.ledger.queries import Rows
+        from emotion_triage.ledger.queries import Queries
 
         with store.read() as connection:
-            told = Rows(connection).holdings()
+            told = Queries(connection).holdings()
     tell(told, ("kind", "count", "first_at", "last_at"), as_json)
 
 

@@ -17,7 +17,7 @@ from emotion_triage.batch.inputs import as_text, find_recordings, read_spans
 from emotion_triage.batch.manifests import find_manifest, read_manifest
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import RecordFile
-from emotion_triage.batch.scoring import How, refuse_unknown_notice, score_sources
+from emotion_triage.batch.scoring import ScoringOptions, refuse_unknown_notice, score_sources
 from emotion_triage.call.triage import Triage
 from emotion_triage.cli.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending
 from emotion_triage.cli.progress import with_progress
@@ -116,7 +116,7 @@ def score_command(
                 partition_by=partition_by,
             )
         left = [source for source in sources if records is None or as_text(source) not in records.done]
-        how = How(
+        options = ScoringOptions(
             caller_channel=caller_channel,
             caller_spans=spans,
             language=lang,
@@ -124,9 +124,9 @@ def score_command(
             timeline=records.log_suffix if records is not None and events else None,
         )
         scored = (
-            score_sources(triage, how, left, workers=workers, max_memory_mib=max_memory)
+            score_sources(triage, options, left, workers=workers, max_memory_mib=max_memory)
             if engine == "local"
-            else score_on_cluster(triage, how, left, engine=engine)
+            else score_on_cluster(triage, options, left, engine=engine)
         )
     failed = 0
     # one terminal, one console: a bar and lines from two of them would write over each other

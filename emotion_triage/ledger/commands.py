@@ -37,21 +37,21 @@ from emotion_triage.ledger.projection import (
     micros,
     moment,
 )
-from emotion_triage.ledger.queries import Link, Rows
+from emotion_triage.ledger.queries import Link, Queries
 from emotion_triage.ledger.standings import restrictions
 from emotion_triage.routing.contacts import Contact, Restriction
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
 
-__all__ = ["Acts"]
+__all__ = ["Commands"]
 
 
-class Acts:
+class Commands:
     """What may be done in one transaction, at one moment.
 
     Parameters
     ----------
-    rows : Rows
+    rows : Queries
         On a connection that writes.
     policy : Policy
         What is asked of a restriction, and how long things are kept.
@@ -59,7 +59,7 @@ class Acts:
         The moment, in microseconds since 1970 (UTC).
     """
 
-    def __init__(self, rows: Rows, policy: Policy, now_us: int) -> None:
+    def __init__(self, rows: Queries, policy: Policy, now_us: int) -> None:
         self.rows = rows
         self.policy = policy
         self.now_us = now_us

@@ -19,7 +19,7 @@ from emotion_triage.ledger.projection import ContactBody, Entry, Evidence, Kind,
 from emotion_triage.routing.contacts import Disposition
 from emotion_triage.routing.escalation import Level
 
-__all__ = ["AUDITED", "DIMENSIONS", "Dimension", "Case", "GroupAudit", "Holding", "Rate", "audit", "cases", "wilson"]
+__all__ = ["AUDITED", "DIMENSIONS", "Case", "Dimension", "GroupAudit", "Holding", "Rate", "audit", "cases", "wilson"]
 
 Dimension = Literal["all", "language", "line_type", "gender"]
 DIMENSIONS: tuple[Dimension, ...] = ("all", "language", "line_type", "gender")

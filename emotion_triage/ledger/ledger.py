@@ -25,10 +25,10 @@ from emotion_triage.routing.rules import CLEAR, Standing
 
 # The database library is heavy: it is loaded when a ledger is opened.
 if TYPE_CHECKING:
-    from emotion_triage.ledger.commands import Acts
+    from emotion_triage.ledger.commands import Commands
     from emotion_triage.ledger.identity import Identity
     from emotion_triage.ledger.log_events import Decision
-    from emotion_triage.ledger.queries import Rows
+    from emotion_triage.ledger.queries import Queries
     from emotion_triage.ledger.store import Store
 
 __all__ = ["Ledger"]
@@ -341,31 +341,31 @@ class Ledger:
         self.store.compact()
 
     @contextmanager
-    def _read(self) -> Iterator[Rows]:
-        from emotion_triage.ledger.queries import Rows
+    def _read(self) -> Iterator[Queries]:
+        from emotion_triage.ledger.queries import Queries
 
         with self.store.read() as connection:
-            yield Rows(connection)
+            yield Queries(connection)
 
     @contextmanager
-    def _transaction(self) -> Iterator[Rows]:
-        from emotion_triage.ledger.queries import Rows
+    def _transaction(self) -> Iterator[Queries]:
+        from emotion_triage.ledger.queries import Queries
 
         with self.store.write() as connection:
-            rows = Rows(connection)
+            rows = Queries(connection)
             rows.wait()
             yield rows
 
     @contextmanager
-    def _write(self, at: datetime | None) -> Iterator[Acts]:
-        from emotion_triage.ledger.commands import Acts
+    def _write(self, at: datetime | None) -> Iterator[Commands]:
+        from emotion_triage.ledger.commands import Commands
 
         now_us = _us(at)
         with self._transaction() as rows:
             self._refuse_other_keys(rows.fingerprint())
-            yield Acts(rows, self.policy, now_us)
+            yield Commands(rows, self.policy, now_us)
 
-    def _standing(self, rows: Rows, caller: str | None, queue: str | None, now_us: int) -> Standing:
+    def _standing(self, rows: Queries, caller: str | None, queue: str | None, now_us: int) -> Standing:
         pseudonym = self._identity.pseudonym(caller)
         if pseudonym is None:
             return CLEAR
@@ -373,7 +373,7 @@ class Ledger:
         self._refuse_other_keys(fingerprint)
         return standing(his, self.policy.protection, now_us, queue) if his else CLEAR
 
-    def _exposures(self, rows: Rows, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
+    def _exposures(self, rows: Queries, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
         policy = self.policy.protection
         had = rows.suffered(agents, now_us - micros(policy.window), now_us - micros(policy.shift), now_us)
         return exposures(agents, had, policy, now_us)

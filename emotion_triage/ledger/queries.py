@@ -30,7 +30,7 @@ from emotion_triage.ledger.fairness import Holding
 from emotion_triage.ledger.projection import Body, Entry, Kind, moment
 from emotion_triage.ledger.schema import decisions, entries, meta, subjects
 
-__all__ = ["EASY", "KNOWN", "SETTLED", "TOLD", "Link", "Rows"]
+__all__ = ["EASY", "KNOWN", "SETTLED", "TOLD", "Link", "Queries"]
 
 FINGERPRINT = "fingerprint"
 SUBJECT_BYTES = 16
@@ -96,7 +96,7 @@ class Link(NamedTuple):
     expires_at_us: int | None = None
 
 
-class Rows:
+class Queries:
     """Every statement of the ledger, on one connection.
 
     Parameters

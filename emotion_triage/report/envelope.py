@@ -9,7 +9,7 @@ from typing import NamedTuple
 from emotion_triage.audio.recordings import open_recording
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.batch.record import Record
-from emotion_triage.batch.timeline import Moment
+from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.errors import TriageError
 
 __all__ = ["Peak", "envelope_of"]
@@ -26,14 +26,14 @@ class Peak(NamedTuple):
     height: float
 
 
-def envelope_of(record: Record, moments: Sequence[Moment]) -> list[Peak]:
+def envelope_of(record: Record, timeline: Sequence[TimelineRow]) -> list[Peak]:
     """Return the caller's outline; empty where the recording is gone, or no longer what it was.
 
     Parameters
     ----------
     record : Record
         Says where the recording was and which channel is the caller's.
-    moments : sequence of Moment
+    timeline : sequence of TimelineRow
         Its timeline: gaps are not looked at, so that of a mono file of both sides only the caller is drawn.
     """
     if record.duration_s is None:
@@ -44,7 +44,7 @@ def envelope_of(record: Record, moments: Sequence[Moment]) -> list[Peak]:
         recording = open_recording(
             record.source,
             caller_channel=record.caller_channel,
-            caller_spans=None if record.caller_channel else _spoken(moments, record.duration_s),
+            caller_spans=None if record.caller_channel else _spoken(timeline, record.duration_s),
         )
         for at, samples in recording.blocks():
             for i in range(at // step, (at + len(samples) - 1) // step + 1):
@@ -60,10 +60,10 @@ def _height(peak: float) -> float:
     return min(1.0, max(0.0, 1.0 - 20.0 * math.log10(peak) / FLOOR_DBFS)) if peak > 0 else 0.0
 
 
-def _spoken(moments: Sequence[Moment], duration_s: float) -> list[tuple[float, float]]:
+def _spoken(timeline: Sequence[TimelineRow], duration_s: float) -> list[tuple[float, float]]:
     """Return what lies between the gaps."""
     spans, at_s = [], 0.0
-    for gap in moments:
+    for gap in timeline:
         if gap.kind == "gap":
             if gap.time_s > at_s:
                 spans.append((at_s, gap.time_s))

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from emotion_triage.affect.affect import Language
 from emotion_triage.batch.record import Record
-from emotion_triage.batch.result_file import events_path, read_moments, read_records
-from emotion_triage.batch.timeline import Moment
+from emotion_triage.batch.result_file import events_path, read_records, read_timelines
+from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.report.audit import LEVEL_NAMES, Batch, worth_a_listen
 from emotion_triage.report.envelope import envelope_of
-from emotion_triage.report.pictures import course_picture, days_picture, hours_picture, queues_picture
+from emotion_triage.report.pictures import days_picture, hours_picture, queues_picture, timeline_picture
 from emotion_triage.report.wording import WORDS, clock, day_and_time, masked, number, reasons, share
 
 __all__ = ["write_report"]
@@ -69,9 +69,9 @@ def write_report(scores: Path, out: Path, *, language: Language = "en") -> Itera
     page_of = {source: f"calls/{i:0{len(str(len(records)))}}.html" for i, source in enumerate(records, 1)}
     try:
         (out / "calls").mkdir(parents=True, exist_ok=True)
-        for source, moments in _timelines(scores, records):
+        for source, timeline in _timelines(scores, records):
             page = out / page_of[source]
-            page.write_text(_call_page(templates, records[source], moments, language), encoding="utf-8")
+            page.write_text(_call_page(templates, records[source], timeline, language), encoding="utf-8")
             yield page
         page = out / "index.html"
         page.write_text(_batch_page(templates, records, page_of, language), encoding="utf-8")
@@ -80,14 +80,14 @@ def write_report(scores: Path, out: Path, *, language: Language = "en") -> Itera
         raise TriageError(f"{out}: cannot be written ({error.strerror}); check the folder and the disk") from None
 
 
-def _timelines(scores: Path, records: Mapping[str, Record]) -> Iterator[tuple[str, list[Moment]]]:
+def _timelines(scores: Path, records: Mapping[str, Record]) -> Iterator[tuple[str, list[TimelineRow]]]:
     """Yield each call with its timeline: first those that have one, then the others."""
     left = dict.fromkeys(records)
     if (path := events_path(scores)).exists():
-        for source, moments in groupby(read_moments(path), key=lambda moment: moment.source):
+        for source, timeline in groupby(read_timelines(path), key=lambda row: row.source):
             if source in left:
                 del left[source]
-                yield source, list(moments)
+                yield source, list(timeline)
     for source in left:
         yield source, []
 
@@ -120,16 +120,16 @@ def _templates(language: Language) -> Any:
     return templates
 
 
-def _call_page(templates: Any, record: Record, moments: Sequence[Moment], language: Language) -> str:
-    outline = envelope_of(record, moments) if moments else []
-    drawn = record.duration_s is not None and any(moment.kind == "affect" for moment in moments)
+def _call_page(templates: Any, record: Record, timeline: Sequence[TimelineRow], language: Language) -> str:
+    outline = envelope_of(record, timeline) if timeline else []
+    drawn = record.duration_s is not None and any(row.kind == "affect" for row in timeline)
     page: str = templates.get_template("call.html.j2").render(
         name=_name(record),
         record=record,
         why=reasons(record.drivers, language),
-        course=course_picture(moments, outline, record.duration_s or 0.0, language) if drawn else None,
+        course=timeline_picture(timeline, outline, record.duration_s or 0.0, language) if drawn else None,
         outlined=bool(outline),
-        changes=[moment for moment in moments if moment.kind != "affect"][:SHOWN_CHANGES],
+        changes=[row for row in timeline if row.kind != "affect"][:SHOWN_CHANGES],
     )
     return page
 

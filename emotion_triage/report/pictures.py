@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from emotion_triage.affect.affect import Language
-from emotion_triage.batch.timeline import Moment
+from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.errors import MissingExtraError
 from emotion_triage.prosody.frames import HOP_S
 from emotion_triage.prosody.vad import WINDOW_FRAMES
@@ -16,7 +16,7 @@ from emotion_triage.report.audit import LEVEL_NAMES, Batch
 from emotion_triage.report.envelope import Peak
 from emotion_triage.report.wording import WORDS, clock
 
-__all__ = ["Picture", "course_picture", "days_picture", "hours_picture", "queues_picture"]
+__all__ = ["Picture", "days_picture", "hours_picture", "queues_picture", "timeline_picture"]
 
 VEGA_LITE = "5.20"
 NUMBER_FORMATS: dict[Language, Literal["en-US", "fr-FR"]] = {"en": "en-US", "fr": "fr-FR"}
@@ -58,11 +58,11 @@ class Picture(NamedTuple):
     narrow: str
 
 
-def course_picture(
-    moments: Sequence[Moment], envelope: Sequence[Peak], duration_s: float, language: Language
+def timeline_picture(
+    timeline: Sequence[TimelineRow], envelope: Sequence[Peak], duration_s: float, language: Language
 ) -> Picture:
     """Draw anger and arousal over time, over the caller's outline, with bands for levels and gaps."""
-    return _both(lambda size: _course(moments, envelope, duration_s, language, size), language)
+    return _both(lambda size: _timeline(timeline, envelope, duration_s, language, size), language)
 
 
 def days_picture(batch: Batch, language: Language) -> Picture:
@@ -90,8 +90,8 @@ def hours_picture(batch: Batch, language: Language) -> Picture:
     return _both(lambda size: _hours(rows, language, size), language)
 
 
-def _course(
-    moments: Sequence[Moment], envelope: Sequence[Peak], duration_s: float, language: Language, size: str
+def _timeline(
+    timeline: Sequence[TimelineRow], envelope: Sequence[Peak], duration_s: float, language: Language, size: str
 ) -> dict[str, Any]:
     step_s = next((each for each in TICK_STEPS_S if duration_s / each <= TICKS[size]), TICK_STEPS_S[-1])
     ticks = [i * step_s for i in range(int(duration_s / step_s) + 1)]
@@ -102,7 +102,7 @@ def _course(
         "axis": {"values": ticks, "labelExpr": f"({told})[datum.value]", "title": None, "grid": False},
     }
     layers: list[dict[str, Any]] = []
-    bands = _bands(moments, duration_s)
+    bands = _bands(timeline, duration_s)
     names = [name for name in ("tense", "escalated", "gap") if any(band["kind"] == name for band in bands)]
     if bands:
         layers.append(
@@ -140,7 +140,7 @@ def _course(
         "scale": {"domain": domain, "range": ["var(--anger)", "var(--arousal)"]},
         "legend": {"symbolType": "stroke"},
     }
-    points = _lines(moments, scores, language)
+    points = _lines(timeline, scores, language)
     place = {"x": {"field": "t", **x}, "y": {"field": "v", **_SCORE}, "stroke": colour}
     dashes = {"field": "score", "type": "nominal", "scale": {"domain": domain, "range": [[1, 0], [6, 3]]}}
     layers.append(
@@ -164,25 +164,25 @@ _SCORE: dict[str, Any] = {
 }
 
 
-def _bands(moments: Sequence[Moment], duration_s: float) -> list[dict[str, Any]]:
+def _bands(timeline: Sequence[TimelineRow], duration_s: float) -> list[dict[str, Any]]:
     """Return stretches of tense, escalated and gaps, from and to, in seconds."""
     bands = []
     level, since_s = "calm", 0.0
-    for moment in moments:
-        if moment.kind == "gap":
-            bands.append({"kind": "gap", "from": moment.time_s, "to": moment.time_s + (moment.lost_s or 0.0)})
-        elif moment.kind == "escalation":
+    for row in timeline:
+        if row.kind == "gap":
+            bands.append({"kind": "gap", "from": row.time_s, "to": row.time_s + (row.lost_s or 0.0)})
+        elif row.kind == "escalation":
             if level != "calm":
-                bands.append({"kind": level, "from": since_s, "to": moment.time_s})
-            level, since_s = moment.level, moment.time_s
+                bands.append({"kind": level, "from": since_s, "to": row.time_s})
+            level, since_s = row.level, row.time_s
     if level != "calm":
         bands.append({"kind": level, "from": since_s, "to": duration_s})
     return bands
 
 
-def _lines(moments: Sequence[Moment], scores: Sequence[str], language: Language) -> list[dict[str, Any]]:
+def _lines(timeline: Sequence[TimelineRow], scores: Sequence[str], language: Language) -> list[dict[str, Any]]:
     """Return points of each score, broken where nothing was heard; of a long call, the highest of each few."""
-    affects = [moment for moment in moments if moment.kind == "affect"]
+    affects = [row for row in timeline if row.kind == "affect"]
     few = -(-len(affects) // MAX_POINTS) if affects else 1
     points = []
     for score in scores:

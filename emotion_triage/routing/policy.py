@@ -19,7 +19,7 @@ from emotion_triage.routing.protection import ProtectionPolicy
 from emotion_triage.routing.rules import Destination, Router, RoutingPolicy, Rule
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
 
-__all__ = ["LevelTexts", "Notice", "NoticeText", "PRESETS", "Policy", "Suggestions", "policy_text"]
+__all__ = ["PRESETS", "LevelTexts", "Notice", "NoticeText", "Policy", "Suggestions", "policy_text"]
 
 DIGEST_HEX_DIGITS = 16
 """Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""

@@ -131,7 +131,7 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
         Examples
         --------
-        >>> from emotion_triage.policy import Policy
+        >>> from emotion_triage.routing.policy import Policy
         >>> standing = Policy.load().protection.unknown_standing("the ledger did not answer within 2 s")
         >>> standing.state.value, standing.known, standing.objection
         ('clear', False, True)

@@ -14,7 +14,7 @@ from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restriction, Review
 from emotion_triage.server.auth import Session
 from emotion_triage.server.calls import LiveCall
-from emotion_triage.server.live_calls import Floor
+from emotion_triage.server.live_calls import LiveCalls
 from emotion_triage.server.requests import Refused
 from emotion_triage.server.rtp import RtpPorts
 from emotion_triage.server.schemas import (
@@ -44,20 +44,20 @@ class Api:
 
     Parameters
     ----------
-    floor : Floor
+    live_calls : LiveCalls
         The calls, and what serves them.
     siblings : Siblings
         The other processes, and their calls.
     """
 
-    def __init__(self, floor: Floor, siblings: Siblings) -> None:
-        self.floor = floor
+    def __init__(self, live_calls: LiveCalls, siblings: Siblings) -> None:
+        self.live_calls = live_calls
         self.siblings = siblings
-        self.rtp = RtpPorts(floor)
+        self.rtp = RtpPorts(live_calls)
 
     def knows(self, call_id: str) -> bool:
         """Return whether a call is this process's, be it heard already or only told of."""
-        return self.floor.calls.find(call_id) is not None or call_id in self.rtp
+        return self.live_calls.calls.find(call_id) is not None or call_id in self.rtp
 
     async def at(
         self, run: Callable[..., Awaitable[Any]], asked: Session, call_id: str, body: msgspec.Struct | None = None
@@ -87,7 +87,7 @@ class Api:
 
     def calls_here(self) -> list[CallView]:
         """Return the calls that go on in this process."""
-        return [view(live) for live in self.floor.calls]
+        return [view(live) for live in self.live_calls.calls]
 
     async def call(self, asked: Session, call_id: str) -> CallDetail:
         """Return one call, going on or over."""
@@ -98,7 +98,7 @@ class Api:
         live = self._live(call_id)
         if live.ended is not None:
             raise Refused(409, "the call is over; expected one that goes on")
-        await self.floor.override(
+        await self.live_calls.override(
             live,
             by=asked.access.name,
             reason=body.reason,
@@ -113,7 +113,7 @@ class Api:
         await self.ask(
             lambda ledger: ledger.verdict(call_id, by=asked.access.name, abusive=body.abusive, reason=body.reason)
         )
-        if live := self.floor.calls.find(call_id):
+        if live := self.live_calls.calls.find(call_id):
             live.verdict = "abusive" if body.abusive else "not abusive"
         return Done()
 
@@ -149,11 +149,11 @@ class Api:
         live = self._live(call_id)
         number, level, queue = live.number, live.level, live.queue
         try:
-            return await self.floor.books.ask(
+            return await self.live_calls.ledger.ask(
                 lambda ledger: ledger.eligible(body.agents, caller=number, level=level, queue=queue)
             )
         except LedgerError as error:
-            return self.floor.triage.policy.protection.unranked(body.agents, str(error))
+            return self.live_calls.triage.policy.protection.unranked(body.agents, str(error))
 
     async def wrap_up(self, asked: Session, call_id: str, body: WrapUp) -> Done:
         """Record a contact that is over: the agent's part from the body, the voice's from the call."""
@@ -175,7 +175,7 @@ class Api:
             language=body.language,
             line_type=body.line_type,
         )
-        scores = live.scores if self.floor.books.keeps_windows else ()
+        scores = live.scores if self.live_calls.ledger.keeps_windows else ()
 
         def kept(ledger: Ledger) -> None:
             ledger.record(contact)
@@ -192,16 +192,16 @@ class Api:
             call.notice_played()
             return []
 
-        await self.floor.gatherer.ask(self._live(call_id).call, told)
+        await self.live_calls.batcher.ask(self._live(call_id).call, told)
         return Done()
 
     async def objection(self, asked: Session, call_id: str) -> Done:
         """Say that the caller objects: nothing more is scored, now and when he calls again."""
         live = self._live(call_id)
-        await self.floor.gatherer.ask(live.call, Call.object)
+        await self.live_calls.batcher.ask(live.call, Call.object)
         live.forget_scores()
         number = live.number
-        if number is not None and self.floor.books.kept:
+        if number is not None and self.live_calls.ledger.kept:
             await self.ask(lambda ledger: ledger.object_to_scoring(number))
         return Done()
 
@@ -220,18 +220,18 @@ class Api:
 
     async def team(self, asked: Session) -> list[Exposure]:
         """Return what each agent of the team has been through, counted from contacts, in alphabetical order."""
-        agents = sorted(self.floor.config.team, key=str.casefold)
+        agents = sorted(self.live_calls.config.team, key=str.casefold)
         return await self.ask(lambda ledger: [ledger.exposure(agent) for agent in agents])
 
     async def ask(self, act: Callable[[Ledger], T]) -> T:
         """Do something with the ledger, or refuse in its words."""
         try:
-            return await self.floor.books.ask(act)
+            return await self.live_calls.ledger.ask(act)
         except LedgerError as error:
             raise Refused.by_ledger(error, reachable=not str(error).startswith("ledger")) from None
 
     def _live(self, call_id: str) -> LiveCall:
-        live = self.floor.calls.find(call_id)
+        live = self.live_calls.calls.find(call_id)
         if live is None:
             raise Refused(404, "no such call is known here; expected one of GET /api/calls, or one that just ended")
         return live

@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from emotion_triage.server.api import ENDPOINTS, Api, Endpoint
-from emotion_triage.server.auth import Doors, Session
+from emotion_triage.server.auth import Authenticator, Session
 from emotion_triage.server.headers import Guarded
-from emotion_triage.server.live_calls import Floor
+from emotion_triage.server.live_calls import LiveCalls
 from emotion_triage.server.metrics import CONTENT_TYPE
 from emotion_triage.server.nonces import NonceFolder
 from emotion_triage.server.openapi import document
@@ -42,8 +42,8 @@ def application(api: Api) -> Guarded:
     ConfigError
         A secret is not there or is not good.
     """
-    floor = api.floor
-    doors = Doors(floor.config.access)
+    live_calls = api.live_calls
+    auth = Authenticator(live_calls.config.access)
     described = msgspec.json.encode(document())
 
     async def openapi(request: Request) -> Response:
@@ -51,11 +51,11 @@ def application(api: Api) -> Guarded:
 
     async def metrics(request: Request) -> Response:
         try:
-            if identify(request, doors) is None:
+            if identify(request, auth) is None:
                 raise Refused(401, "metrics need a token; expected one of [[access]]")
         except Refused as refused:
             return _fault(refused)
-        return Response(floor.metrics.text(), media_type=CONTENT_TYPE)
+        return Response(live_calls.metrics.text(), media_type=CONTENT_TYPE)
 
     async def healthy(request: Request) -> Response:
         """Alive: the event loop answers."""
@@ -63,9 +63,9 @@ def application(api: Api) -> Guarded:
 
     async def ready(request: Request) -> Response:
         """Ready for calls; the ledger's absence is told and does not count, since calls go on without it."""
-        full = floor.connections >= floor.config.limits.max_calls
-        state = "draining" if floor.draining else "full" if full else "ready"
-        ledger = f"; {floor.books.problem}" if floor.books.problem else ""
+        full = live_calls.connections >= live_calls.config.limits.max_calls
+        state = "draining" if live_calls.draining else "full" if full else "ready"
+        ledger = f"; {live_calls.ledger.problem}" if live_calls.ledger.problem else ""
         return PlainTextResponse(f"{state}{ledger}\n", status_code=200 if state == "ready" else 503)
 
     routes: list[BaseRoute] = [
@@ -74,22 +74,22 @@ def application(api: Api) -> Guarded:
         Route("/metrics", metrics),
         Route("/openapi.json", openapi),
         *(
-            Route(each.path, _endpoint(each, api, doors, floor), methods=[each.method], name=each.run.__name__)
+            Route(each.path, _endpoint(each, api, auth, live_calls), methods=[each.method], name=each.run.__name__)
             for each in ENDPOINTS
         ),
-        *Page(api, doors).routes(),
+        *Page(api, auth).routes(),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     folder = api.siblings.folder
-    wires = WebSocketWires(floor, None if folder is None else NonceFolder(Path(folder, NONCES)))
+    wires = WebSocketWires(live_calls, None if folder is None else NonceFolder(Path(folder, NONCES)))
     routes.append(WebSocketRoute("/wires/{name}", wires.connected))
     routes.append(WebSocketRoute("/wires/{name}/{token}", wires.connected))
-    return Guarded(Starlette(routes=routes), floor.metrics, secure=floor.config.http.tls_key is not None)
+    return Guarded(Starlette(routes=routes), live_calls.metrics, secure=live_calls.config.http.tls_key is not None)
 
 
 def sibling_application(api: Api) -> Starlette:
     """Return what this process's siblings ask, over a socket that only this user may open."""
-    people = {access.name: access for access in api.floor.config.access}
+    people = {access.name: access for access in api.live_calls.config.access}
 
     async def ask(request: Request) -> Response:
         question = msgspec.json.decode(await request.body(), type=Question)
@@ -109,12 +109,14 @@ def sibling_application(api: Api) -> Starlette:
     return Starlette(routes=[Route("/ask", ask, methods=["POST"])])
 
 
-def _endpoint(endpoint: Endpoint, api: Api, doors: Doors, floor: Floor) -> Callable[[Request], Awaitable[Response]]:
-    http, limit = floor.config.http, floor.config.limits.max_message_bytes
+def _endpoint(
+    endpoint: Endpoint, api: Api, auth: Authenticator, live_calls: LiveCalls
+) -> Callable[[Request], Awaitable[Response]]:
+    http, limit = live_calls.config.http, live_calls.config.limits.max_message_bytes
 
     async def serve(request: Request) -> Response:
         try:
-            asked = identify(request, doors)
+            asked = identify(request, auth)
             if asked is None:
                 raise Refused(401, "nobody says who asks; expected 'Authorization: Bearer TOKEN'")
             if endpoint.who == "person" and asked.access.kind != "person":

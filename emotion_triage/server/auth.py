@@ -16,7 +16,7 @@ from typing import NamedTuple
 from emotion_triage.errors import ConfigError
 from emotion_triage.server.config import MIN_TOKEN_CHARACTERS, Access
 
-__all__ = ["COOKIE", "Doors", "Session"]
+__all__ = ["COOKIE", "Authenticator", "Session"]
 
 COOKIE = "emotion_triage"
 
@@ -34,7 +34,7 @@ class Session(NamedTuple):
     csrf: str | None
 
 
-class Doors:
+class Authenticator:
     """Every token that is taken.
 
     Parameters

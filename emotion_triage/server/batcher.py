@@ -18,7 +18,7 @@ from emotion_triage.errors import PushError
 from emotion_triage.server.config import Limits
 from emotion_triage.server.metrics import Metrics
 
-__all__ = ["Gatherer", "Heard"]
+__all__ = ["Batcher", "Heard"]
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class _Waiting:
         return taken
 
 
-class Gatherer:
+class Batcher:
     """A `Sink` for hundreds of calls.
 
     Parameters

@@ -19,7 +19,7 @@ from emotion_triage.server.metrics import Metrics
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Exchange"]
+__all__ = ["Dispatcher"]
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ MAX_CHANNELS = 10_000
 Send = Callable[[Route, LiveCall, str], Awaitable[None]]
 
 
-class Exchange:
+class Dispatcher:
     """The senders of the destinations that are configured, and what waits to be sent.
 
     Parameters

@@ -18,7 +18,7 @@ from emotion_triage.routing.rules import CLEAR, Standing
 from emotion_triage.server.config import LedgerConfig
 from emotion_triage.server.metrics import Metrics
 
-__all__ = ["Books"]
+__all__ = ["LedgerClient"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 T = TypeVar("T")
 
 
-class Books:
+class LedgerClient:
     """The ledger, or none; never in a call's way.
 
     Parameters

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from emotion_triage.adapters.connection import Connection
 from emotion_triage.adapters.connection import Limits as SessionLimits
-from emotion_triage.adapters.connection import Session
 from emotion_triage.adapters.protocol import Complained, Digit, Ended, Hidden, Paused, Resumed, Started, Updated
 from emotion_triage.affect.affect import Affect
 from emotion_triage.call.triage import Call, Triage
@@ -21,14 +21,14 @@ from emotion_triage.ledger.log_events import Escalated, Routed, without_numbers
 from emotion_triage.ledger.log_events import Override as OverrideTold
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route, StandingState, Target, same_destination
-from emotion_triage.server.batcher import Gatherer, Heard
+from emotion_triage.server.batcher import Batcher, Heard
 from emotion_triage.server.calls import Calls, LiveCall, Override
 from emotion_triage.server.config import Config
-from emotion_triage.server.dispatcher import Exchange
-from emotion_triage.server.ledger_client import Books
+from emotion_triage.server.dispatcher import Dispatcher
+from emotion_triage.server.ledger_client import LedgerClient
 from emotion_triage.server.metrics import Metrics
 
-__all__ = ["Connection", "Floor"]
+__all__ = ["CallHandler", "LiveCalls"]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class _Reconnecting(NamedTuple):
     wire: str
 
 
-class Floor:
+class LiveCalls:
     """All calls of one process, and what serves them.
 
     Parameters
@@ -63,10 +63,10 @@ class Floor:
         self.triage = triage
         self.metrics = Metrics()
         self.calls = Calls(config.limits.kept_s)
-        self.books = Books(config.ledger, triage.policy, config.limits.ledger_s, self.metrics)
-        self.exchange = Exchange(config.destinations, self.metrics)
-        self.gatherer = Gatherer(triage, config.limits, self.hear, self.metrics)
-        self.sessions: dict[Session, Callable[[], Awaitable[None]]] = {}
+        self.ledger = LedgerClient(config.ledger, triage.policy, config.limits.ledger_s, self.metrics)
+        self.dispatcher = Dispatcher(config.destinations, self.metrics)
+        self.batcher = Batcher(triage, config.limits, self.hear, self.metrics)
+        self.sessions: dict[Connection, Callable[[], Awaitable[None]]] = {}
         self.connections = 0
         self.draining = False
         self.closing = False
@@ -100,7 +100,7 @@ class Floor:
         said = event.parameters.reveal()
         number = self._readable(event.caller or (Hidden(said["caller"]) if said.get("caller") else None))
         queue = said.get("queue") or settings.queue
-        standing = await self.books.standing(number.reveal() if number else None, queue)
+        standing = await self.ledger.standing(number.reveal() if number else None, queue)
         known = self.calls.find(event.call_id)
         if known is not None and known.ended is None:  # another connection was faster
             raise WireError(HERE_ALREADY.format(wire=wire))
@@ -108,7 +108,7 @@ class Floor:
         call = event.open(self.triage, standing=standing, objection=objects)
         if said.get("notice", "").lower() in YES:
             call.notice_played()
-        self.gatherer.open(call, event.encoding, event.sample_rate_hz)
+        self.batcher.open(call, event.encoding, event.sample_rate_hz)
         name = without_numbers(said["caller_name"])[:LONGEST_NAME] if said.get("caller_name") else None
         live = LiveCall(call, wire=wire, queue=queue, caller=number, caller_name=name)
         self.calls.add(live)
@@ -166,7 +166,7 @@ class Floor:
             by=by, reason=without_numbers(reason), queue=queue, target=target, priority=priority, at=datetime.now(UTC)
         )
         body = OverrideTold(by=by, reason=reason, recommended=recommended, queue=queue)
-        self.books.note(body, call_id=live.call.call_id, caller=live.number)
+        self.ledger.note(body, call_id=live.call.call_id, caller=live.number)
         log.info("overridden", extra={"call": live.call.call_id, "by": by, "route": queue})
         chosen = msgspec.structs.replace(
             live.call.route,
@@ -184,8 +184,8 @@ class Floor:
         self.draining = True
         log.info("draining", extra={"calls": len(self.sessions)})
         await self._emptied(within_s)
-        for session in list(self.sessions):
-            self._later(session.close())
+        for connection in list(self.sessions):
+            self._later(connection.close())
         await self._emptied(PARTING_S)
         for hang_up in list(self.sessions.values()):
             await hang_up()
@@ -204,7 +204,7 @@ class Floor:
         return caller
 
     async def _emptied(self, within_s: float) -> None:
-        """Wait until no session is left, or no longer."""
+        """Wait until no connection is left, or no longer."""
         loop = asyncio.get_running_loop()
         end_s = loop.time() + within_s
         while self.sessions and loop.time() < end_s:
@@ -213,13 +213,13 @@ class Floor:
     def _level(self, live: LiveCall, event: Escalation) -> None:
         route = live.call.route
         body = Escalated.of(event, model_digest=route.model_digest, policy_digest=route.policy_digest)
-        self.books.note(body, call_id=live.call.call_id, caller=live.number)
+        self.ledger.note(body, call_id=live.call.call_id, caller=live.number)
         name = event.level.name.lower()
         self.metrics.levels.labels(name).inc()
         log.info("level changed", extra={"call": live.call.call_id, "level": name})
 
     def _route(self, live: LiveCall, route: Route, *, tell: bool) -> None:
-        self.books.note(Routed.of(route), call_id=live.call.call_id, caller=live.number)
+        self.ledger.note(Routed.of(route), call_id=live.call.call_id, caller=live.number)
         log.info("route recommended", extra={"call": live.call.call_id, "route": route.queue, "rule": route.rule})
         if tell and live.override is None:
             self._tell(live, route)
@@ -227,11 +227,11 @@ class Floor:
     def _tell(self, live: LiveCall, route: Route) -> None:
         to = self._routed.get(live.call.call_id)
         if to is not None:
-            self.exchange.tell(*to, live, route)
+            self.dispatcher.tell(*to, live, route)
 
     async def _give_up(self, call: Call, wire: str) -> None:
         self._reconnecting.pop(call.call_id, None)
-        await self.gatherer.finish(call)
+        await self.batcher.finish(call)
         await self.end(call, wire, "cut")
 
     def _later(self, what: Coroutine[None, None, None]) -> None:
@@ -240,23 +240,23 @@ class Floor:
         task.add_done_callback(self._tasks.discard)
 
 
-class Connection:
+class CallHandler:
     """An `Application` for one connection of one wire."""
 
-    def __init__(self, floor: Floor, wire: str) -> None:
-        self._floor = floor
+    def __init__(self, live_calls: LiveCalls, wire: str) -> None:
+        self._live_calls = live_calls
         self._wire = wire
 
-    async def started(self, session: Session, event: Started) -> Call | None:
+    async def started(self, connection: Connection, event: Started) -> Call | None:
         """Open the call."""
-        return await self._floor.begin(self._wire, event)
+        return await self._live_calls.begin(self._wire, event)
 
-    async def noticed(self, session: Session, event: Paused | Resumed | Digit | Updated | Complained) -> None:
+    async def noticed(self, connection: Connection, event: Paused | Resumed | Digit | Updated | Complained) -> None:
         """Log what an engine complains of; keys and holds are nobody's business here."""
-        if isinstance(event, Complained) and session.call is not None:
-            log.warning("engine reports a fault", extra={"call": session.call.call_id, "status": event.code})
+        if isinstance(event, Complained) and connection.call is not None:
+            log.warning("engine reports a fault", extra={"call": connection.call.call_id, "status": event.code})
 
-    async def ended(self, session: Session, event: Ended) -> None:
+    async def ended(self, connection: Connection, event: Ended) -> None:
         """Close the call's account."""
-        assert session.call is not None
-        await self._floor.end(session.call, self._wire, event.reason)
+        assert connection.call is not None
+        await self._live_calls.end(connection.call, self._wire, event.reason)

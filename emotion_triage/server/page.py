@@ -24,7 +24,7 @@ from emotion_triage.routing.contacts import RestrictionKind
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.rules import Target
 from emotion_triage.server.api import Api
-from emotion_triage.server.auth import COOKIE, Doors, Session
+from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.drawing import sparkline, timeline
 from emotion_triage.server.requests import Refused, body_of, check_csrf
 from emotion_triage.server.schemas import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
@@ -49,14 +49,14 @@ class Page:
     ----------
     api : Api
         What it shows and does.
-    doors : Doors
+    auth : Authenticator
         Who may.
     """
 
-    def __init__(self, api: Api, doors: Doors) -> None:
+    def __init__(self, api: Api, auth: Authenticator) -> None:
         self._api = api
-        self._floor = api.floor
-        self._doors = doors
+        self._live_calls = api.live_calls
+        self._auth = auth
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("emotion_triage.server"),
             autoescape=True,
@@ -97,7 +97,7 @@ class Page:
         return shown
 
     def _session(self, request: Request) -> Session | None:
-        session = self._doors.by_cookie(request.cookies.get(COOKIE, ""), now_s=time.time())
+        session = self._auth.by_cookie(request.cookies.get(COOKIE, ""), now_s=time.time())
         return session if session is not None and session.access.kind == "person" else None
 
     async def _login(self, request: Request) -> Response:
@@ -107,14 +107,14 @@ class Page:
             form = await self._form(request)
         except Refused:
             form = {}
-        access = self._doors.by_token(form.get("token", "").strip(), now_s=time.time())
+        access = self._auth.by_token(form.get("token", "").strip(), now_s=time.time())
         if access is None or access.kind != "person":
             return self._page(request, "login.html", None, status=401, wrong=True)
-        length_s = self._floor.config.http.session_hours * 3600
+        length_s = self._live_calls.config.http.session_hours * 3600
         response = RedirectResponse("/", status_code=303)
         response.set_cookie(
             COOKIE,
-            self._doors.cookie(access, until_s=time.time() + length_s),
+            self._auth.cookie(access, until_s=time.time() + length_s),
             max_age=int(length_s),
             httponly=True,
             samesite="strict",
@@ -157,7 +157,7 @@ class Page:
         except Refused:
             return self._page(request, "missing.html", session, status=404)
         done = "done" in request.query_params
-        queues = sorted({rule.route.queue for rule in self._floor.triage.policy.rules})
+        queues = sorted({rule.route.queue for rule in self._live_calls.triage.policy.rules})
         return self._page(
             request, "call.html", session, status=status, fault=fault, done=done, form=form, queues=queues, **fields
         )
@@ -206,7 +206,7 @@ class Page:
         call_id, language = request.query_params.get("call"), self._language(request)
         shown, levels, silent_s = "", dict[str, str | None](), 0.0
         yield "retry: 2000\n\n"
-        while not self._floor.closing and self._session(request) is not None:
+        while not self._live_calls.closing and self._session(request) is not None:
             calls = await self._sorted(session) if call_id is None else []
             try:
                 if call_id is None:
@@ -238,12 +238,12 @@ class Page:
 
     async def _fields_of_call(self, session: Session, call_id: str, language: Language) -> dict[str, Any]:
         call = await self._api.at(Api.call, session, call_id)
-        suggestions = self._floor.triage.policy.suggestions
+        suggestions = self._live_calls.triage.policy.suggestions
         suggestion = suggestions.text(Level[call.level.upper()], language) if call.level else None
         return {"call": call, "line": timeline(call), "suggestion": suggestion}
 
     async def _form(self, request: Request) -> dict[str, str]:
-        limits = self._floor.config
+        limits = self._live_calls.config
         body = await body_of(request, limit=limits.limits.max_message_bytes, within_s=limits.http.header_s)
         try:
             return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20))
@@ -255,7 +255,7 @@ class Page:
         if wanted not in WORDS:
             accepted = request.headers.get("accept-language", "").lower()
             offered = [part.strip()[:2] for part in accepted.split(",")]
-            wanted = next((each for each in offered if each in WORDS), self._floor.config.http.language)
+            wanted = next((each for each in offered if each in WORDS), self._live_calls.config.http.language)
         return "fr" if wanted == "fr" else "en"
 
     def _page(

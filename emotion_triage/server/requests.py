@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 
 from emotion_triage.errors import LedgerError, TriageError
-from emotion_triage.server.auth import COOKIE, Doors, Session
+from emotion_triage.server.auth import COOKIE, Authenticator, Session
 
 __all__ = ["CSRF_HEADER", "Refused", "body_of", "decoded", "identify"]
 
@@ -32,7 +32,7 @@ class Refused(TriageError):
         return cls(HTTPStatus.UNPROCESSABLE_ENTITY if reachable else HTTPStatus.SERVICE_UNAVAILABLE, str(error))
 
 
-def identify(request: Request, doors: Doors) -> Session | None:
+def identify(request: Request, auth: Authenticator) -> Session | None:
     """Return who asks: by bearer token, or by session; None where nobody says who he is.
 
     Raises
@@ -43,14 +43,14 @@ def identify(request: Request, doors: Doors) -> Session | None:
     now_s = time.time()
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        access = doors.by_token(token.strip(), now_s=now_s)
+        access = auth.by_token(token.strip(), now_s=now_s)
         if access is None:
             raise Refused(401, "the token is wrong or has expired; expected one of [[access]]")
         return Session(access, None)
     cookie = request.cookies.get(COOKIE)
     if not cookie:
         return None
-    session = doors.by_cookie(cookie, now_s=now_s)
+    session = auth.by_cookie(cookie, now_s=now_s)
     if session is not None and request.method not in SAFE:
         check_csrf(session, request.headers.get(CSRF_HEADER) or request.scope.get("csrf", ""))
     return session

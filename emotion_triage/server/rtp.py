@@ -11,7 +11,7 @@ from itertools import chain
 from emotion_triage.adapters.rtp import Rtp, UdpSocket
 from emotion_triage.errors import WireError
 from emotion_triage.server.engines import RtpWire
-from emotion_triage.server.live_calls import Floor
+from emotion_triage.server.live_calls import LiveCalls
 from emotion_triage.server.requests import Refused
 from emotion_triage.server.wires import attend
 
@@ -25,12 +25,12 @@ class RtpPorts:
 
     Parameters
     ----------
-    floor : Floor
+    live_calls : LiveCalls
         Takes the calls.
     """
 
-    def __init__(self, floor: Floor) -> None:
-        self._floor = floor
+    def __init__(self, live_calls: LiveCalls) -> None:
+        self._live_calls = live_calls
         self._calls: dict[str, tuple[UdpSocket, asyncio.Task[None]]] = {}
         # a port rests as long as possible, so that late packets of one call do not begin the next
         self._after = 0
@@ -47,17 +47,17 @@ class RtpPorts:
         Refused
             RTP is not configured, the call's name cannot be one, the call is here already, or there is no port for it.
         """
-        settings = self._floor.config.wires.rtp
+        settings = self._live_calls.config.wires.rtp
         if settings is None:
             raise Refused(404, "RTP is not served here; expected a table [wires.rtp] in the configuration")
-        known = self._floor.calls.find(call_id)
+        known = self._live_calls.calls.find(call_id)
         if call_id in self or (known is not None and known.ended is None):
             raise Refused(409, "the call is here already; expected each once")
         try:
             wire = Rtp(call_id=call_id, event_type=settings.event_type, parameters=parameters)
         except WireError as error:
             raise Refused(400, str(error)) from None
-        if why := self._floor.refusal(WIRE):
+        if why := self._live_calls.refusal(WIRE):
             raise Refused(503, f"no call is taken now: {why}; expected a server with a place")
         bound = self._bound(settings)
         udp = UdpSocket(settings.networks)
@@ -85,12 +85,12 @@ class RtpPorts:
 
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: udp, sock=bound)
         try:
-            await attend(self._floor, WIRE, udp, wire, hang_up)
+            await attend(self._live_calls, WIRE, udp, wire, hang_up)
         finally:
             transport.close()
             del self._calls[call_id]
             if lost := udp.dropped + udp.foreign:
-                self._floor.metrics.late.labels(WIRE).inc(lost)
+                self._live_calls.metrics.late.labels(WIRE).inc(lost)
 
     def _bound(self, settings: RtpWire) -> socket.socket:
         for port in self._in_turn(settings.ports):

@@ -16,7 +16,7 @@ from emotion_triage.routing.policy import Policy
 from emotion_triage.server.api import Api
 from emotion_triage.server.app import application, sibling_application
 from emotion_triage.server.config import Config
-from emotion_triage.server.live_calls import Floor
+from emotion_triage.server.live_calls import LiveCalls
 from emotion_triage.server.siblings import Siblings
 from emotion_triage.server.web import sibling_server, web_server
 from emotion_triage.server.wires import AudioSocketServer
@@ -85,9 +85,9 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    floor = Floor(config, triage)
+    live_calls = LiveCalls(config, triage)
     siblings = siblings or Siblings(None, 0, 1)
-    api = Api(floor, siblings)
+    api = Api(live_calls, siblings)
     servers = [web_server(application(api), config)]
     if siblings.socket is not None:
         servers.append(sibling_server(sibling_application(api), siblings.socket))
@@ -97,10 +97,10 @@ async def serve(
         audio = None
         if wire := config.wires.audiosocket:
             bound = listening(wire.host, wire.port)
-            audio = await asyncio.start_server(AudioSocketServer(floor, wire.listen_s).connected, sock=bound)
-        await floor.exchange.open()
-        await floor.books.open()
-        ticking = asyncio.create_task(floor.gatherer.run())
+            audio = await asyncio.start_server(AudioSocketServer(live_calls, wire.listen_s).connected, sock=bound)
+        await live_calls.dispatcher.open()
+        await live_calls.ledger.open()
+        ticking = asyncio.create_task(live_calls.batcher.run())
         serving = asyncio.create_task(servers[0].serve(listeners))
         others = [asyncio.create_task(server.serve()) for server in servers[1:]]
         ports = Ports(
@@ -115,11 +115,11 @@ async def serve(
         stopping.cancel()
         if audio is not None:
             audio.close()
-        await floor.drain(config.limits.drain_s)
+        await live_calls.drain(config.limits.drain_s)
         ticking.cancel()
-        await floor.exchange.close(LAST_WORDS_S)
-        await floor.books.close(LAST_WORDS_S)
-        floor.closing = True
+        await live_calls.dispatcher.close(LAST_WORDS_S)
+        await live_calls.ledger.close(LAST_WORDS_S)
+        live_calls.closing = True
         for server in servers:
             server.should_exit = True
         await asyncio.wait((serving, *others), timeout=LAST_WORDS_S)

@@ -19,13 +19,13 @@ from emotion_triage.adapters.audiohook import AudioHook
 from emotion_triage.adapters.audiohook_signature import Nonces, Once, verify
 from emotion_triage.adapters.audiosocket import AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
-from emotion_triage.adapters.connection import Session, Socket
+from emotion_triage.adapters.connection import Connection, Socket
 from emotion_triage.adapters.freeswitch import FreeSwitch
 from emotion_triage.adapters.protocol import Hidden, Wire
 from emotion_triage.adapters.twilio import MediaStream
 from emotion_triage.errors import ConfigError, WireError
 from emotion_triage.server.engines import Secret, Wires
-from emotion_triage.server.live_calls import Connection, Floor
+from emotion_triage.server.live_calls import CallHandler, LiveCalls
 
 __all__ = ["AudioSocketServer", "WebSocketWires"]
 
@@ -35,7 +35,7 @@ SUBPROTOCOLS = {"chan_websocket": chan_websocket.SUBPROTOCOL, "freeswitch": free
 
 
 async def attend(
-    floor: Floor,
+    live_calls: LiveCalls,
     name: str,
     socket: Socket,
     wire: Wire,
@@ -43,26 +43,28 @@ async def attend(
     listen_s: float | None = None,
 ) -> None:
     """Serve one connection to its end; a fault of it is one line in the log and touches no other."""
-    session = Session(socket, wire, Connection(floor, name), floor.gatherer, limits=floor.session_limits)
-    floor.connections += 1
-    floor.sessions[session] = hang_up
+    connection = Connection(
+        socket, wire, CallHandler(live_calls, name), live_calls.batcher, limits=live_calls.session_limits
+    )
+    live_calls.connections += 1
+    live_calls.sessions[connection] = hang_up
     enough = None
     if listen_s is not None:
         loop = asyncio.get_running_loop()
-        enough = loop.call_later(listen_s, lambda: loop.create_task(session.close()))
+        enough = loop.call_later(listen_s, lambda: loop.create_task(connection.close()))
     try:
-        await session.run()
+        await connection.run()
     except WireError as error:
-        floor.metrics.faults.labels(name).inc()
-        call = session.call.call_id if session.call else None
+        live_calls.metrics.faults.labels(name).inc()
+        call = connection.call.call_id if connection.call else None
         log.warning("connection given up: %s", error, extra={"wire": name, "call": call})
     finally:
         if enough is not None:
             enough.cancel()
-        floor.connections -= 1
-        del floor.sessions[session]
-        if session.dropped:
-            floor.metrics.late.labels(name).inc(session.dropped)
+        live_calls.connections -= 1
+        del live_calls.sessions[connection]
+        if connection.dropped:
+            live_calls.metrics.late.labels(name).inc(connection.dropped)
 
 
 class AudioSocketServer:
@@ -70,14 +72,14 @@ class AudioSocketServer:
 
     Parameters
     ----------
-    floor : Floor
+    live_calls : LiveCalls
         Takes the calls.
     listen_s : float or None
         As in the configuration.
     """
 
-    def __init__(self, floor: Floor, listen_s: float | None) -> None:
-        self._floor = floor
+    def __init__(self, live_calls: LiveCalls, listen_s: float | None) -> None:
+        self._live_calls = live_calls
         self._listen_s = listen_s
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,9 +90,9 @@ class AudioSocketServer:
             reader.feed_eof()
 
         try:
-            if self._floor.refusal("audiosocket") is None:
+            if self._live_calls.refusal("audiosocket") is None:
                 socket = TcpSocket(reader, writer)
-                await attend(self._floor, "audiosocket", socket, AudioSocket(), hang_up, self._listen_s)
+                await attend(self._live_calls, "audiosocket", socket, AudioSocket(), hang_up, self._listen_s)
         finally:
             writer.close()
 
@@ -128,7 +130,7 @@ class WebSocketWires:
 
     Parameters
     ----------
-    floor : Floor
+    live_calls : LiveCalls
         Takes the calls; its configuration says which wires there are.
     nonces : Once, optional
         Where signatures that were taken are kept; left out, in memory, as one process may.
@@ -139,9 +141,9 @@ class WebSocketWires:
         A secret is not there, or Genesys' is not base64.
     """
 
-    def __init__(self, floor: Floor, nonces: Once | None = None) -> None:
-        self._floor = floor
-        wires, limit = floor.config.wires, floor.config.limits.max_message_bytes
+    def __init__(self, live_calls: LiveCalls, nonces: Once | None = None) -> None:
+        self._live_calls = live_calls
+        wires, limit = live_calls.config.wires, live_calls.config.limits.max_message_bytes
         self._tokens: dict[str, str] = {}
         self._protocols: dict[str, Callable[[], Wire]] = {}
         if wires.chan_websocket:
@@ -185,23 +187,23 @@ class WebSocketWires:
                 self._check_twilio(websocket)
             wire = self._genesys(websocket) if name == "genesys" else self._protocols[name]()
         except WireError as error:
-            self._floor.metrics.refused.labels(name, "signature").inc()
+            self._live_calls.metrics.refused.labels(name, "signature").inc()
             log.warning("connection refused: %s", error, extra={"wire": name})
             await _refuse(websocket, 401, "the signature is not valid")
             return
         if name in self._tokens and not _shows(websocket, self._tokens[name]):
-            self._floor.metrics.refused.labels(name, "token").inc()
+            self._live_calls.metrics.refused.labels(name, "token").inc()
             log.warning("connection refused: wrong token", extra={"wire": name})
             await _refuse(websocket, 401, "the token is not valid")
             return
-        if why := self._floor.refusal(name):
+        if why := self._live_calls.refusal(name):
             await _refuse(websocket, 503, why)
             return
         asked = SUBPROTOCOLS.get(name)
         await websocket.accept(subprotocol=asked if asked in websocket.scope.get("subprotocols", ()) else None)
         peer = _Peer(websocket)
         try:
-            await attend(self._floor, name, peer, wire, peer.hang_up)
+            await attend(self._live_calls, name, peer, wire, peer.hang_up)
         finally:
             # the peer may be gone already, in the word of any library
             try:
@@ -223,7 +225,7 @@ class WebSocketWires:
             nonces=self._nonces,
             now_s=time.time(),
         )
-        return AudioHook(upgrade, max_message_bytes=self._floor.config.limits.max_message_bytes)
+        return AudioHook(upgrade, max_message_bytes=self._live_calls.config.limits.max_message_bytes)
 
 
 def _target(websocket: WebSocket) -> str:

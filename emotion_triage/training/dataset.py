@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio.recordings import open_recording
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
-from emotion_triage.call.caller import MIN_NEW_SPEECH_S, Step, steps_of
+from emotion_triage.call.caller import MIN_NEW_SPEECH_S, WindowMeasurement, measure_windows
 from emotion_triage.prosody.functionals import STATISTIC_NAMES, features
 from emotion_triage.prosody.vad import WINDOW_FRAMES
 from emotion_triage.prosody.windows import WindowStream, rows_of
@@ -222,18 +222,18 @@ def _strung(clips: list[Samples], rng: np.random.Generator) -> Iterator[Samples]
         yield np.concatenate(pieces)
 
 
-def heard_steps(samples: NDArray[np.floating]) -> tuple[list[Step], NDArray[np.float16]]:
+def heard_steps(samples: NDArray[np.floating]) -> tuple[list[WindowMeasurement], NDArray[np.float16]]:
     """Return what each window of a recording told, as a call sees it, but for the contour network; and its channels.
 
     Returns
     -------
-    steps : list of Step
+    steps : list of WindowMeasurement
     rows : ndarray of float16, shape (n_steps, n_channels, 150)
     """
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
     windows = stream.windows(*rows_of([stream], [stream.frames(samples.astype(np.float32))])) + stream.last()
     rows = np.array([window.rows[CHANNEL_COLUMNS] for window in windows], np.float16)
-    return steps_of(windows, unheard), rows.reshape(-1, len(CHANNELS), WINDOW_FRAMES)
+    return measure_windows(windows, unheard), rows.reshape(-1, len(CHANNELS), WINDOW_FRAMES)
 
 
 def unheard(rows: NDArray[np.float32]) -> NDArray[np.float32]:

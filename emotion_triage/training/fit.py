@@ -22,8 +22,8 @@ __all__ = [
     "FOLDS",
     "UNTAUGHT",
     "Linear",
-    "Mixing",
     "Model",
+    "Stacking",
     "calibrated",
     "calibrated_log_odds",
     "contours",
@@ -106,7 +106,7 @@ class Model(NamedTuple):
     linear: Linear
 
 
-class Mixing(NamedTuple):
+class Stacking(NamedTuple):
     """How held-out scores make calibrated ones (Platt 1999).
 
     Attributes
@@ -319,7 +319,7 @@ def _weighed(x: Array, truth: Mask, weights: Array, group: NDArray[np.str_]) -> 
     return coefficients[: x.shape[1]]
 
 
-def mixing(windows: WindowSet, scores: Array) -> Mixing:
+def mixing(windows: WindowSet, scores: Array) -> Stacking:
     """Return how held-out scores make calibrated ones.
 
     Each label is calibrated by itself, but for anger, which also weighs what the contour network says, and anger
@@ -329,7 +329,7 @@ def mixing(windows: WindowSet, scores: Array) -> Mixing:
     windows = windows.without_rows()
     truth, contour = targets(windows), _contour_features(windows)
     sources = {_ALONE: ([_ALONE], [0]), _KNOWN: ([_KNOWN, _ALONE], [0, 1])}
-    mixed = Mixing(np.eye(len(LABELS)), np.zeros((len(LABELS), 2)), np.zeros(len(LABELS)))
+    mixed = Stacking(np.eye(len(LABELS)), np.zeros((len(LABELS), 2)), np.zeros(len(LABELS)))
     for label in range(len(LABELS)):
         from_scores, from_contour = sources.get(label, ([label], []))
         rows = _usable(windows, label) & taught(windows)
@@ -344,12 +344,12 @@ def mixing(windows: WindowSet, scores: Array) -> Mixing:
     return mixed
 
 
-def calibrated_log_odds(windows: WindowSet, scores: Array, mixed: Mixing) -> Array:
+def calibrated_log_odds(windows: WindowSet, scores: Array, mixed: Stacking) -> Array:
     """Return calibrated log-odds of held-out scores, float64 of shape (n, n_labels)."""
     return scores @ mixed.scores.T + _contour_features(windows) @ mixed.contour.T + mixed.offset
 
 
-def calibrated(model: Linear, mixed: Mixing) -> Linear:
+def calibrated(model: Linear, mixed: Stacking) -> Linear:
     """Return the model with its calibration folded in."""
     weights = mixed.scores @ model.weights
     weights[:, _CONTOUR] = mixed.contour

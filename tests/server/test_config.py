@@ -17,10 +17,10 @@ from emotion_triage.call.triage import Triage
 from emotion_triage.errors import ConfigError
 from emotion_triage.ledger.log_events import Decision, Override
 from emotion_triage.routing.rules import Route
-from emotion_triage.server.auth import Doors
+from emotion_triage.server.auth import Authenticator
 from emotion_triage.server.calls import LiveCall
 from emotion_triage.server.config import Access, Config
-from emotion_triage.server.dispatcher import Exchange
+from emotion_triage.server.dispatcher import Dispatcher
 from emotion_triage.server.engines import Destinations, Secret
 from emotion_triage.server.metrics import Metrics
 from emotion_triage.server.wires import WebSocketWires
@@ -66,7 +66,7 @@ def test_a_secret_is_never_in_an_error(tmp_path: Path, monkeypatch: pytest.Monke
         Secret(file=str(tmp_path / "none")).read()
     monkeypatch.setenv("SHORT", "shorty")
     with pytest.raises(ConfigError, match="6 characters") as refused:
-        Doors([Access(name="a", kind="person", token=Secret(env="SHORT"))])
+        Authenticator([Access(name="a", kind="person", token=Secret(env="SHORT"))])
     assert "shorty" not in str(refused.value)
 
 
@@ -74,11 +74,11 @@ def test_a_session_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session is good until its end, and no longer than the token that it was made with."""
     monkeypatch.setenv("TOKEN", "t" * 30)
     access = Access(name="m.durand", kind="person", token=Secret(env="TOKEN"))
-    cookie = Doors([access]).cookie(access, until_s=100)
-    assert Doors([access]).by_cookie(cookie, now_s=99) is not None
-    assert Doors([access]).by_cookie(cookie, now_s=100) is None
+    cookie = Authenticator([access]).cookie(access, until_s=100)
+    assert Authenticator([access]).by_cookie(cookie, now_s=99) is not None
+    assert Authenticator([access]).by_cookie(cookie, now_s=100) is None
     monkeypatch.setenv("TOKEN", "u" * 30)
-    assert Doors([access]).by_cookie(cookie, now_s=99) is None
+    assert Authenticator([access]).by_cookie(cookie, now_s=99) is None
 
 
 def keys(kind: Any, path: str = "") -> list[str]:
@@ -121,7 +121,7 @@ def test_a_newer_route_replaces_one_that_waits(triage: Triage, monkeypatch: pyte
             await gate.wait()
             sent.append(route.time_s)
 
-        exchange = Exchange(Destinations(), Metrics())
+        exchange = Dispatcher(Destinations(), Metrics())
         monkeypatch.setitem(exchange._senders, "webhook", send)
         live = LiveCall(triage.call("c"), wire="twilio", queue=None, caller=None, caller_name=None)
         for time_s in (1.0, 2.0, 3.0, 4.0):
@@ -140,10 +140,10 @@ def test_genesys_wants_base64(triage: Triage, monkeypatch: pytest.MonkeyPatch) -
     """A client secret that is not base64 stops the server before it begins."""
     monkeypatch.setenv("SECRET", "not base64!")
     config = Config.parse('[wires.genesys]\napi_key = "k"\nclient_secret = { env = "SECRET" }')
-    from emotion_triage.server.live_calls import Floor
+    from emotion_triage.server.live_calls import LiveCalls
 
     async def made() -> None:
-        WebSocketWires(Floor(config, triage))
+        WebSocketWires(LiveCalls(config, triage))
 
     with pytest.raises(ConfigError, match="not base64"):
         asyncio.run(made())

@@ -21,9 +21,9 @@ pytest.importorskip("sqlalchemy")
 from emotion_triage.server.batcher import Heard
 from emotion_triage.server.calls import LiveCall
 from emotion_triage.server.config import LedgerConfig
-from emotion_triage.server.dispatcher import Exchange
+from emotion_triage.server.dispatcher import Dispatcher
 from emotion_triage.server.engines import Destinations, Secret
-from emotion_triage.server.ledger_client import Books
+from emotion_triage.server.ledger_client import LedgerClient
 from emotion_triage.server.metrics import Metrics
 from emotion_triage.server.schemas import detail, view
 
@@ -51,7 +51,7 @@ def led(call: LiveCall, queue: str, priority: int, **fields: Any) -> Route:
 
 
 async def told(engine: Engine, call: LiveCall, *routes: Route) -> None:
-    exchange = Exchange(Destinations(), Metrics())
+    exchange = Dispatcher(Destinations(), Metrics())
     exchange._senders["webhook"] = engine
     for route in routes:
         exchange.tell("webhook", "address", call, route)
@@ -92,7 +92,7 @@ def test_an_unknown_caller_is_as_the_policy_says(when_unknown: str, objects: boo
     config = LedgerConfig(url=f"sqlite:///{tmp_path}/none/ledger.db", key=Secret(file=str(tmp_path / "key")))
 
     async def asked() -> Standing:
-        books = Books(config, policy, 0.5, Metrics())
+        books = LedgerClient(config, policy, 0.5, Metrics())
         await books.open()
         try:
             return await books.standing("+33123456789", None)
@@ -110,7 +110,7 @@ def test_a_slow_ledger_is_an_unknown_one(tmp_path: Any) -> None:
     (tmp_path / "key").write_text("k" * 40)
     config = LedgerConfig(url=f"sqlite:///{tmp_path}/ledger.db", key=Secret(file=str(tmp_path / "key")))
 
-    class Slow(Books):
+    class Slow(LedgerClient):
         async def ask(self, act: Any) -> Any:
             await asyncio.sleep(60)
 

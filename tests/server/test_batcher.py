@@ -12,14 +12,14 @@ from emotion_triage.call.triage import Call, Triage
 
 pytest.importorskip("prometheus_client")
 
-from emotion_triage.server.batcher import Gatherer, Heard
+from emotion_triage.server.batcher import Batcher, Heard
 from emotion_triage.server.config import Limits
 from emotion_triage.server.metrics import Metrics
 
 
-def gathered(triage: Triage, heard: list[Heard], **limits: Any) -> tuple[Gatherer, Metrics]:
+def gathered(triage: Triage, heard: list[Heard], **limits: Any) -> tuple[Batcher, Metrics]:
     metrics = Metrics()
-    return Gatherer(triage, Limits(**limits), lambda each: heard.extend(each), metrics), metrics
+    return Batcher(triage, Limits(**limits), lambda each: heard.extend(each), metrics), metrics
 
 
 def pcm(samples: np.ndarray) -> bytes:
@@ -31,19 +31,19 @@ def test_what_is_gathered_is_what_is_pushed(triage: Triage, temper: np.ndarray) 
     audio, heard = pcm(temper[: 16 * 8000]), list[Heard]()
 
     async def run() -> None:
-        gatherer, _ = gathered(triage, heard, max_waiting_s=60)
+        batcher, _ = gathered(triage, heard, max_waiting_s=60)
         calls = [triage.call(f"c-{i}", encoding="pcm16") for i in range(3)]
         for call in calls:
-            gatherer.open(call, "pcm16", 8000)
+            batcher.open(call, "pcm16", 8000)
         for at in range(0, len(audio) // 2, 160):
             for i, call in enumerate(calls):
-                gatherer.deliver(call, audio[2 * at : 2 * at + 320], at)
+                batcher.deliver(call, audio[2 * at : 2 * at + 320], at)
                 if (at // 160) % (37 + i) == 0:
-                    await gatherer.tick()
-        last = [asyncio.create_task(gatherer.finish(call)) for call in calls]
+                    await batcher.tick()
+        last = [asyncio.create_task(batcher.finish(call)) for call in calls]
         await asyncio.sleep(0)
         while not all(task.done() for task in last):
-            await gatherer.tick()
+            await batcher.tick()
             await asyncio.sleep(0)
 
     asyncio.run(run())
@@ -59,13 +59,13 @@ def test_a_full_queue_drops_the_oldest(triage: Triage, temper: np.ndarray) -> No
     audio, heard = pcm(temper[: 8 * 8000]), list[Heard]()
 
     async def run() -> tuple[Call, float]:
-        gatherer, metrics = gathered(triage, heard, max_waiting_s=2)
+        batcher, metrics = gathered(triage, heard, max_waiting_s=2)
         call = triage.call("c", encoding="pcm16")
-        gatherer.open(call, "pcm16", 8000)
+        batcher.open(call, "pcm16", 8000)
         for at in range(0, 8 * 8000, 160):
-            gatherer.deliver(call, audio[2 * at : 2 * at + 320], at)
+            batcher.deliver(call, audio[2 * at : 2 * at + 320], at)
         for _ in range(3):
-            await gatherer.tick()
+            await batcher.tick()
         return call, metrics.dropped_s._value.get()
 
     call, dropped_s = asyncio.run(run())
@@ -80,15 +80,15 @@ def test_a_pause_is_a_gap(triage: Triage) -> None:
     heard = list[Heard]()
 
     async def run() -> Call:
-        gatherer, _ = gathered(triage, heard)
+        batcher, _ = gathered(triage, heard)
         call = triage.call("c", encoding="pcm16")
-        gatherer.open(call, "pcm16", 8000)
-        gatherer.deliver(call, bytes(16000), 0)
+        batcher.open(call, "pcm16", 8000)
+        batcher.deliver(call, bytes(16000), 0)
         for second in (2, 3, 4):
-            gatherer.deliver(call, b"", second * 8000)
-        gatherer.deliver(call, bytes(16000), 5 * 8000)
+            batcher.deliver(call, b"", second * 8000)
+        batcher.deliver(call, bytes(16000), 5 * 8000)
         for _ in range(3):
-            await gatherer.tick()
+            await batcher.tick()
         return call
 
     call = asyncio.run(run())

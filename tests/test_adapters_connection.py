@@ -1,4 +1,4 @@
-"""A session: what a wire says becomes a call's audio, at its time, whatever happens to the connection."""
+"""A connection: what a wire says becomes a call's audio, at its time, whatever happens to the connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from emotion_triage.adapters.connection import Direct, Limits, Session
+from emotion_triage.adapters.connection import Connection, Direct, Limits
 from emotion_triage.adapters.protocol import Audio, Digit, Dropped, Ended, Passed, Paused, Reply, Started, WireEvent
 from emotion_triage.audio.stream import encode_mulaw
 from emotion_triage.call.triage import Call, Event, Triage
@@ -64,13 +64,13 @@ class Owner:
         self.calls = list(calls)
         self.told: list[WireEvent] = []
 
-    async def started(self, session: Session, event: Started) -> Call | None:
+    async def started(self, connection: Connection, event: Started) -> Call | None:
         return self.calls.pop(0) if self.calls else event.open(self.triage)
 
-    async def noticed(self, session: Session, event: WireEvent) -> None:
+    async def noticed(self, connection: Connection, event: WireEvent) -> None:
         self.told.append(event)
 
-    async def ended(self, session: Session, event: Ended) -> None:
+    async def ended(self, connection: Connection, event: Ended) -> None:
         self.told.append(event)
 
 
@@ -92,11 +92,11 @@ class Tape:
         await self.direct.finish(call)
 
 
-def run(script: Script, owner: Owner, *, limits: Limits | None = None) -> tuple[Session, Tape]:
+def run(script: Script, owner: Owner, *, limits: Limits | None = None) -> tuple[Connection, Tape]:
     tape = Tape()
-    session = Session(script, script, owner, tape, limits=limits)
-    asyncio.run(asyncio.wait_for(session.run(), 30))
-    return session, tape
+    connection = Connection(script, script, owner, tape, limits=limits)
+    asyncio.run(asyncio.wait_for(connection.run(), 30))
+    return connection, tape
 
 
 @pytest.mark.parametrize("stamped", [True, False])
@@ -114,24 +114,24 @@ def test_a_session_is_push(triage: Triage, temper: np.ndarray, stamped: bool) ->
 def test_late_packets_are_dropped_and_counted(triage: Triage) -> None:
     """What lies in the past is dropped; of a packet that overlaps it, the part that is new is heard."""
     steps = [Audio(payload=PACKET, at=at) for at in (0, 320, 160, 0, 400)]
-    session, tape = run(Script(STARTED, *steps, Dropped(why="late")), Owner(triage))
+    connection, tape = run(Script(STARTED, *steps, Dropped(why="late")), Owner(triage))
     assert tape.delivered == [(PACKET, 0), (PACKET, 320), (PACKET[80:], 480)]
-    assert session.dropped == 3
-    assert session.call is not None
-    assert session.call.lost_s == pytest.approx(0.02)
+    assert connection.dropped == 3
+    assert connection.call is not None
+    assert connection.call.lost_s == pytest.approx(0.02)
 
 
 def test_time_that_passed_is_lost(triage: Triage) -> None:
     """A jump forward of the wire is the call's lost audio; a jump back is none."""
-    session, _ = run(Script(STARTED, Audio(payload=PACKET, at=0), Passed(to=8000), Passed(to=100)), Owner(triage))
-    assert session.call is not None
-    assert (session.call.position_s, session.call.lost_s) == (1.0, pytest.approx(0.98))
+    connection, _ = run(Script(STARTED, Audio(payload=PACKET, at=0), Passed(to=8000), Passed(to=100)), Owner(triage))
+    assert connection.call is not None
+    assert (connection.call.position_s, connection.call.lost_s) == (1.0, pytest.approx(0.98))
 
 
 def test_a_silent_wire_lets_time_go_on(triage: Triage) -> None:
     """While no audio comes the call's time follows the clock, behind it by less than the two gaps allowed."""
     script = Script(STARTED, Audio(payload=PACKET), 0.5, Audio(payload=PACKET), 0.05, Audio(payload=PACKET))
-    session, tape = run(script, Owner(triage), limits=Limits(gap_s=0.1))
+    connection, tape = run(script, Owner(triage), limits=Limits(gap_s=0.1))
     moved = [at for chunk, at in tape.delivered if not chunk]
     (_, _), (_, resumed), (_, follows) = [(chunk, at) for chunk, at in tape.delivered if chunk]
     assert len(moved) >= 2
@@ -139,8 +139,8 @@ def test_a_silent_wire_lets_time_go_on(triage: Triage) -> None:
     assert max(moved) <= resumed
     assert resumed >= 0.45 * 8000
     assert follows == resumed + 160
-    assert session.call is not None
-    assert session.call.lost_s == pytest.approx(resumed / 8000 - 0.02)
+    assert connection.call is not None
+    assert connection.call.lost_s == pytest.approx(resumed / 8000 - 0.02)
 
 
 def test_a_level_ends_while_the_wire_is_silent(anger_model: Path, temper: np.ndarray) -> None:
@@ -157,7 +157,7 @@ def test_a_level_ends_while_the_wire_is_silent(anger_model: Path, temper: np.nda
 
     codes = encode_mulaw(temper[: 18 * 8000])
     script = Watched(STARTED, Audio(payload=codes, at=0), Paused(), 1.5, Paused())
-    asyncio.run(Session(script, script, Owner(call.triage, call), Tape(), limits=Limits(gap_s=0.05)).run())
+    asyncio.run(Connection(script, script, Owner(call.triage, call), Tape(), limits=Limits(gap_s=0.05)).run())
     assert levels[-2] == Level.ESCALATED
     assert levels[-1] < Level.ESCALATED
 
@@ -165,9 +165,9 @@ def test_a_level_ends_while_the_wire_is_silent(anger_model: Path, temper: np.nda
 def test_a_quiet_connection_is_given_up(triage: Triage) -> None:
     """After `idle_s` without a message the engine is told, the call is flushed, and one WireError says so."""
     script, owner, tape = Script(STARTED, 5.0), Owner(triage), Tape()
-    session = Session(script, script, owner, tape, limits=Limits(idle_s=0.1))
+    connection = Connection(script, script, owner, tape, limits=Limits(idle_s=0.1))
     with pytest.raises(WireError, match=r"no whole message for 0\.1 s"):
-        asyncio.run(session.run())
+        asyncio.run(connection.run())
     assert (owner.told, script.sent, tape.flushed) == ([Ended(reason="idle")], ["bye error"], 1)
 
 
@@ -180,8 +180,8 @@ def test_a_fault_ends_its_call_alone(triage: Triage) -> None:
     owner, tape = Owner(triage), Tape()
 
     async def both() -> list[BaseException | None]:
-        sessions = [Session(script, script, owner, tape) for script in (faulty, whole)]
-        return await asyncio.gather(*(session.run() for session in sessions), return_exceptions=True)
+        sessions = [Connection(script, script, owner, tape) for script in (faulty, whole)]
+        return await asyncio.gather(*(connection.run() for connection in sessions), return_exceptions=True)
 
     first, second = asyncio.run(both())
     assert isinstance(first, WireError)
@@ -209,7 +209,7 @@ def test_a_call_goes_on_in_another_session(triage: Triage) -> None:
 
     async def one_after_the_other() -> None:
         for script in (first, second):
-            await Session(script, script, owner, tape).run()
+            await Connection(script, script, owner, tape).run()
 
     asyncio.run(one_after_the_other())
     assert tape.delivered == [(PACKET, 0), (PACKET, 160)]
@@ -248,7 +248,7 @@ def test_a_session_that_is_stopped_flushes_its_call(triage: Triage) -> None:
     script, owner, tape = Script(STARTED, Audio(payload=PACKET, at=0), 60.0), Owner(triage), Tape()
 
     async def stop() -> None:
-        task = asyncio.create_task(Session(script, script, owner, tape).run())
+        task = asyncio.create_task(Connection(script, script, owner, tape).run())
         await asyncio.sleep(0.05)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -258,15 +258,15 @@ def test_a_session_that_is_stopped_flushes_its_call(triage: Triage) -> None:
 
 
 def test_a_fault_of_the_owner_is_not_hidden(triage: Triage) -> None:
-    """What the application raises comes out of the session, a TimeoutError too."""
+    """What the application raises comes out of the connection, a TimeoutError too."""
 
     class Failing(Owner):
-        async def noticed(self, session: Session, event: WireEvent) -> None:
+        async def noticed(self, connection: Connection, event: WireEvent) -> None:
             raise TimeoutError("of the application")
 
     script = Script(STARTED, Paused())
     with pytest.raises(TimeoutError, match="of the application"):
-        asyncio.run(Session(script, script, Failing(triage), Tape()).run())
+        asyncio.run(Connection(script, script, Failing(triage), Tape()).run())
 
 
 def test_what_is_hidden_stays_hidden() -> None:

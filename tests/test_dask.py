@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from emotion_triage.batch import dask as cluster
-from emotion_triage.batch.scoring import How, Scored, score_sources
+from emotion_triage.batch.scoring import Scored, ScoringOptions, score_sources
 from emotion_triage.call.triage import Triage
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.routing.policy import Policy
@@ -25,7 +25,7 @@ distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own, of sockets that a killed worker leaves
 
 ROOT = Path(__file__).resolve().parents[1]
-HOW = How(caller_channel="mono", timeline=".jsonl")
+HOW = ScoringOptions(caller_channel="mono", timeline=".jsonl")
 
 
 @pytest.fixture(scope="module")
