@@ -8,7 +8,7 @@ import msgspec
 
 from emotion_triage.affect.affect import Affect, Driver, Language, describe
 from emotion_triage.call.triage import Event
-from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.routing.escalation import REASONS, Escalation, Level
 from emotion_triage.routing.rules import Route
 
 __all__ = ["DECIMALS", "Record", "Status", "Summary"]
@@ -50,7 +50,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     route, rule : str or None
         The queue recommended at the peak level, for a caller of whom nothing is known, and the rule that chose it.
     drivers : str or None
-        The prosodic reasons at `peak_s`, in words.
+        The prosodic reasons at `peak_s`, in words: of the highest level, or, in a calm call, of the highest anger.
     model_digest, policy_digest : str
         What decided.
     """
@@ -145,5 +145,5 @@ class Summary:
             "peak_s": self._peak_s and round(self._peak_s, DECIMALS),
             "escalated_s": round(self._escalated_s, DECIMALS),
             "first_escalation_s": self.first_escalation_s and round(self.first_escalation_s, DECIMALS),
-            "drivers": describe(self._drivers, language) or None,
+            "drivers": describe(self._drivers, language) or (REASONS["rise"][language] if self._peak[0] else None),
         }

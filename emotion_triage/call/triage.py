@@ -24,7 +24,6 @@ from emotion_triage.routing.rules import CLEAR, Route, Standing, same_destinatio
 
 __all__ = ["Call", "Event", "Triage"]
 
-
 PATIENCE_IN_A_TICK = 5
 """Frames of a call pushed with others that wait to be described together."""
 KEPT_BYTES = 1 << 25
@@ -184,7 +183,7 @@ class Triage:
 
 
 class Call:
-    """One caller leg: push his audio, get typed events. Made by `Triage.call`; one thread at a time.
+    """One caller leg: push its audio, get typed events. Made by `Triage.call`; one thread at a time.
 
     Calls pickle between two pushes, so that they can move to another process.
 
@@ -241,7 +240,7 @@ class Call:
 
     @property
     def objection(self) -> bool:
-        """Whether the caller objected to being scored, or his standing cannot say that he did not."""
+        """Whether the caller objected to being scored, or their standing cannot say that they did not."""
         return self._caller.objection
 
     @property
@@ -338,8 +337,7 @@ class Call:
     def object(self) -> list[Event]:
         """Record the caller's objection: nothing more is scored, what was learnt is forgotten, the route is neutral.
 
-        Who objects loses no place: a destination that was granted before, and that the neutral one does not improve
-        (`emotion_triage.routing.rules.improves`), stays the neutral route's.
+        Who objects loses no place: a granted destination that the neutral one does not improve stays the route's.
 
         Returns
         -------

@@ -91,10 +91,14 @@ def record_line(record: Record, language: Language) -> Text:
         return line.append(words("no_speech", language), "dim")
     level = Level[record.peak_level.upper()]
     line.append(f"{LEVELS[language][level]:<10}", STYLES[level])
-    line.append(f"{words('anger', language)} {record.anger_max:.2f}  → {record.route}")
+    line.append(f"{words('anger', language)} {record.anger_max:.2f}")
+    calm = level is Level.CALM  # then the reasons are those of the highest anger, not of the level
+    if calm and record.drivers:
+        line.append(f" ({record.drivers})", "dim")
+    line.append(f"  → {record.route}")
     if record.first_escalation_s is not None:
         line.append("  " + words("escalated", language).format(record.escalated_s, clock(record.first_escalation_s)))
-    return line.append(f"  {record.drivers or ''}", "dim")
+    return line if calm else line.append(f"  {record.drivers or ''}", "dim")
 
 
 def _bar(value: float) -> str:

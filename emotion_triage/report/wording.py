@@ -7,6 +7,7 @@ from datetime import datetime
 
 from emotion_triage.affect.affect import LANGUAGES, Driver, Language
 from emotion_triage.prosody.functionals import HEADLINES
+from emotion_triage.routing.escalation import REASONS
 
 __all__ = ["WORDS", "clock", "day_and_time", "masked", "number", "reasons", "share"]
 
@@ -34,6 +35,7 @@ WORDS: dict[str, dict[Language, str]] = {
     "by_rule": {"en": "Rule: {}", "fr": "Règle\u202f: {}"},
     "queue": {"en": "Queue", "fr": "File"},
     "why": {"en": "What moved the score", "fr": "Ce qui a fait bouger le score"},
+    "why_calm": {"en": "What the highest anger came from", "fr": "D’où venait la plus forte colère"},
     "no_reason": {"en": "Nothing stood out.", "fr": "Rien de saillant."},
     "course": {"en": "Course of the call", "fr": "Déroulement de l’appel"},
     "no_events": {
@@ -194,11 +196,16 @@ def reasons(drivers: str | None, language: Language) -> list[str]:
     ['voix 8 dB plus forte', 'débit +25 %']
     >>> reasons("tone of voice more like anger", "fr")
     ['ton de voix plus proche de la colère']
+    >>> reasons("plus aucune parole à noter", "en")
+    ['no more speech to score']
     """
     return [_translated(phrase, language) for phrase in (drivers or "").split(", ") if phrase]
 
 
 def _translated(phrase: str, language: Language) -> str:
+    for by_language in REASONS.values():
+        if phrase in by_language.values():
+            return by_language[language]
     for pattern, name, sign in _PHRASES:
         if found := pattern.fullmatch(phrase):
             told = float(found[1].replace(",", ".")) if pattern.groups else 1.0  # some reasons have no number
