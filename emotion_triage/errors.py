@@ -17,6 +17,7 @@ __all__ = [
     "PushError",
     "StreamError",
     "TriageError",
+    "TruncatedError",
     "WireError",
 ]
 
@@ -27,6 +28,10 @@ class TriageError(Exception):
 
 class AudioError(TriageError, ValueError):
     """Audio that cannot be used: codec, dtype, rate, channels, samples or file."""
+
+
+class TruncatedError(AudioError):
+    """A recording that ends before its header says so, or cannot be decoded to its end; what is there was read."""
 
 
 class ConfigError(TriageError, ValueError):

@@ -95,7 +95,7 @@ def test_text_is_not_audio(tmp_path: Path, name: str) -> None:
     """A text file is refused, whatever its name."""
     path = tmp_path / name
     path.write_text("Bonjour, ceci n'est pas un enregistrement.\n" * 50)
-    refused(path, r"got what cannot be decoded \(.+\), expected WAV .* or MP3; check that it is audio")
+    refused(path, r"got what cannot be decoded \(.+\), expected WAV, .* or MP3; check that it is audio")
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
@@ -120,38 +120,6 @@ def test_a_header_alone(tmp_path: Path) -> None:
     refused(path, "got a header without samples, expected audio")
     soundfile.write(path, np.zeros(0), 8000)
     refused(path, "got a header without samples, expected audio")
-
-
-def test_data_shorter_than_the_header_says(tmp_path: Path) -> None:
-    """What is there of a WAV cut within its samples is read."""
-    path = tmp_path / "cut.wav"
-    whole = read(open_recording(tmp_path / "whole.wav", caller_channel="mono")) if wav_bytes(tmp_path) else None
-    path.write_bytes(wav_bytes(tmp_path)[: 44 + 2 * 3000 + 1])
-    np.testing.assert_array_equal(read(open_recording(path, caller_channel="mono")), whole[:3000])
-
-
-def test_an_mp3_cut_in_half(tmp_path: Path) -> None:
-    """What is there of an MP3 cut in half is read, and no more."""
-    path = tmp_path / "cut.mp3"
-    soundfile.write(path, noise(8000 * 10), 8000, format="MP3")
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    samples = read(open_recording(path, caller_channel="mono"), block_s=2.0)
-    assert 4 * 8000 < samples.size < 6 * 8000
-
-
-def test_a_flac_cut_in_half_gives_its_beginning_then_an_error(tmp_path: Path) -> None:
-    """Blocks before the damage of a FLAC are read; the damage is an error that names the file."""
-    path = tmp_path / "cut.flac"
-    soundfile.write(path, noise(8000 * 10), 8000)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    blocks = open_recording(path, caller_channel="mono").blocks(1.0)
-    for second in range(4):
-        at, samples = next(blocks)
-        assert (at, samples.size) == (second * 8000, 8000)
-    with pytest.raises(AudioError, match=r"cut.flac: got what cannot be decoded \(.*sync"):
-        list(blocks)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -192,7 +160,10 @@ def test_samples_without_a_header(tmp_path: Path) -> None:
     """A .raw file says nothing of its encoding, and is refused."""
     path = tmp_path / "call.raw"
     path.write_bytes(bytes(8000))
-    refused(path, "got samples without a header, expected WAV .*; convert it to WAV")
+    refused(
+        path,
+        "got samples without a header, expected their .*, as --encoding mulaw --sample-rate 8000; or make it WAV",
+    )
 
 
 @pytest.mark.parametrize("rate_hz", [4000, 7350, 96000])

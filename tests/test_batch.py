@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from emotion_triage.affect.affect import Affect
-from emotion_triage.batch.inputs import AUDIO_SUFFIXES, find_recordings, read_spans
+from emotion_triage.batch.inputs import find_recordings, read_spans
 from emotion_triage.batch.process_pool import READ_AHEAD, in_order
 from emotion_triage.batch.scoring import Record, score, score_recording, score_recordings
 from emotion_triage.call.triage import Triage
@@ -357,9 +357,3 @@ def test_nothing_to_score(tree: Path, path: str, message: str) -> None:
 def test_one_missing_among_others(tree: Path) -> None:
     """A file gone from a list stops nothing: it becomes a record with its error."""
     assert len(find_recordings([tree / "b.wav", tree / "gone.wav"])) == 2
-
-
-def test_suffixes_are_those_that_can_be_read() -> None:
-    """What a folder is searched for is what soundfile opens."""
-    known = {name.lower() for name in soundfile.available_formats()}
-    assert {suffix[1:] for suffix in AUDIO_SUFFIXES} - {"oga", "opus"} <= known

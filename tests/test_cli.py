@@ -339,10 +339,11 @@ def many(calls: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
+def started(*arguments: object, stdin: Any = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "emotion_triage", *map(str, arguments)],
         cwd=ROOT,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -566,3 +567,55 @@ def test_without_the_extra() -> None:
     assert done.stderr == (
         "emotion-triage: the command line needs typer, which is not installed; pip install 'emotion-triage[cli]'\n"
     )
+
+
+# As people have them
+
+
+def test_a_recording_cut_short_is_scored_with_a_warning(calls: Path, quick: list[str], tmp_path: Path) -> None:
+    """What is there of a truncated recording is scored, its record says that more was announced, and so does stderr."""
+    whole = (calls / "angry.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: 44 + 2 * 8000 * 15])
+    result = run("score", tmp_path / "cut.wav", "--caller-channel", "mono", *quick)
+    assert result.exit_code == 0
+    (record,) = lines(result.stdout)
+    assert (record["status"], record["peak_level"], record["duration_s"]) == ("scored", "escalated", 15.0)
+    assert "got 15.00 s of the 18.00 s that its header announces" in record["warning"]
+    assert "1 of 1 recordings are cut short; see their warning" in result.stderr
+    for command in (["watch", "--speed", "1000"], ["features", "--out", str(tmp_path / "f.csv")]):
+        result = run(*command, tmp_path / "cut.wav", "--caller-channel", "mono")
+        assert result.exit_code == 0
+        assert "got 15.00 s of the 18.00 s" in result.stderr
+    assert (tmp_path / "f.windows.csv").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "2"], ["--max-seconds", "9"]])
+def test_standard_input(calls: Path, quick: list[str], more: list[str]) -> None:
+    """A recording may come from standard input, which other processes cannot read."""
+    with (calls / "angry.wav").open("rb") as recording:
+        process = started("score", "-", "--caller-channel", "mono", *quick, *more, stdin=recording)
+        stdout, stderr = process.communicate(timeout=120)
+    if more:
+        assert (process.returncode, stdout) == (2, "")
+        assert "-: got what only this process can read" in stderr
+        return
+    (record,) = lines(stdout)
+    (expected,) = lines(run("score", calls / "angry.wav", "--caller-channel", "mono", *quick).stdout)
+    assert record == {**expected, "source": "-"}
+
+
+def test_recordings_without_a_header(temper: np.ndarray, quick: list[str], tmp_path: Path) -> None:
+    """A folder's mu-law without a header is counted, and scored once encoding and rate are given."""
+    soundfile.write(tmp_path / "b.wav", temper[: 10 * 8000], 8000)
+    soundfile.write(tmp_path / "a.ulaw", temper[: 18 * 8000], 8000, format="RAW", subtype="ULAW")
+    command = ("score", tmp_path, "--caller-channel", "mono", *quick)
+    result = run(*command)
+    assert (result.exit_code, len(lines(result.stdout))) == (0, 1)
+    assert "passed over 1 file: 1 .ulaw (without a header: give --encoding and --sample-rate)" in result.stderr
+    result = run(*command, "--encoding", "mulaw", "--sample-rate", "8000")
+    assert [record["peak_level"] for record in lines(result.stdout)] == ["escalated", "calm"]
+    assert "passed over" not in result.stderr
+    for alone, lacking in ((["--encoding", "mulaw"], "--sample-rate"), (["--sample-rate", "8000"], "--encoding")):
+        result = run(*command, *alone)
+        assert result.exit_code == 2
+        assert f"got no {lacking} with it" in result.stderr

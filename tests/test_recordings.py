@@ -82,9 +82,9 @@ def test_a_file_is_its_stream(tmp_path: Path, name, kind, subtype, rate_hz, erro
     packets = [stream.push(decoded[at : at + packet]) for at in range(0, decoded.size, packet)]
     streamed = np.concatenate([*packets, stream.flush()])
     recording = open_recording(path, caller_channel="mono")
-    np.testing.assert_array_equal(read(recording), streamed)
-    # An MP3 decoder restarts at each block, and rounds otherwise.
-    np.testing.assert_allclose(read(recording, 0.7), streamed, rtol=0, atol=1e-6 if kind == "MP3" else 0)
+    # soundfile.read goes back to the start first, after which an MP3 decoder rounds otherwise.
+    np.testing.assert_allclose(read(recording), streamed, rtol=0, atol=1e-6 if kind == "MP3" else 0)
+    np.testing.assert_array_equal(read(recording, 0.7), read(recording))
 
 
 @pytest.mark.parametrize(("subtype", "encoding"), [("ULAW", "mulaw"), ("ALAW", "alaw"), ("PCM_16", "pcm16")])

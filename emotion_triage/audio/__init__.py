@@ -2,5 +2,5 @@
 
 In come bytes, arrays, files and addresses of any encoding and rate; out go float32 samples at 8 kHz.
 
-Reading order: g711 < stream < remote < recordings.
+Reading order: g711 < stream < remote < containers < decoding < recordings.
 """

@@ -52,15 +52,13 @@ def remote_bytes(path: str) -> int:
     return int(files.size(inner) or 0)
 
 
-def find_remote(path: str, suffixes: tuple[str, ...]) -> list[str]:
+def find_remote(path: str) -> list[str]:
     """Expand a folder or glob elsewhere to files; a file stands for itself.
 
     Parameters
     ----------
     path : str
         A URL.
-    suffixes : tuple of str
-        Files of a folder that count.
 
     Raises
     ------
@@ -74,8 +72,7 @@ def find_remote(path: str, suffixes: tuple[str, ...]) -> list[str]:
         if glob.has_magic(path):
             found = [each for each in files.glob(inner) if files.isfile(each)]
         elif files.isdir(inner):
-            found = [each for each in files.find(inner) if each.lower().endswith(suffixes)]
-            found = [each for each in found if not each.rpartition("/")[2].startswith(".")]
+            found = [each for each in files.find(inner) if not each.rpartition("/")[2].startswith(".")]
         else:
             return [path]
     except Exception as error:  # each place has errors of its own

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from emotion_triage.affect.classifier import Classifier
-from emotion_triage.audio.recordings import open_recording
+from emotion_triage.audio.decoding import is_pipe
 from emotion_triage.audio.remote import is_remote, remote_bytes
 from emotion_triage.batch.scoring import Scored, ScoringOptions, give_up, refuse_unknown_notice, score_source
 from emotion_triage.call.triage import Triage
@@ -108,8 +108,7 @@ def _duration_s(source: str, options: ScoringOptions) -> float:
     try:
         if is_remote(source):  # by its size, which came with the listing: a header would cost a journey each
             return remote_bytes(source) / REMOTE_BYTES_PER_S
-        spans = None if options.caller_spans is None else options.caller_spans.of(source)
-        return open_recording(source, caller_channel=options.caller_channel, caller_spans=spans).duration_s
+        return 0.0 if is_pipe(source) else options.open(source).duration_s  # a pipe is read once, by who scores it
     except (TriageError, OSError, UnicodeError):
         return 0.0
 

@@ -7,18 +7,18 @@ import glob
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from emotion_triage.audio.decoding import AUDIO_SUFFIXES, FOREIGN_SUFFIXES, headerless_suffix
 from emotion_triage.audio.remote import find_remote, is_remote
 from emotion_triage.errors import AudioError
 
-__all__ = ["AUDIO_SUFFIXES", "CallerSpans", "as_text", "find_recordings", "read_spans", "whole_path"]
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
-"""Files of a folder that are taken for recordings."""
+__all__ = ["CallerSpans", "Found", "as_text", "find", "find_recordings", "read_spans", "whole_path"]
 
 
 class _Span(msgspec.Struct):
@@ -27,6 +27,52 @@ class _Span(msgspec.Struct):
     source: str
     start_s: float
     end_s: float
+
+
+class Found(NamedTuple):
+    """What paths lead to.
+
+    Attributes
+    ----------
+    recordings : list of str
+        Each once; those of a folder or glob sorted.
+    passed_over : Counter of str
+        How many files of the folders may be recordings and cannot be read, by their suffix, ``""`` for those without;
+        hidden ones, texts, tables and pictures are not counted.
+    """
+
+    recordings: list[str]
+    passed_over: Counter[str]
+
+    def told(self) -> str | None:
+        """Return what was passed over in words, or None.
+
+        Examples
+        --------
+        >>> print(Found([], Counter({".m4a": 2, ".bin": 1})).told())
+        passed over 3 files: 2 .m4a (AAC: convert them), 1 .bin
+        """
+        if not self.passed_over:
+            return None
+        n_files = self.passed_over.total()
+        kinds = [f"{n} {suffix or 'without a suffix'}{_why(suffix)}" for suffix, n in self.passed_over.most_common()]
+        return f"passed over {n_files} file{'s' if n_files > 1 else ''}: {', '.join(kinds)}"
+
+
+_COMPANIONS = (
+    *(".cfg", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".jpg", ".json", ".jsonl", ".log", ".md"),
+    *(".parquet", ".pdf", ".png", ".py", ".rtf", ".srt", ".toml", ".tsv", ".txt", ".vtt", ".xls", ".xlsx", ".xml"),
+    *(".yaml", ".yml"),
+)
+"""Beside recordings, and never one: not counted."""
+
+
+def _why(suffix: str) -> str:
+    if suffix in FOREIGN_SUFFIXES:
+        return f" ({FOREIGN_SUFFIXES[suffix]}: convert them)"
+    if suffix and headerless_suffix(f"x{suffix}"):
+        return " (without a header: give --encoding and --sample-rate)"
+    return " (pipes and devices: name them)" if suffix in AUDIO_SUFFIXES else ""
 
 
 class CallerSpans(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,24 +106,7 @@ class CallerSpans(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Expand folders and globs to recordings.
-
-    Parameters
-    ----------
-    paths : iterable of path
-        A file stands for itself; a folder for the audio files in it and below, hidden ones left out; a glob
-        (``calls/*.wav``, ``**`` for any folders) for what it matches. Each may be an address for fsspec, as
-        ``s3://calls/2026/``.
-
-    Returns
-    -------
-    list of str
-        Each once; those of a folder or glob sorted.
-
-    Raises
-    ------
-    AudioError
-        If a folder or glob holds no recording, or none of the paths exists.
+    """Expand folders and globs to recordings; see `find`.
 
     Examples
     --------
@@ -85,39 +114,80 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     Traceback (most recent call last):
     emotion_triage.errors.AudioError: missing.wav: got no such file or folder, expected a recording; check the path
     """
-    named = [os.fspath(path) for path in paths]
+    return find(paths).recordings
+
+
+def find(paths: Iterable[str | os.PathLike[str]], *, headerless: bool = False) -> Found:
+    """Expand folders and globs to recordings, and count what is passed over.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        A file stands for itself, and ``-`` for standard input; a folder for the audio files in it and below, hidden
+        ones left out; a glob (``calls/*.wav``, ``**`` for any folders) for what it matches. Each may be an address for
+        fsspec, as ``s3://calls/2026/``.
+    headerless : bool
+        Take recordings without a header too (``.ulaw``, ``.alaw``, ``.sln``, ``.gsm``, ``.raw`` and their like).
+
+    Raises
+    ------
+    AudioError
+        If a folder or glob holds no recording, or none of the paths exists.
+    """
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise AudioError(f"paths: got {os.fspath(paths)!r} alone, expected a list of paths; put it in brackets")
+    named = [os.fsdecode(path) for path in paths]
     found: list[str] = []
+    passed_over: Counter[str] = Counter()
+
+    def inside(names: Iterable[str]) -> list[str]:
+        taken = []
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()
+            if (suffix in AUDIO_SUFFIXES or (headerless and headerless_suffix(name))) and _is_file(name):
+                taken.append(name)
+            elif suffix not in _COMPANIONS:
+                passed_over[suffix] += 1
+        return taken
+
+    def some(path: str, what: str, recordings: list[str]) -> list[str]:
+        if not recordings:
+            told = Found([], passed_over).told()
+            raise AudioError(
+                f"{path}: got {what} without recordings{f' ({told})' if told else ''}, expected "
+                f"{', '.join(AUDIO_SUFFIXES)} in it or below; check it"
+            )
+        return recordings
+
     for path in named:
         if is_remote(path):
-            inside = find_remote(path, AUDIO_SUFFIXES)
-            if not inside:
-                raise AudioError(f"{path}: got an address without recordings, expected one or more; check it")
-            found += inside
+            listed = find_remote(path)
+            found += some(path, "an address", listed if listed == [path] or glob.has_magic(path) else inside(listed))
         elif os.path.isdir(path):
-            inside = _inside(path)
-            if not inside:
-                raise AudioError(
-                    f"{path}: got a folder without recordings, expected {', '.join(AUDIO_SUFFIXES)} in it or "
-                    "below; check the path"
-                )
-            found += inside
+            found += some(path, "a folder", inside(_files(path)))
         elif glob.has_magic(path) and not os.path.lexists(path):
             matches = sorted(glob.glob(path, recursive=True))
             if not matches:
                 raise AudioError(f"{path}: got a pattern that matches nothing; check it")
-            found += [each for match in matches for each in (_inside(match) if os.path.isdir(match) else [match])]
+            for match in matches:
+                found += inside(_files(match)) if os.path.isdir(match) else [match]
         else:
             found.append(path)
-    if not any(is_remote(path) or os.path.exists(path) for path in found):
+    if not any(path == "-" or is_remote(path) or os.path.exists(path) for path in found):
         raise AudioError(
             f"{', '.join(named) or 'no path'}: got no such file or folder, expected a recording; check the path"
         )
-    return list(dict.fromkeys(found))
+    return Found(list(dict.fromkeys(found)), passed_over)
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path found in a folder is a file: a pipe or device there would be waited for."""
+    return is_remote(path) or os.path.isfile(path) or not os.path.exists(path)
 
 
 def whole_path(path: str) -> str:
     """Return a path by which the same recording is known from everywhere: absolute, or an address as it is."""
-    return path if is_remote(path) else os.path.abspath(path)
+    return path if path == "-" or is_remote(path) else os.path.abspath(path)
 
 
 def as_text(path: str) -> str:
@@ -131,12 +201,9 @@ def as_text(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _inside(folder: str) -> list[str]:
+def _files(folder: str) -> list[str]:
     return sorted(
-        os.path.join(where, name)
-        for where, _, names in os.walk(folder)
-        for name in names
-        if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+        os.path.join(where, name) for where, _, names in os.walk(folder) for name in names if not name.startswith(".")
     )
 
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.audio.recordings import Recording
+from emotion_triage.audio.recordings import Recording, to_its_end
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.errors import TruncatedError
 from emotion_triage.prosody.frames import HOP_LENGTH
 from emotion_triage.prosody.functionals import FUNCTIONAL_NAMES, functionals
 from emotion_triage.prosody.lld import LLD_UNITS
@@ -86,15 +87,20 @@ def measure(recording: Recording) -> Iterator[Measurements]:
 
     Raises
     ------
+    TruncatedError
+        If the file ends before its header says so, or cannot be decoded to its end; what is there was measured.
     AudioError
-        If the file cannot be decoded to its end.
+        If the file cannot be read, or holds samples that are no audio.
     """
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
-    for at, samples in recording.blocks():
+    cut_short: list[TruncatedError] = []
+    for at, samples in to_its_end(recording.blocks(), cut_short):
         hops, lost = stream.jump(at)
         due = stream.windows(*rows_of([stream], [hops])) + stream.lose(lost)
         yield from _measured(due + stream.windows(*rows_of([stream], [stream.frames(samples)])))
     yield from _measured(stream.windows(*rows_of([stream], [stream.flush()])) + stream.last())
+    if cut_short:
+        raise cut_short[0]
 
 
 def _measured(due: list[Window]) -> Iterator[Measurements]:

@@ -29,6 +29,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         ``no_speech``: nothing in it could be scored, so that no score exists; that does not mean calm.
     error : str or None
         Why it could not be read.
+    warning : str or None
+        What to know of a recording that was scored all the same: where it is cut short, all that is there was.
     caller_channel : str or None
         The side that was scored.
     call, agent, disposition, queue, started_at, group, label : str or None
@@ -58,6 +60,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     status: Status
     error: str | None = None
+    warning: str | None = None
     caller_channel: str | None
     call: str | None = None
     agent: str | None = None

@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-import msgspec
-
-from emotion_triage.affect.affect import LANGUAGES, Language
+from emotion_triage.affect.affect import Language
+from emotion_triage.audio.decoding import is_of_this_process
 from emotion_triage.audio.g711 import Samples
-from emotion_triage.audio.recordings import open_recording
+from emotion_triage.audio.recordings import to_its_end
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
-from emotion_triage.batch.append_log import LogSuffix, lines_of
+from emotion_triage.batch.append_log import lines_of
 from emotion_triage.batch.inputs import CallerSpans, as_text, find_recordings
+from emotion_triage.batch.options import ScoringOptions
 from emotion_triage.batch.process_pool import GivenUp, Limits, in_order
 from emotion_triage.batch.record import DECIMALS, Record, Status, Summary
 from emotion_triage.batch.timeline import Timeline
 from emotion_triage.call.triage import Call, Event, Triage
-from emotion_triage.errors import AudioError, PolicyError, TriageError
+from emotion_triage.errors import AudioError, PolicyError, TriageError, TruncatedError
 from emotion_triage.routing.policy import Policy
 
 __all__ = [
@@ -74,42 +74,6 @@ def events_of(call: Call, blocks: Iterable[tuple[int, Samples]], *, end_s: float
     yield call.advance(round(end_s * SAMPLE_RATE_HZ)) + call.flush()
 
 
-class ScoringOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the recordings of a run are scored; pickles.
-
-    Attributes
-    ----------
-    caller_channel : {"left", "right", "mono"} or None
-        The caller's channel of a stereo file; ``"mono"`` for a file of the caller alone; None for a mono file of
-        both sides, with `caller_spans`.
-    caller_spans : CallerSpans or None
-        When the caller speaks; only that is scored.
-    language : {"en", "fr"}
-        Of the drivers.
-    max_seconds : float or None
-        Longest time that one recording may take; looked at between blocks of 10 s of its audio.
-    timeline : {".jsonl", ".csv"} or None
-        Keep the timeline too, as lines of such a file.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
-    """
-
-    caller_channel: str | None
-    caller_spans: CallerSpans | None = None
-    language: Language = "en"
-    max_seconds: float | None = None
-    timeline: LogSuffix | None = None
-
-    def __post_init__(self) -> None:
-        if self.language not in LANGUAGES:
-            raise ValueError(f"language: got {self.language!r}, expected {' or '.join(map(repr, LANGUAGES))}")
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise ValueError(f"max_seconds: got {self.max_seconds!r}, expected seconds above 0")
-
-
 class Scored(NamedTuple):
     """What one recording gave.
 
@@ -141,23 +105,24 @@ def score_source(triage: Triage, options: ScoringOptions, source: str) -> Scored
     summary = Summary(call.route)
     timeline = None if options.timeline is None else Timeline(as_text(source), call.route, options.language)
     try:
-        spans = None if options.caller_spans is None else options.caller_spans.of(source)
-        recording = open_recording(source, caller_channel=options.caller_channel, caller_spans=spans)
-        blocks = _in_time(recording.blocks(), source, options.max_seconds)
-        end_s = recording.duration_s if spans else 0.0
+        recording = options.open(source)
+        warnings: list[TruncatedError] = []
+        blocks = _in_time(to_its_end(recording.blocks(), warnings), source, options.max_seconds)
+        end_s = recording.duration_s if recording.caller_spans else 0.0
         for events in events_of(call, timeline.gaps(blocks) if timeline else blocks, end_s=end_s):
             for event in events:
                 summary.add(event)
                 if timeline is not None:
                     timeline.add(event)
     except (TriageError, OSError, UnicodeError, MemoryError) as error:  # one bad file, not a bad run
-        return Scored(broken(triage, options.caller_channel, str(error) or "more memory than it may take", source))
+        return Scored(broken(triage, options.channel_of(source), str(error) or "more memory than it may take", source))
     summary.end(call.position_s)
     record = Record(
         source=as_text(source),
         status="scored" if summary.scored else "no_speech",
-        caller_channel=options.caller_channel,
-        duration_s=round(recording.duration_s, DECIMALS),
+        warning=as_text(str(warnings[0])) if warnings else None,
+        caller_channel=recording.caller_channel,
+        duration_s=round(call.position_s if warnings else recording.duration_s, DECIMALS),
         speech_s=round(call.speech_s, DECIMALS),
         lost_s=round(call.lost_s, DECIMALS),
         abstained_s=round(call.abstained_s, DECIMALS),
@@ -255,21 +220,31 @@ def score_sources(
     refuse_unknown_notice(triage.policy)
     if workers < 1:
         raise ValueError(f"workers: got {workers}, expected 1 or more processes")
+    limits = Limits(options.max_seconds, max_memory_mib)
     return in_order(
         partial(score_source, triage, options),
-        sources,
+        sources if workers == 1 and limits == Limits() else map(_shared, sources),
         workers=workers,
-        limits=Limits(options.max_seconds, max_memory_mib),
+        limits=limits,
         given_up=partial(give_up, triage, options),
     )
+
+
+def _shared(source: str) -> str:
+    """Refuse what another process cannot read."""
+    if is_of_this_process(source):
+        raise AudioError(
+            f"{source}: got what only this process can read, expected a file; leave out workers and limits"
+        )
+    return source
 
 
 def give_up(triage: Triage, options: ScoringOptions, source: str, reason: GivenUp) -> Scored:
     """Return what stands for a recording that no worker could finish."""
     if reason == "late":
-        return Scored(broken(triage, options.caller_channel, late(source, options.max_seconds or 0.0), source))
+        return Scored(broken(triage, options.channel_of(source), late(source, options.max_seconds or 0.0), source))
     told = "the process that read it was ended twice, by the system or by a user; check the memory, and the file"
-    return Scored(broken(triage, options.caller_channel, told, source))
+    return Scored(broken(triage, options.channel_of(source), told, source))
 
 
 def score_recordings(

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 import emotion_triage
 from emotion_triage.affect.affect import Language
-from emotion_triage.audio.recordings import open_recording
+from emotion_triage.audio.recordings import open_recording, to_its_end
 from emotion_triage.batch.feature_table import check_table_path, write_table
 from emotion_triage.batch.inputs import read_spans
 from emotion_triage.batch.measurements import FRAME_UNITS, WINDOW_UNITS, measure
 from emotion_triage.batch.scoring import call_of_recording, events_of
 from emotion_triage.call.triage import Call, Triage
-from emotion_triage.errors import MissingExtraError, TriageError
+from emotion_triage.errors import MissingExtraError, TriageError, TruncatedError
 from emotion_triage.synthesis.demo import synthetic_caller
 
 try:
@@ -34,7 +34,10 @@ try:
         INCOMPLETE,
         INTERRUPTED,
         CallerChannel,
+        Encoding,
+        SampleRate,
         SpansPath,
+        headerless_of,
         refuse_unsaid_caller,
         score_command,
     )
@@ -90,9 +93,11 @@ app.command("calibrate")(calibrate_command)
 
 @app.command()
 def watch(
-    path: Annotated[Path, typer.Argument(help="A recording.")],
+    path: Annotated[Path, typer.Argument(help="A recording; - for standard input.")],
     caller_channel: CallerChannel = None,
     spans_path: SpansPath = None,
+    encoding: Encoding = None,
+    sample_rate_hz: SampleRate = None,
     speed: Annotated[float, typer.Option(min=0.1, help="Times real time.")] = 1.0,
     policy_path: PolicyPath = None,
     model_path: ModelPath = None,
@@ -102,11 +107,20 @@ def watch(
     with ending(WRONG_USAGE):
         refuse_unsaid_caller(caller_channel, spans_path)
         spans = None if spans_path is None else read_spans(spans_path).of(str(path))
-        recording = open_recording(path, caller_channel=caller_channel, caller_spans=spans)
+        recording = open_recording(
+            path,
+            caller_channel=caller_channel,
+            caller_spans=spans,
+            headerless=headerless_of(encoding, sample_rate_hz),
+        )
         triage = Triage.load(model=model_path, policy=policy_path)
         call = call_of_recording(triage)
+    cut_short: list[TruncatedError] = []
     with ending(INCOMPLETE):
-        _play(call, recording.blocks(BLOCK_S), recording.duration_s if spans else 0.0, lang, speed)
+        blocks = to_its_end(recording.blocks(BLOCK_S), cut_short)
+        _play(call, blocks, recording.duration_s if spans else 0.0, lang, speed)
+    for error in cut_short:
+        typer.echo(f"emotion-triage: {error}", err=True)
 
 
 @app.command()
@@ -147,9 +161,11 @@ def _play(
 
 @app.command()
 def features(
-    path: Annotated[Path | None, typer.Argument(help="A recording.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="A recording; - for standard input.")] = None,
     caller_channel: CallerChannel = None,
     spans_path: SpansPath = None,
+    encoding: Encoding = None,
+    sample_rate_hz: SampleRate = None,
     out: Annotated[
         Path | None, typer.Option(help="F.csv, .jsonl or .parquet: frames; F.windows.csv beside it: functionals.")
     ] = None,
@@ -167,13 +183,21 @@ def features(
         refuse_unsaid_caller(caller_channel, spans_path)
         check_table_path(out)
         spans = None if spans_path is None else read_spans(spans_path).of(str(path))
-        recording = open_recording(path, caller_channel=caller_channel, caller_spans=spans)
+        recording = open_recording(
+            path,
+            caller_channel=caller_channel,
+            caller_spans=spans,
+            headerless=headerless_of(encoding, sample_rate_hz),
+        )
     windows = []
 
     def frames() -> Iterator[NDArray[np.float64]]:
-        for measured in measure(recording):
-            windows.append(measured.windows)
-            yield measured.frames
+        try:
+            for measured in measure(recording):
+                windows.append(measured.windows)
+                yield measured.frames
+        except TruncatedError as error:
+            typer.echo(f"emotion-triage: {error}", err=True)
 
     with ending(INCOMPLETE):
         write_table(out, FRAME_UNITS, frames())

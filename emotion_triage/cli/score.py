@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from emotion_triage.affect.affect import Language
+from emotion_triage.audio.decoding import Headerless, is_of_this_process
 from emotion_triage.batch.dask import check_cluster, cluster_address, score_on_cluster
-from emotion_triage.batch.inputs import as_text, find_recordings, read_spans
+from emotion_triage.batch.inputs import as_text, find, read_spans
 from emotion_triage.batch.manifests import find_manifest, read_manifest
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import RecordFile
@@ -25,7 +26,17 @@ from emotion_triage.cli.terminal import record_line
 from emotion_triage.errors import AudioError, TriageError
 from emotion_triage.routing.policy import Policy
 
-__all__ = ["INCOMPLETE", "INTERRUPTED", "CallerChannel", "SpansPath", "refuse_unsaid_caller", "score_command"]
+__all__ = [
+    "INCOMPLETE",
+    "INTERRUPTED",
+    "CallerChannel",
+    "Encoding",
+    "SampleRate",
+    "SpansPath",
+    "headerless_of",
+    "refuse_unsaid_caller",
+    "score_command",
+]
 
 INCOMPLETE, INTERRUPTED = 1, 130
 """Exit codes: something could not be scored or written; Ctrl-C."""
@@ -41,16 +52,27 @@ SpansPath = Annotated[
     ),
 ]
 
+Encoding = Annotated[
+    Literal["mulaw", "alaw", "pcm16", "float32", "gsm", "vox"] | None,
+    typer.Option(
+        "--encoding", help="Of recordings without a header (.ulaw, .alaw, .sln, .gsm, .raw), which are one channel."
+    ),
+]
+SampleRate = Annotated[int | None, typer.Option("--sample-rate", help="Of recordings without a header, in Hz.")]
+
 
 def score_command(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH", help="Recordings, folders or quoted globs, here or at s3://, gs://...; or one manifest."
+            metavar="PATH",
+            help="Recordings, folders, quoted globs, here or at s3://, gs://...; - is standard input; or one manifest.",
         ),
     ],
     caller_channel: CallerChannel = None,
     spans_path: SpansPath = None,
+    encoding: Encoding = None,
+    sample_rate_hz: SampleRate = None,
     policy_path: PolicyPath = None,
     model_path: ModelPath = None,
     out: Annotated[
@@ -98,7 +120,16 @@ def score_command(
         refuse_unsaid_caller(caller_channel, spans_path)
         listed = find_manifest(paths)
         manifest = None if listed is None else read_manifest(listed)
-        sources = find_recordings(paths) if manifest is None else list(manifest.sources)
+        headerless = headerless_of(encoding, sample_rate_hz)
+        found = find(paths, headerless=headerless is not None) if manifest is None else None
+        sources = list(manifest.sources) if found is None else found.recordings
+        if (workers > 1 or max_seconds is not None or max_memory is not None or engine != "local") and (
+            only_here := [source for source in sources if is_of_this_process(source)]
+        ):
+            raise AudioError(
+                f"{only_here[0]}: got what only this process can read, expected a file; leave out --workers, --engine "
+                "and limits"
+            )
         spans = None if spans_path is None else read_spans(spans_path)
         triage = Triage.load(model=model_path, policy=_policy(policy_path, min_speech_s))
         refuse_unknown_notice(triage.policy)
@@ -119,6 +150,7 @@ def score_command(
         options = ScoringOptions(
             caller_channel=caller_channel,
             caller_spans=spans,
+            headerless=headerless,
             language=lang,
             max_seconds=max_seconds,
             timeline=records.log_suffix if records is not None and events else None,
@@ -128,7 +160,9 @@ def score_command(
             if engine == "local"
             else score_on_cluster(triage, options, left, engine=engine)
         )
-    failed = 0
+    if found is not None and (told := found.told()):
+        typer.echo(f"emotion-triage: {told}", err=True)
+    failed = cut_short = 0
     # one terminal, one console: a bar and lines from two of them would write over each other
     console = Console(stderr=out is not None or not sys.stdout.isatty())
     with ending(INCOMPLETE), records or nullcontext():
@@ -136,6 +170,7 @@ def score_command(
             for each in with_progress(scored, left, console):
                 record = each.record if manifest is None else manifest.annotated(each.record)
                 failed += record.status == "error"
+                cut_short += record.warning is not None
                 if records is not None:
                     records.append(record, each.timeline)
                 else:
@@ -147,11 +182,31 @@ def score_command(
             kept = "" if records is None else f"; {len(records.done)} records are kept: go on with --resume"
             typer.echo(f"emotion-triage: stopped{kept}", err=True)
             raise typer.Exit(INTERRUPTED) from None
+    if cut_short:
+        typer.echo(
+            f"emotion-triage: {cut_short} of {len(sources)} recordings are cut short; see their warning", err=True
+        )
     if failed:
         typer.echo(
             f"emotion-triage: {failed} of {len(sources)} recordings could not be scored; see their error", err=True
         )
         raise typer.Exit(INCOMPLETE)
+
+
+def headerless_of(encoding: str | None, sample_rate_hz: int | None) -> Headerless | None:
+    """Return how recordings without a header are coded, if anything says so.
+
+    Raises
+    ------
+    AudioError
+        If only one of both is given, or one of them cannot be used.
+    """
+    if encoding is None and sample_rate_hz is None:
+        return None
+    if encoding is None or sample_rate_hz is None:
+        given, lacking = ("--sample-rate", "--encoding") if encoding is None else ("--encoding", "--sample-rate")
+        raise AudioError(f"{given}: got no {lacking} with it, expected both for recordings without a header")
+    return Headerless(encoding, sample_rate_hz)
 
 
 def refuse_unsaid_caller(caller_channel: str | None, spans_path: Path | None) -> None:

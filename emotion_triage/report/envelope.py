@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
+from emotion_triage.audio.decoding import is_pipe
 from emotion_triage.audio.recordings import open_recording
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.timeline import TimelineRow
-from emotion_triage.errors import TriageError
+from emotion_triage.errors import TriageError, TruncatedError
 
 __all__ = ["Peak", "envelope_of"]
 
@@ -36,7 +38,7 @@ def envelope_of(record: Record, timeline: Sequence[TimelineRow]) -> list[Peak]:
     timeline : sequence of TimelineRow
         Its timeline: gaps are not looked at, so that of a mono file of both sides only the caller is drawn.
     """
-    if record.duration_s is None:
+    if record.duration_s is None or is_pipe(record.source):  # a pipe was read once
         return []
     step = max(1, math.ceil(record.duration_s * SAMPLE_RATE_HZ / PEAKS))
     heights: dict[int, float] = {}
@@ -46,11 +48,12 @@ def envelope_of(record: Record, timeline: Sequence[TimelineRow]) -> list[Peak]:
             caller_channel=record.caller_channel,
             caller_spans=None if record.caller_channel else _spoken(timeline, record.duration_s),
         )
-        for at, samples in recording.blocks():
-            for i in range(at // step, (at + len(samples) - 1) // step + 1):
-                part = samples[max(0, i * step - at) : (i + 1) * step - at]
-                loudest = float(abs(part).max())
-                heights[i] = max(heights.get(i, 0.0), loudest)
+        with suppress(TruncatedError):  # what is there of it was scored
+            for at, samples in recording.blocks():
+                for i in range(at // step, (at + len(samples) - 1) // step + 1):
+                    part = samples[max(0, i * step - at) : (i + 1) * step - at]
+                    loudest = float(abs(part).max())
+                    heights[i] = max(heights.get(i, 0.0), loudest)
     except (TriageError, OSError, UnicodeError):
         return []
     return [Peak(i * step / SAMPLE_RATE_HZ, _height(peak)) for i, peak in sorted(heights.items())]
