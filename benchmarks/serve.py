@@ -30,7 +30,7 @@ import psutil
 
 from benchmarks.audiosocket import LEAD_S, STAGGER_S, asked, generate, pin
 from emotion_triage.server.config import Config
-from emotion_triage.server.run import serve
+from emotion_triage.server.run import bound, serve
 
 CALLS, SECONDS = 100, 60.0
 TOKEN = "benchmark-token-0123456789"
@@ -55,7 +55,8 @@ port = 0
 def run_server(folder: str, pipe: Connection) -> None:
     pin(0)
     os.environ |= {"BENCHMARK_KEY": "k" * 32, "BENCHMARK_TOKEN": TOKEN}
-    asyncio.run(serve(Config.parse(CONFIG.format(folder=folder)), started=lambda ports: pipe.send(tuple(ports))))
+    config = Config.parse(CONFIG.format(folder=folder))
+    asyncio.run(serve(config, bound(config), started=lambda ports: pipe.send(tuple(ports))))
 
 
 def value(text: str, name: str) -> float:

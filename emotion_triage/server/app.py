@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from emotion_triage.server.api import ENDPOINTS, Api, Endpoint
 from emotion_triage.server.auth import Authenticator, Session
+from emotion_triage.server.crowd import Crowd
 from emotion_triage.server.headers import Guarded
 from emotion_triage.server.live_calls import LiveCalls
 from emotion_triage.server.metrics import CONTENT_TYPE
@@ -24,6 +25,7 @@ from emotion_triage.server.page import STATIC, Page
 from emotion_triage.server.requests import Refused, body_of, decoded, identify
 from emotion_triage.server.schemas import Fault
 from emotion_triage.server.siblings import Question
+from emotion_triage.server.vitals import Vitals
 from emotion_triage.server.wires import WebSocketWires
 
 __all__ = ["application", "sibling_application"]
@@ -34,8 +36,8 @@ JSON = "application/json"
 NONCES = "nonces"
 
 
-def application(api: Api) -> Guarded:
-    """Return the application of one process.
+def application(api: Api, crowd: Crowd, vitals: Vitals) -> Guarded:
+    """Return the application of one process, whose connections are a crowd.
 
     Raises
     ------
@@ -58,13 +60,13 @@ def application(api: Api) -> Guarded:
         return Response(live_calls.metrics.text(), media_type=CONTENT_TYPE)
 
     async def healthy(request: Request) -> Response:
-        """Alive: the event loop answers."""
-        return PlainTextResponse("ok\n")
+        """Alive: the event loop answers, and scoring moves."""
+        problem = vitals.problem
+        return PlainTextResponse(f"{problem or 'ok'}\n", status_code=503 if problem else 200)
 
     async def ready(request: Request) -> Response:
         """Ready for calls; the ledger's absence is told and does not count, since calls go on without it."""
-        full = live_calls.connections >= live_calls.config.limits.max_calls
-        state = "draining" if live_calls.draining else "full" if full else "ready"
+        state = live_calls.unready or vitals.problem or "ready"
         ledger = f"; {live_calls.ledger.problem}" if live_calls.ledger.problem else ""
         return PlainTextResponse(f"{state}{ledger}\n", status_code=200 if state == "ready" else 503)
 
@@ -84,7 +86,9 @@ def application(api: Api) -> Guarded:
     wires = WebSocketWires(live_calls, None if folder is None else NonceFolder(Path(folder, NONCES)))
     routes.append(WebSocketRoute("/wires/{name}", wires.connected))
     routes.append(WebSocketRoute("/wires/{name}/{token}", wires.connected))
-    return Guarded(Starlette(routes=routes), live_calls.metrics, secure=live_calls.config.http.tls_key is not None)
+    return Guarded(
+        Starlette(routes=routes), live_calls.metrics, crowd, secure=live_calls.config.http.tls_key is not None
+    )
 
 
 def sibling_application(api: Api) -> Starlette:

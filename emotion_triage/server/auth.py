@@ -49,7 +49,7 @@ class Authenticator:
     """
 
     def __init__(self, accesses: Iterable[Access]) -> None:
-        self._doors: dict[str, _Door] = {}
+        self._auth: dict[str, _Door] = {}
         for access in accesses:
             token = access.token.read()
             if len(token) < MIN_TOKEN_CHARACTERS:
@@ -58,16 +58,16 @@ class Authenticator:
                     f"{MIN_TOKEN_CHARACTERS} or more; make one with: openssl rand -base64 32"
                 )
             digest = hashlib.sha256(token.encode()).digest()
-            if any(digest == door.digest for door in self._doors.values()):
+            if any(digest == door.digest for door in self._auth.values()):
                 raise ConfigError(f"access {access.name!r}: the token is another's too, expected one for each")
             key = hmac.digest(token.encode(), b"emotion-triage session", "sha256")
-            self._doors[access.name] = _Door(access, digest, key)
+            self._auth[access.name] = _Door(access, digest, key)
 
     def by_token(self, token: str, *, now_s: float) -> Access | None:
         """Return whose token it is, if it is still good."""
         digest = hashlib.sha256(token.encode()).digest()
         found = None
-        for door in self._doors.values():  # each of them, so that time tells nothing
+        for door in self._auth.values():  # each of them, so that time tells nothing
             if hmac.compare_digest(digest, door.digest):
                 found = door.access
         return found if found is not None and _good(found, now_s) else None
@@ -85,17 +85,17 @@ class Authenticator:
             name = base64.urlsafe_b64decode(encoded.encode()).decode()
         except (binascii.Error, UnicodeError):
             return None
-        if name not in self._doors or not hmac.compare_digest(
+        if name not in self._auth or not hmac.compare_digest(
             signature.encode(), self._signed(name, "session", text).encode()
         ):
             return None
-        access = self._doors[name].access
+        access = self._auth[name].access
         if int(until) <= now_s or not _good(access, now_s):
             return None
         return Session(access, self._signed(name, "csrf", text))
 
     def _signed(self, name: str, purpose: str, text: str) -> str:
-        return hmac.new(self._doors[name].key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._auth[name].key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
 
 
 def _good(access: Access, now_s: float) -> bool:

@@ -1,12 +1,14 @@
 """All calls in one pass: what came in since the last tick goes to one `Triage.push_many`, in a thread of its own.
 
-Queues are bounded: where scoring falls behind, a call's oldest audio is dropped, and the call counts it as lost.
+Where there is too much to do, ticks grow and calm callers are heard less (`emotion_triage.server.overload`). Queues are
+bounded: where scoring still falls behind, a call's oldest audio is dropped, and the call counts it as lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +17,10 @@ from typing import NamedTuple
 from emotion_triage.adapters.protocol import SAMPLE_BYTES
 from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.errors import PushError
+from emotion_triage.routing.escalation import Level
 from emotion_triage.server.config import Limits
 from emotion_triage.server.metrics import Metrics
+from emotion_triage.server.overload import Load
 
 __all__ = ["Batcher", "Heard"]
 
@@ -53,8 +57,9 @@ class Heard(NamedTuple):
 class _Waiting:
     """What waits of one call: segments of audio that follow one another, each with its place in the stream."""
 
-    def __init__(self, call: Call, encoding: str, sample_rate_hz: int, max_waiting_s: float) -> None:
+    def __init__(self, call: Call, encoding: str, sample_rate_hz: int, max_waiting_s: float, turn: int) -> None:
         self.call = call
+        self.turn = turn
         self.rate_hz = sample_rate_hz
         self.sample_bytes = SAMPLE_BYTES[encoding]
         self.max_bytes = round(max_waiting_s * sample_rate_hz) * self.sample_bytes
@@ -87,6 +92,20 @@ class _Waiting:
                 self.segments.appendleft((at + extra // self.sample_bytes, first[extra:]))
         return dropped
 
+    @property
+    def heard_to_s(self) -> float:
+        """Stream time at which the audio that waits begins, in seconds."""
+        return self.segments[0][0] / self.rate_hz
+
+    def pass_over(self) -> float:
+        """Let go of the audio that waits, so that stream time alone goes on; return its seconds."""
+        at, last = self.segments[-1]
+        passed_s = self.n_bytes / self.sample_bytes / self.rate_hz
+        self.segments.clear()
+        self.segments.append((at + len(last) // self.sample_bytes, bytearray()))
+        self.n_bytes = 0
+        return passed_s
+
     def take(self) -> list[tuple[int, bytearray]]:
         """Return the segments that come next, `MAX_TICK_S` of audio at most."""
         taken, room = [], round(MAX_TICK_S * self.rate_hz) * self.sample_bytes
@@ -114,6 +133,13 @@ class Batcher:
         Given what a tick made of each call that had anything, on the event loop.
     metrics : Metrics
         Counts.
+
+    Attributes
+    ----------
+    moved_s : float
+        When the last tick was done, by the monotonic clock.
+    load : Load
+        How hard it is at work, and what it does less of.
     """
 
     def __init__(
@@ -125,11 +151,15 @@ class Batcher:
         self._metrics = metrics
         self._waiting: dict[Call, _Waiting] = {}
         self._thread = ThreadPoolExecutor(1, "scoring")
-        self.last_tick_s = 0.0
+        self._opened = 0
+        self.moved_s = time.monotonic()
+        self.load = Load(limits.tick_s)
 
     def open(self, call: Call, encoding: str, sample_rate_hz: int) -> None:
         """Make a queue for a call, unless it has one."""
-        self._waiting.setdefault(call, _Waiting(call, encoding, sample_rate_hz, self._limits.max_waiting_s))
+        if call not in self._waiting:
+            self._opened += 1
+            self._waiting[call] = _Waiting(call, encoding, sample_rate_hz, self._limits.max_waiting_s, self._opened)
 
     def deliver(self, call: Call, chunk: bytes, at: int) -> None:
         """Keep audio for the next tick."""
@@ -158,13 +188,18 @@ class Batcher:
     async def run(self) -> None:
         """Tick until cancelled."""
         loop = asyncio.get_running_loop()
-        due_s = loop.time()
+        due_s = before_s = loop.time()
         try:
             while True:
-                due_s = max(due_s + self._limits.tick_s, loop.time())
+                due_s = max(due_s + self.load.tick_s, loop.time())
                 await asyncio.sleep(due_s - loop.time())
+                began_s = loop.time()
                 await self.tick()
-                self.last_tick_s = loop.time()
+                now_s = loop.time()
+                self.load.note(took_s=now_s - began_s, every_s=now_s - before_s, now_s=now_s)
+                self._metrics.load_stage.set(self.load.stage)
+                before_s = now_s
+                self.moved_s = time.monotonic()
         finally:
             self._thread.shutdown(wait=False)
 
@@ -174,6 +209,7 @@ class Batcher:
         batch = []
         for waiting in self._waiting.values():
             if waiting.segments or waiting.acts:
+                self._thin(waiting)
                 segments, acts = waiting.take(), list[_Asked]()
                 if not waiting.segments:
                     acts, waiting.acts = waiting.acts, acts
@@ -192,6 +228,12 @@ class Batcher:
                     if not done.done():
                         done.set_result(None)
             self._metrics.tick_s.observe(loop.time() - began_s)
+
+    def _thin(self, waiting: _Waiting) -> None:
+        if waiting.n_bytes and not self.load.hears(
+            calm=waiting.call.level is Level.CALM, position_s=waiting.heard_to_s, turn=waiting.turn
+        ):
+            self._metrics.passed_over_s.inc(waiting.pass_over())
 
     def _score(self, batch: list[tuple[_Waiting, list[tuple[int, bytearray]], list[_Asked]]]) -> list[Heard]:
         results = [Heard(waiting.call, waiting.zero_s, [], []) for waiting, _, _ in batch]

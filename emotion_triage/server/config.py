@@ -56,9 +56,9 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     language : {"en", "fr"}
         Of the page, for a browser that asks for neither.
     header_s : float
-        Seconds that a request may take to arrive.
+        Seconds that a request may take to arrive, head and body, and that an answer may be left unread.
     max_connections : int
-        Connections at once, those of the wires among them.
+        Connections at once, beside those of calls; the one that has waited longest for its peer makes room for another.
     """
 
     host: Name = "127.0.0.1"
@@ -81,9 +81,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     max_calls : int
-        Connections of wires at once; one more is refused.
+        Connections of wires at once; one more is refused, so that its engine goes on without us. By default what one
+        process was measured to hold (`docs/performance.md`).
     max_message_bytes : int
         Longest message of a wire, and longest body of a request.
+    begin_s : float
+        How long a connection of a wire may take to begin its call; one that has not begun makes room for a call.
     idle_s, gap_s : float
         Silence of a connection after which it is given up, and after which a call's time goes on without audio.
     tick_s : float
@@ -96,10 +99,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         How long a call that ended can still be looked at and judged.
     drain_s : float
         How long calls may go on after SIGTERM.
+    stuck_s : float
+        How long scoring or the event loop may not move before the process is ended, for another to take its place;
+        `/healthz` tells it after a third of it.
     """
 
-    max_calls: Annotated[int, Meta(ge=1)] = 500
+    max_calls: Annotated[int, Meta(ge=1)] = 250
     max_message_bytes: Annotated[int, Meta(ge=1024, le=2**20)] = MAX_MESSAGE_BYTES
+    begin_s: Seconds = 10.0
     idle_s: Seconds = 60.0
     gap_s: Seconds = 2.0
     tick_s: Annotated[float, Meta(ge=0.02, le=1.0)] = 0.1
@@ -107,6 +114,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ledger_s: Annotated[float, Meta(gt=0.0, le=10.0)] = 1.0
     kept_s: Seconds = 3600.0
     drain_s: Annotated[float, Meta(ge=0.0, le=3600.0)] = 30.0
+    stuck_s: Annotated[float, Meta(ge=3.0, le=3600.0)] = 15.0
 
 
 class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,13 @@
-"""Routes out: one at a time for each call; a newer route replaces an older one that still waits."""
+"""Routes out: one at a time for each call; a newer route replaces an older one, be it waiting or being tried."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from emotion_triage.destinations.delivery import outcome
 from emotion_triage.errors import ConfigError, DestinationError, MissingExtraError
@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
 MAX_CHANNELS = 10_000
+IN_FLIGHT_S = 0.5
+"""How long an older route may still be answered once there is a newer one; then no more is tried of it."""
 
+T = TypeVar("T")
 Send = Callable[[Route, LiveCall, str], Awaitable[None]]
 
 
@@ -46,6 +49,7 @@ class Dispatcher:
         self._senders: dict[str, Send] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, tuple[str, str, LiveCall, Told]] = {}
+        self._newer: dict[str, asyncio.Event] = {}
         self._channels: OrderedDict[str, str] = OrderedDict()
         self._open = AsyncExitStack()
 
@@ -74,7 +78,7 @@ class Dispatcher:
         await self._open.aclose()
 
     def tell(self, destination: str, address: str, call: LiveCall, route: Route) -> None:
-        """Send a route as soon as the call's route before it was sent; where the call is led already, nothing is sent.
+        """Send a route, unless the call is led there already; one that is still being tried has `IN_FLIGHT_S` left.
 
         Engines let a caller whom they lead to the same place again join it anew, behind those who wait there.
         """
@@ -88,29 +92,39 @@ class Dispatcher:
             _settle(call, older, "replaced")
             self._metrics.routes.labels(destination, "replaced").inc()
         self._waiting[call_id] = destination, address, call, told
-        if call_id not in self._tasks:
+        if call_id in self._tasks:
+            self._newer[call_id].set()
+        else:
+            self._newer[call_id] = asyncio.Event()
             self._tasks[call_id] = asyncio.create_task(self._send(call_id))
 
     async def _send(self, call_id: str) -> None:
         try:
             while call_id in self._waiting:
                 destination, address, call, told = self._waiting.pop(call_id)
+                newer = self._newer[call_id]
+                newer.clear()
+                beside = {"call": call_id, "destination": destination, "route": told.route.queue}
                 error: Exception | None
                 try:
-                    error = await outcome(self._senders[destination](told.route, call, address))
+                    error = await _unless(newer, outcome(self._senders[destination](told.route, call, address)))
+                except _Replaced:
+                    _settle(call, told, "replaced")
+                    self._metrics.routes.labels(destination, "replaced").inc()
+                    log.warning("route not taken so far, a newer one replaces it", extra=beside)
+                    continue
                 except Exception as fault:
-                    log.exception("route could not be sent", extra={"call": call_id, "destination": destination})
+                    log.exception("route could not be sent", extra=beside)
                     error = fault
                 _settle(call, told, "taken" if error is None else str(error))
                 call.waits_in = told.route.queue if error is None else call.waits_in
                 self._metrics.routes.labels(destination, "taken" if error is None else "failed").inc()
-                beside = {"call": call_id, "destination": destination, "route": told.route.queue}
                 if error is None:
                     log.info("route taken", extra=beside)
                 else:
                     log.warning("route not taken: %s", error, extra=beside)
         finally:
-            del self._tasks[call_id]
+            del self._tasks[call_id], self._newer[call_id]
 
     async def _client(self, url: str, auth: Any) -> httpx.AsyncClient:
         import httpx
@@ -208,6 +222,26 @@ class Dispatcher:
 
 def _asks_the_same(one: Route, other: Route) -> bool:
     return same_destination(one, other) and one.avoid_agents == other.avoid_agents
+
+
+class _Replaced(Exception):
+    """A newer route came while this one was being tried."""
+
+
+async def _unless(newer: asyncio.Event, sending: Coroutine[Any, Any, T]) -> T:
+    """Return what a sender returns, or give it up soon after there is a newer route."""
+    trying, replaced = asyncio.ensure_future(sending), asyncio.ensure_future(newer.wait())
+    try:
+        await asyncio.wait((trying, replaced), return_when=asyncio.FIRST_COMPLETED)
+        if not trying.done():
+            await asyncio.wait((trying,), timeout=IN_FLIGHT_S)
+        if not trying.done():
+            raise _Replaced
+        return trying.result()
+    finally:
+        for each in (trying, replaced):
+            each.cancel()
+        await asyncio.wait((trying, replaced))
 
 
 def _settle(call: LiveCall, told: Told, outcome: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emotion_triage.server.crowd import Crowd
 from emotion_triage.server.metrics import Metrics
 
 __all__ = ["Guarded"]
@@ -24,7 +26,15 @@ HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
+ALWAYS = frozenset({"/healthz", "/readyz"})
+"""What is answered however many connections there are."""
 TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+
+TOO_MANY = PlainTextResponse(
+    "too many connections are open; expected fewer than http.max_connections\n",
+    status_code=503,
+    headers={"Connection": "close", "Retry-After": "1"},
+)
 
 
 class Guarded:
@@ -36,13 +46,16 @@ class Guarded:
         What answers.
     metrics : Metrics
         Counts requests by status.
+    crowd : Crowd
+        The connections at once; where it is full, health is told and nothing else.
     secure : bool
         Served over TLS: browsers are told to keep to it.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, crowd: Crowd, *, secure: bool) -> None:
         self._app = app
         self._metrics = metrics
+        self._crowd = crowd
         self._headers = [*HEADERS, TLS_ONLY] if secure else HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,6 +64,8 @@ class Guarded:
             await self._app(scope, receive, send)
             return
         begun = False
+        full = self._crowd.full and scope["path"] not in ALWAYS
+        app = TOO_MANY if full else self._app
 
         async def send_guarded(message: Message) -> None:
             nonlocal begun
@@ -61,7 +76,7 @@ class Guarded:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_guarded)
+            await app(scope, receive, send_guarded)
         except Exception:
             # starlette has answered with 500 by now; the trace belongs in our log and nowhere else
             log.exception("request failed", extra={"status": 500})

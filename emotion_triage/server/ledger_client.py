@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,10 @@ MAX_WAITING = 20_000
 """Decisions kept while the ledger is away: an hour of a few each second."""
 BATCH = 500
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+
+CLOSING_S = 2.0
+ASKED_S = 10.0
+"""How long a person or a program waits for the ledger; what was asked may still be done later."""
 
 T = TypeVar("T")
 
@@ -55,6 +61,7 @@ class LedgerClient:
         self._writer = ThreadPoolExecutor(1, "decisions")
         self._waiting: deque[Decision] = deque()
         self._more = asyncio.Event()
+        self._tried = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         # read now, so that a missing secret stops the server and not the first call
@@ -72,9 +79,14 @@ class LedgerClient:
         return self._config is not None and self._config.keep_windows
 
     async def open(self) -> None:
-        """Try to open the ledger once, then go on trying and write decisions as they come, until `close`."""
-        await self._open()
+        """Try to open the ledger, go on trying, and write decisions as they come, until `close`.
+
+        Returns after the first try, or without it where the ledger does not answer.
+        """
         self._task = asyncio.create_task(self._run())
+        if self._config is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._tried.wait(), ASKED_S)
 
     async def standing(self, caller: str | None, queue: str | None) -> Standing:
         """Return a caller's standing in bounded time; unknown where the ledger does not answer in it."""
@@ -106,7 +118,14 @@ class LedgerClient:
                 "ledger: got none that is open, expected one; "
                 + ("mend what the log says of it" if self._config else "add a table [ledger] to the configuration")
             )
-        return await asyncio.get_running_loop().run_in_executor(self._askers, act, ledger)
+        try:
+            async with asyncio.timeout(ASKED_S):
+                return await asyncio.get_running_loop().run_in_executor(self._askers, act, ledger)
+        except TimeoutError:
+            raise LedgerError(
+                f"ledger: did not answer within {ASKED_S:g} s, expected it sooner; what was asked may still be done: "
+                "look before you ask again"
+            ) from None
 
     def note(self, body: Body, *, call_id: str, caller: str | None) -> None:
         """Keep a decision until the ledger has it."""
@@ -132,7 +151,10 @@ class LedgerClient:
         self._askers.shutdown(wait=False, cancel_futures=True)
         self._writer.shutdown(wait=False, cancel_futures=True)
         if self._ledger is not None:
-            self._ledger.close()
+            # a ledger that does not answer may not close either
+            closing = threading.Thread(target=self._ledger.close, name="closing", daemon=True)
+            closing.start()
+            await asyncio.to_thread(closing.join, CLOSING_S)
 
     async def _run(self) -> None:
         wait_s = FIRST_WAIT_S
@@ -160,6 +182,8 @@ class LedgerClient:
         except LedgerError as error:
             self._fault(error)
             return False
+        finally:
+            self._tried.set()
         self.problem = None
         return True
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -22,11 +23,13 @@ from emotion_triage.ledger.log_events import Override as OverrideTold
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route, StandingState, Target, same_destination
 from emotion_triage.server.batcher import Batcher, Heard
+from emotion_triage.server.board import Place
 from emotion_triage.server.calls import Calls, LiveCall, Override
 from emotion_triage.server.config import Config
 from emotion_triage.server.dispatcher import Dispatcher
 from emotion_triage.server.ledger_client import LedgerClient
 from emotion_triage.server.metrics import Metrics
+from emotion_triage.server.overload import Stage
 
 __all__ = ["CallHandler", "LiveCalls"]
 
@@ -37,6 +40,16 @@ PARTING_S = 1.0
 """How long an engine may take to hang up by itself once it was asked to."""
 HERE_ALREADY = "{wire}: got a call that is here already, expected each once; it goes on untouched"
 YES = frozenset({"1", "true", "yes", "played"})
+
+
+HangUp = Callable[[], Coroutine[None, None, None]]
+
+
+class _Unbegun(NamedTuple):
+    """A connection that has not begun its call yet."""
+
+    wire: str
+    timer: asyncio.TimerHandle
 
 
 class _Reconnecting(NamedTuple):
@@ -56,9 +69,12 @@ class LiveCalls:
         What the server is told.
     triage : Triage
         Scores.
+    place : Place, optional
+        Where other processes see how many calls there are.
     """
 
-    def __init__(self, config: Config, triage: Triage) -> None:
+    def __init__(self, config: Config, triage: Triage, place: Place | None = None) -> None:
+        self._place = place
         self.config = config
         self.triage = triage
         self.metrics = Metrics()
@@ -66,8 +82,8 @@ class LiveCalls:
         self.ledger = LedgerClient(config.ledger, triage.policy, config.limits.ledger_s, self.metrics)
         self.dispatcher = Dispatcher(config.destinations, self.metrics)
         self.batcher = Batcher(triage, config.limits, self.hear, self.metrics)
-        self.sessions: dict[Connection, Callable[[], Awaitable[None]]] = {}
-        self.connections = 0
+        self.sessions: dict[Connection, HangUp] = {}
+        self._unbegun: OrderedDict[Connection, _Unbegun] = OrderedDict()
         self.draining = False
         self.closing = False
         self._routed: dict[str, tuple[str, str]] = {}
@@ -79,13 +95,59 @@ class LiveCalls:
         """How long a connection may be silent."""
         return SessionLimits(idle_s=self.config.limits.idle_s, gap_s=self.config.limits.gap_s)
 
+    @property
+    def connections(self) -> int:
+        """How many connections of wires there are."""
+        return len(self.sessions)
+
+    @property
+    def stage(self) -> Stage:
+        """What is done less of for load, in this process or in another."""
+        mine = self.batcher.load.stage
+        return mine if self._place is None else max(mine, Stage(self._place.worst_stage()))
+
+    @property
+    def unready(self) -> str | None:
+        """Why no call is taken now; None where one is."""
+        if self.draining:
+            return "draining"
+        if self.connections >= self.config.limits.max_calls:
+            return "full"
+        return "overloaded" if self.batcher.load.stage is Stage.FULL else None
+
+    def enter(self, wire: str, connection: Connection, hang_up: HangUp, begin_s: float | None) -> None:
+        """Count a connection; where it has to begin a call in time, it is given up if it does not."""
+        self.sessions[connection] = hang_up
+        self._count()
+        if begin_s is not None:
+            loop = asyncio.get_running_loop()
+            self._unbegun[connection] = _Unbegun(wire, loop.call_later(begin_s, self._give_up_unbegun, connection))
+
+    def leave(self, connection: Connection) -> None:
+        """Count a connection no more."""
+        self.sessions.pop(connection, None)
+        self._count()
+        self._begun(connection)
+
     def refusal(self, wire: str) -> str | None:
-        """Return why a wire may not open another connection now; None where it may."""
-        why = "draining" if self.draining else "full" if self.connections >= self.config.limits.max_calls else None
+        """Return why a wire may not open another connection now; None where it may.
+
+        Where there are as many as there may be, the one that has waited longest without a call makes room.
+        """
+        if not self.draining and self.connections >= self.config.limits.max_calls and self._unbegun:
+            self._give_up_unbegun(next(iter(self._unbegun)))
+        why = self.unready
         if why is not None:
             self.metrics.refused.labels(wire, why).inc()
             log.warning("connection refused: %s", why, extra={"wire": wire})
         return why
+
+    async def begin_on(self, connection: Connection, wire: str, event: Started) -> Call | None:
+        """Open the call of a connection, unless the connection was given up meanwhile."""
+        if connection not in self.sessions:
+            return None
+        self._begun(connection)
+        return await self.begin(wire, event)
 
     async def begin(self, wire: str, event: Started) -> Call:
         """Open a call, with its caller's standing, before its first word."""
@@ -188,11 +250,31 @@ class LiveCalls:
             self._later(connection.close())
         await self._emptied(PARTING_S)
         for hang_up in list(self.sessions.values()):
-            await hang_up()
+            self._later(hang_up())
         await self._emptied(PARTING_S)
         for waiting in list(self._reconnecting.values()):
             waiting.timer.cancel()
             await self._give_up(waiting.call, waiting.wire)
+
+    def _count(self) -> None:
+        if self._place is not None:
+            self._place.count(len(self.sessions))
+
+    def _begun(self, connection: Connection) -> None:
+        if (unbegun := self._unbegun.pop(connection, None)) is not None:
+            unbegun.timer.cancel()
+
+    def _give_up_unbegun(self, connection: Connection) -> None:
+        wire, hang_up = self._unbegun[connection].wire, self.sessions[connection]
+        self.leave(connection)
+        self.metrics.refused.labels(wire, "no call").inc()
+        log.warning("connection given up: no call began", extra={"wire": wire})
+
+        async def part() -> None:
+            await connection.close(reason="error")
+            await hang_up()
+
+        self._later(part())
 
     def _readable(self, caller: Hidden[str] | None) -> Hidden[str] | None:
         """Return a caller whom the ledger can tell apart; of any other nothing is asked and nothing kept."""
@@ -248,8 +330,8 @@ class CallHandler:
         self._wire = wire
 
     async def started(self, connection: Connection, event: Started) -> Call | None:
-        """Open the call."""
-        return await self._live_calls.begin(self._wire, event)
+        """Open the call, unless the connection was given up meanwhile."""
+        return await self._live_calls.begin_on(connection, self._wire, event)
 
     async def noticed(self, connection: Connection, event: Paused | Resumed | Digit | Updated | Complained) -> None:
         """Log what an engine complains of; keys and holds are nobody's business here."""

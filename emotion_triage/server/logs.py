@@ -10,9 +10,23 @@ import msgspec
 
 from emotion_triage.ledger.log_events import without_numbers
 
-__all__ = ["JsonLines", "log_to_stderr"]
+__all__ = ["JsonLines", "Sparing", "log_to_stderr"]
 
-_OURS = ("call", "calls", "wire", "level", "route", "rule", "destination", "reason", "by", "ports", "status")
+MAX_KINDS = 1000
+_OURS = (
+    "call",
+    "calls",
+    "wire",
+    "level",
+    "route",
+    "rule",
+    "destination",
+    "reason",
+    "by",
+    "ports",
+    "status",
+    "left_out",
+)
 
 
 class JsonLines(logging.Formatter):
@@ -46,10 +60,44 @@ class JsonLines(logging.Formatter):
         return msgspec.json.encode(told).decode()
 
 
+class Sparing(logging.Filter):
+    """Lets through so many lines of one kind a second, where somebody outside can cause them: warnings and errors.
+
+    What is left out is counted, and the next line of its kind tells how many there were.
+
+    Parameters
+    ----------
+    a_second : int
+        Lines of one kind.
+    """
+
+    def __init__(self, a_second: int = 20) -> None:
+        super().__init__()
+        self._a_second = a_second
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is written."""
+        if record.levelno < logging.WARNING:
+            return True
+        # of a message of several lines only the first is its kind's
+        kind = record.name, str(record.msg).partition("\n")[0]
+        began_s, lines = self._kinds.get(kind, (record.created, 0))
+        if record.created - began_s >= 1.0:
+            if lines > self._a_second:
+                record.left_out = lines - self._a_second
+            began_s, lines = record.created, 0
+        if len(self._kinds) >= MAX_KINDS:
+            self._kinds.clear()
+        self._kinds[kind] = began_s, lines + 1
+        return lines < self._a_second
+
+
 def log_to_stderr(level: int = logging.INFO) -> None:
     """Send every log of this process to standard error, as JSON lines; libraries only their warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -12,6 +13,7 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client learns that processes count together."""
+_Mode = Literal["livesum", "livemax"]
 _TICKS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _DELAYS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0)
 
@@ -25,8 +27,8 @@ class Metrics:
         def counter(name: str, told: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"emotion_triage_{name}", told, labels, registry=self.registry)
 
-        def gauge(name: str, told: str, labels: tuple[str, ...] = ()) -> Gauge:
-            return Gauge(f"emotion_triage_{name}", told, labels, registry=self.registry, multiprocess_mode="livesum")
+        def gauge(name: str, told: str, labels: tuple[str, ...] = (), mode: _Mode = "livesum") -> Gauge:
+            return Gauge(f"emotion_triage_{name}", told, labels, registry=self.registry, multiprocess_mode=mode)
 
         def histogram(name: str, told: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"emotion_triage_{name}", told, registry=self.registry, buckets=buckets)
@@ -40,6 +42,10 @@ class Metrics:
         self.audio_s = counter("audio_seconds", "Audio that came in.")
         self.lost_s = counter("lost_seconds", "Stream time without audio, whatever the cause.")
         self.dropped_s = counter("dropped_seconds", "Audio dropped because scoring fell behind.")
+        self.passed_over_s = counter("passed_over_seconds", "Audio of calm callers passed over under too much load.")
+        self.load_stage = gauge(
+            "load_stage", "What is done less of for load: 0 nothing, 5 no new calls.", mode="livemax"
+        )
         self.tick_s = histogram("tick_seconds", "Time that one pass over all calls took.", _TICKS_S)
         self.delay_s = histogram("event_delay_seconds", "From an event's audio to the event.", _DELAYS_S)
         self.levels = counter("levels", "Changes of level, by the level that began.", ("level",))

@@ -134,7 +134,9 @@ class Page:
         return response
 
     async def _calls(self, request: Request, session: Session) -> Response:
-        return self._page(request, "calls.html", session, calls=await self._sorted(session))
+        return self._page(
+            request, "calls.html", session, calls=await self._sorted(session), stage=self._live_calls.stage.name.lower()
+        )
 
     async def _team(self, request: Request, session: Session) -> Response:
         try:
@@ -210,7 +212,7 @@ class Page:
             calls = await self._sorted(session) if call_id is None else []
             try:
                 if call_id is None:
-                    html = self._render("_calls.html", language, calls=calls)
+                    html = self._render("_calls.html", language, calls=calls, stage=self._live_calls.stage.name.lower())
                 else:
                     fields = await self._fields_of_call(session, call_id, language)
                     calls = [fields["call"]]
@@ -240,7 +242,8 @@ class Page:
         call = await self._api.at(Api.call, session, call_id)
         suggestions = self._live_calls.triage.policy.suggestions
         suggestion = suggestions.text(Level[call.level.upper()], language) if call.level else None
-        return {"call": call, "line": timeline(call), "suggestion": suggestion}
+        stage = self._live_calls.stage.name.lower()
+        return {"call": call, "line": timeline(call), "suggestion": suggestion, "stage": stage}
 
     async def _form(self, request: Request) -> dict[str, str]:
         limits = self._live_calls.config

@@ -85,7 +85,8 @@ class RtpPorts:
 
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: udp, sock=bound)
         try:
-            await attend(self._live_calls, WIRE, udp, wire, hang_up)
+            # the API gave the port, for a call that may still ring
+            await attend(self._live_calls, WIRE, udp, wire, hang_up, begin_s=None)
         finally:
             transport.close()
             del self._calls[call_id]

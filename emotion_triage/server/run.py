@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -16,53 +16,57 @@ from emotion_triage.routing.policy import Policy
 from emotion_triage.server.api import Api
 from emotion_triage.server.app import application, sibling_application
 from emotion_triage.server.config import Config
-from emotion_triage.server.live_calls import LiveCalls
+from emotion_triage.server.crowd import Crowd
+from emotion_triage.server.descriptors import for_http
+from emotion_triage.server.listeners import listening, listening_at
+from emotion_triage.server.live_calls import PARTING_S, LiveCalls
 from emotion_triage.server.siblings import Siblings
+from emotion_triage.server.vitals import Vitals, end_within, notify, watch
 from emotion_triage.server.web import sibling_server, web_server
 from emotion_triage.server.wires import AudioSocketServer
 
-__all__ = ["Ports", "listening", "serve"]
+__all__ = ["STOPPED_S", "Ports", "bound", "serve"]
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
 LAST_WORDS_S = 10.0
 """How long routes and decisions may still take once every call has ended."""
+CLOSED_S = 5.0
+"""How long connections of the API may take to close."""
+STOPPED_S = 2 * PARTING_S + LAST_WORDS_S + CLOSED_S + 5.0
+"""After `drain_s` and so long the process has ended, whatever does not answer."""
 
 
 class Ports(NamedTuple):
     """Where a server listens."""
 
     http: int
-    audiosocket: int | None
+    audiosocket: int | None = None
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, shared with other processes that ask for the same port.
+def bound(config: Config) -> list[socket.socket]:
+    """Return the sockets that listen: of HTTP, and of AudioSocket where it is configured.
 
     Raises
     ------
     ConfigError
-        The port is taken or the address is not this machine's.
+        A port is taken, or an address is not this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    wire = config.wires.audiosocket
+    http = listening(config.http.host, config.http.port)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"{host} port {port}: cannot listen ({error.strerror}); expected a free port of this machine"
-        ) from None
-    listener.setblocking(False)
-    return listener
+        return [http, *([] if wire is None else [listening(wire.host, wire.port)])]
+    except ConfigError:
+        http.close()
+        raise
 
 
 async def serve(
-    config: Config, *, siblings: Siblings | None = None, started: Callable[[Ports], None] | None = None
+    config: Config,
+    listeners: Sequence[socket.socket],
+    *,
+    siblings: Siblings | None = None,
+    started: Callable[[Ports], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -70,6 +74,8 @@ async def serve(
     ----------
     config : Config
         What to serve.
+    listeners : sequence of socket
+        As `bound` gives them; other processes may share them. They are closed at the end.
     siblings : Siblings, optional
         Other processes on the same ports.
     started : callable, optional
@@ -85,44 +91,55 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    live_calls = LiveCalls(config, triage)
-    siblings = siblings or Siblings(None, 0, 1)
+    siblings = siblings or Siblings()
+    live_calls = LiveCalls(config, triage, siblings.place)
+
+    def beat() -> None:
+        if siblings.place is not None:
+            siblings.place.beat(live_calls.batcher.load.stage)
+
+    vitals = Vitals(lambda: live_calls.batcher.moved_s, config.limits.stuck_s, beat)
     api = Api(live_calls, siblings)
-    servers = [web_server(application(api), config)]
-    if siblings.socket is not None:
-        servers.append(sibling_server(sibling_application(api), siblings.socket))
+    crowd = Crowd(for_http(config))
+    servers = [web_server(application(api, crowd, vitals), config, crowd, siblings.yields)]
     async with AsyncExitStack() as open_sockets:
-        listeners = [listening(config.http.host, config.http.port)]
-        open_sockets.callback(listeners[0].close)
-        audio = None
-        if wire := config.wires.audiosocket:
-            bound = listening(wire.host, wire.port)
-            audio = await asyncio.start_server(AudioSocketServer(live_calls, wire.listen_s).connected, sock=bound)
+        for each in listeners:
+            open_sockets.callback(each.close)
         await live_calls.dispatcher.open()
         await live_calls.ledger.open()
         ticking = asyncio.create_task(live_calls.batcher.run())
-        serving = asyncio.create_task(servers[0].serve(listeners))
-        others = [asyncio.create_task(server.serve()) for server in servers[1:]]
-        ports = Ports(
-            http=listeners[0].getsockname()[1], audiosocket=audio.sockets[0].getsockname()[1] if audio else None
-        )
+        beating = asyncio.create_task(vitals.run())
+        watch(vitals, config.limits.stuck_s)
+        audio = None
+        if wire := config.wires.audiosocket:
+            audio = AudioSocketServer(live_calls, wire.listen_s).listener(listeners[1], siblings.yields)
+        serving = asyncio.create_task(servers[0].serve([listeners[0]]))
+        others = []
+        if siblings.socket is not None:
+            servers.append(sibling_server(sibling_application(api)))
+            others.append(asyncio.create_task(servers[1].serve([listening_at(siblings.socket)])))
+        ports = Ports(*(each.getsockname()[1] for each in listeners))
         log.info("serving", extra={"ports": ports._asdict()})
+        notify("READY=1")
         if started is not None:
             started(ports)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((stopping, serving, ticking), return_when=asyncio.FIRST_COMPLETED)
         failed = next((task.exception() for task in (serving, ticking) if task.done()), None)
         stopping.cancel()
+        notify("STOPPING=1")
+        end_within(config.limits.drain_s + STOPPED_S)
+        # whoever connects meanwhile is refused in its engine's own words
+        await live_calls.drain(config.limits.drain_s)
         if audio is not None:
             audio.close()
-        await live_calls.drain(config.limits.drain_s)
+        await asyncio.gather(live_calls.dispatcher.close(LAST_WORDS_S), live_calls.ledger.close(LAST_WORDS_S))
         ticking.cancel()
-        await live_calls.dispatcher.close(LAST_WORDS_S)
-        await live_calls.ledger.close(LAST_WORDS_S)
         live_calls.closing = True
         for server in servers:
             server.should_exit = True
-        await asyncio.wait((serving, *others), timeout=LAST_WORDS_S)
+        await asyncio.wait((serving, *others), timeout=CLOSED_S)
+        beating.cancel()
         await siblings.close()
         if failed is not None:
             raise failed

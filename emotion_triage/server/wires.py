@@ -8,8 +8,9 @@ import binascii
 import contextlib
 import hmac
 import logging
+import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -17,37 +18,41 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from emotion_triage.adapters import chan_websocket, freeswitch, twilio_signature
 from emotion_triage.adapters.audiohook import AudioHook
 from emotion_triage.adapters.audiohook_signature import Nonces, Once, verify
-from emotion_triage.adapters.audiosocket import AudioSocket, TcpSocket
+from emotion_triage.adapters.audiosocket import HANG_UP, AudioSocket, TcpSocket
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
 from emotion_triage.adapters.connection import Connection, Socket
 from emotion_triage.adapters.freeswitch import FreeSwitch
 from emotion_triage.adapters.protocol import Hidden, Wire
 from emotion_triage.adapters.twilio import MediaStream
 from emotion_triage.errors import ConfigError, WireError
+from emotion_triage.server.crowd import SPARE
 from emotion_triage.server.engines import Secret, Wires
-from emotion_triage.server.live_calls import CallHandler, LiveCalls
+from emotion_triage.server.listeners import Listener
+from emotion_triage.server.live_calls import PARTING_S, CallHandler, HangUp, LiveCalls
 
 __all__ = ["AudioSocketServer", "WebSocketWires"]
 
 log = logging.getLogger(__name__)
 
+READ_BYTES = 65536
 SUBPROTOCOLS = {"chan_websocket": chan_websocket.SUBPROTOCOL, "freeswitch": freeswitch.SUBPROTOCOL}
 
 
 async def attend(
     live_calls: LiveCalls,
     name: str,
-    socket: Socket,
+    stream: Socket,
     wire: Wire,
-    hang_up: Callable[[], Awaitable[None]],
+    hang_up: HangUp,
+    *,
+    begin_s: float | None,
     listen_s: float | None = None,
 ) -> None:
     """Serve one connection to its end; a fault of it is one line in the log and touches no other."""
     connection = Connection(
-        socket, wire, CallHandler(live_calls, name), live_calls.batcher, limits=live_calls.session_limits
+        stream, wire, CallHandler(live_calls, name), live_calls.batcher, limits=live_calls.session_limits
     )
-    live_calls.connections += 1
-    live_calls.sessions[connection] = hang_up
+    live_calls.enter(name, connection, hang_up, begin_s)
     enough = None
     if listen_s is not None:
         loop = asyncio.get_running_loop()
@@ -61,8 +66,7 @@ async def attend(
     finally:
         if enough is not None:
             enough.cancel()
-        live_calls.connections -= 1
-        del live_calls.sessions[connection]
+        live_calls.leave(connection)
         if connection.dropped:
             live_calls.metrics.late.labels(name).inc(connection.dropped)
 
@@ -81,6 +85,19 @@ class AudioSocketServer:
     def __init__(self, live_calls: LiveCalls, listen_s: float | None) -> None:
         self._live_calls = live_calls
         self._listen_s = listen_s
+        self._open = 0
+
+    def listener(self, bound: socket.socket, yields: Callable[[], bool]) -> Listener:
+        """Begin to accept connections; where it `yields`, other processes have the first go at them."""
+
+        def protocol() -> asyncio.StreamReaderProtocol:
+            loop = asyncio.get_running_loop()
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), self.connected, loop=loop)
+
+        return Listener(bound, protocol, self._admit, farewell=HANG_UP, yields=yields)
+
+    def _admit(self) -> bool:
+        return self._open < self._live_calls.config.limits.max_calls + SPARE
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -89,12 +106,35 @@ class AudioSocketServer:
             # what was read already is heard, then the stream is at its end
             reader.feed_eof()
 
+        self._open += 1
         try:
             if self._live_calls.refusal("audiosocket") is None:
-                socket = TcpSocket(reader, writer)
-                await attend(self._live_calls, "audiosocket", socket, AudioSocket(), hang_up, self._listen_s)
+                stream, begin_s = TcpSocket(reader, writer), self._live_calls.config.limits.begin_s
+                await attend(
+                    self._live_calls,
+                    "audiosocket",
+                    stream,
+                    AudioSocket(),
+                    hang_up,
+                    begin_s=begin_s,
+                    listen_s=self._listen_s,
+                )
+            else:
+                writer.write(HANG_UP)
+            await _part(reader, writer)
         finally:
+            self._open -= 1
             writer.close()
+
+
+async def _part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let the peer read our last frame: closing before its own was read would take it away again."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(PARTING_S):
+            if writer.can_write_eof():
+                writer.write_eof()
+            while await reader.read(READ_BYTES):
+                pass
 
 
 class _Peer:
@@ -203,7 +243,9 @@ class WebSocketWires:
         await websocket.accept(subprotocol=asked if asked in websocket.scope.get("subprotocols", ()) else None)
         peer = _Peer(websocket)
         try:
-            await attend(self._live_calls, name, peer, wire, peer.hang_up)
+            await attend(
+                self._live_calls, name, peer, wire, peer.hang_up, begin_s=self._live_calls.config.limits.begin_s
+            )
         finally:
             # the peer may be gone already, in the word of any library
             try:

@@ -121,6 +121,23 @@ _PAIRS: Mapping[str, tuple[str, str]] = {
     "decided_by": ("decided by", "décidée par"),
     "about": ("About", "Objet"),
     "lost_link": ("The connection is lost; it is being made again.", "Connexion perdue ; elle se rétablit."),
+    "load_slow": (
+        "The server is busy: scores come a little later.",
+        "Serveur chargé : les notes arrivent un peu plus tard.",
+    ),
+    "load_slower": ("The server is busy: scores come later.", "Serveur chargé : les notes arrivent plus tard."),
+    "load_half": (
+        "Too much load: calm callers are heard half of the time.",
+        "Charge trop forte : les appelants calmes ne sont écoutés que la moitié du temps.",
+    ),
+    "load_tense": (
+        "Too much load: only tense and escalated callers are heard.",
+        "Charge trop forte : seuls les appelants tendus ou en escalade sont écoutés.",
+    ),
+    "load_full": (
+        "Too much load: only tense and escalated callers are heard; new calls are not.",
+        "Charge trop forte : ne sont écoutés que les appelants tendus ou en escalade, et aucun nouvel appel.",
+    ),
     "no_ledger": ("The ledger cannot be asked:", "Le registre ne peut être consulté :"),
     "not_found": ("No such call is known any more.", "Cet appel n'est plus connu."),
 }

@@ -102,9 +102,13 @@ class Server:
         config = folder / "serve.toml"
         config.write_text(toml)
         self._log = folder / "log.jsonl"
+        self.again([sys.executable, "-m", "emotion_triage", "serve", "--config", str(config)])
+
+    def again(self, command: list[str]) -> Server:
+        """Start the server with a command, and with a log of its own."""
         with self._log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "emotion_triage", "serve", "--config", str(config)],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -112,6 +116,7 @@ class Server:
                 env={**os.environ, **TOKENS, "PYTHONPATH": str(ROOT)},
             )
         self.ports = self.wait_for(lambda: next(line["ports"] for line in self.lines() if line["event"] == "serving"))
+        return self
 
     @property
     def log(self) -> str:
@@ -120,7 +125,7 @@ class Server:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
 
-    def wait_for(self, tell: Callable[[], Any], within_s: float = 40.0) -> Any:
+    def wait_for(self, tell: Callable[[], Any], within_s: float = 120.0) -> Any:
         """Return what `tell` tells as soon as it is something; a generous limit, since machines are slow."""
         until_s = time.monotonic() + within_s
         while time.monotonic() < until_s:

@@ -121,14 +121,16 @@ def test_a_newer_route_replaces_one_that_waits(triage: Triage, monkeypatch: pyte
             await gate.wait()
             sent.append(route.time_s)
 
-        exchange = Dispatcher(Destinations(), Metrics())
-        monkeypatch.setitem(exchange._senders, "webhook", send)
+        dispatcher = Dispatcher(Destinations(), Metrics())
+        monkeypatch.setitem(dispatcher._senders, "webhook", send)
         live = LiveCall(triage.call("c"), wire="twilio", queue=None, caller=None, caller_name=None)
         for time_s in (1.0, 2.0, 3.0, 4.0):
-            exchange.tell("webhook", "c", live, msgspec.structs.replace(live.call.route, time_s=time_s))
+            dispatcher.tell(
+                "webhook", "c", live, msgspec.structs.replace(live.call.route, time_s=time_s, queue=f"q{time_s:g}")
+            )
             await asyncio.sleep(0)
         gate.set()
-        await exchange.close(5.0)
+        await dispatcher.close(5.0)
         return live
 
     live = asyncio.run(run())
