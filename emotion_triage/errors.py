@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ArgumentError",
     "AudioError",
     "CallIdError",
     "ConfigError",
@@ -24,6 +25,10 @@ __all__ = [
 
 class TriageError(Exception):
     """Anything this library raises on purpose."""
+
+
+class ArgumentError(TriageError, TypeError):
+    """An argument of a type that the function does not take; nothing was changed."""
 
 
 class AudioError(TriageError, ValueError):

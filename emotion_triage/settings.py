@@ -24,7 +24,7 @@ from msgspec.inspect import (
 
 from emotion_triage.errors import TriageError
 
-__all__ = ["checked", "merged", "toml_settings", "toml_text"]
+__all__ = ["checked", "explained", "merged", "toml_settings", "toml_text"]
 
 MIN_LIKENESS = 0.55
 """Ratio of matching letters (difflib) above which a known key is offered for an unknown one."""
@@ -88,6 +88,29 @@ def checked(settings: Mapping[str, Any], kind: type[T], source: str, error: type
         if isinstance(fault.__cause__, error):
             raise error(f"{source}: {fault.__cause__}") from None
         raise error(f"{source}: {_reworded(str(fault), settings, shape)}") from None
+
+
+def explained(fault: msgspec.ValidationError, kind: type) -> str:
+    """Return what msgspec found wrong, with the choices where it says only that there are some, and no value.
+
+    Examples
+    --------
+    >>> from emotion_triage.routing.contacts import Contact
+    >>> try:
+    ...     msgspec.convert({"disposition": "angry"}, Contact)
+    ... except msgspec.ValidationError as fault:
+    ...     print(explained(fault, Contact))
+    disposition: expected one of NONE, OK, DISCONTENT, ABUSE, THREAT
+    """
+    complaint, _, path = str(fault).partition(" - at `$")
+    if not complaint.startswith("Invalid enum value"):
+        return str(fault)
+    path = path.rstrip("`").lstrip(".")
+    shape = type_info(kind)
+    for step in re.findall(r"[^.\[\]]+", path):
+        shape = _inner(shape, step)
+    choices = ", ".join(map(str, _choices(shape)))
+    return f"{path or 'value'}: expected one of {choices}"
 
 
 def merged(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,13 +184,21 @@ def _reworded(message: str, settings: Mapping[str, Any], shape: Type) -> str:
         shape = _inner(shape, name)
     if missing := re.match(r"Object missing required field `(.+)`", complaint):
         return f"missing key {_named(path, settings)}.{missing[1]}"
-    if isinstance(shape, LiteralType | EnumType):
-        choices = shape.values if isinstance(shape, LiteralType) else [each.value for each in shape.cls]
+    if choices := _choices(shape):
         expected = " or ".join(repr(choice) for choice in choices)
     else:
         expected = complaint.partition(", got")[0].removeprefix("Expected ")
         expected = re.sub(r"`(\w+)`", lambda word: TOML_WORDS.get(word[1], word[1]), expected)
     return f"{_named(path, settings)} is {value!r}; expected {expected}"
+
+
+def _choices(shape: Type) -> list[object]:
+    """Return the values that an enumeration or a literal allows, one that may be left out too."""
+    if isinstance(shape, UnionType):
+        return [choice for each in shape.types for choice in _choices(each)]
+    if isinstance(shape, EnumType):
+        return [each.value for each in shape.cls]
+    return list(shape.values) if isinstance(shape, LiteralType) else []
 
 
 def _struct(shape: Type) -> Type:

@@ -25,7 +25,7 @@ from emotion_triage.batch.parquet import schema_of
 from emotion_triage.batch.process_pool import Limits, in_order
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import read_records, read_timelines
-from emotion_triage.batch.scoring import ScoringOptions, score_recording, score_source, score_sources
+from emotion_triage.batch.scoring import ScoringOptions, run_locally, run_one, score_recording
 from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.call.triage import Triage
 from emotion_triage.routing.policy import Policy
@@ -171,7 +171,7 @@ def test_a_timeline_is_the_calls_events(calls: Path, triage: Triage, tmp_path: P
     spans = tmp_path / "spans.csv"
     spans.write_text(f"source,start_s,end_s\n{calls / '1.wav'},1,6\n{calls / '1.wav'},7.5,17\n")
     how = ScoringOptions(caller_channel=None, caller_spans=read_spans(spans), timeline=".jsonl")
-    scored = score_source(triage, how, str(calls / "1.wav"))
+    scored = run_one(triage, how, str(calls / "1.wav"))
     rows = msgspec.json.Decoder(TimelineRow).decode_lines(scored.timeline)
     gaps = [(row.time_s, row.lost_s) for row in rows if row.kind == "gap"]
     assert gaps == [(0.0, 1.0), (6.0, 1.5), (17.0, 1.0)]
@@ -272,10 +272,10 @@ def test_a_recording_that_takes_too_long(calls: Path, triage: Triage, monkeypatc
     clock = iter(range(1000))
     monkeypatch.setattr("emotion_triage.batch.scoring.time.monotonic", lambda: float(next(clock)))
     source = str(calls / "1.wav")
-    late = score_source(triage, ScoringOptions(caller_channel="mono", max_seconds=0.5), source).record
+    late = run_one(triage, ScoringOptions(caller_channel="mono", max_seconds=0.5), source).record
     assert late.status == "error"
     assert late.error == f"{source}: took more than 0.5 s; give it more (--max-seconds), or look at the file"
-    assert score_source(triage, ScoringOptions(caller_channel="mono"), source).record.status == "scored"
+    assert run_one(triage, ScoringOptions(caller_channel="mono"), source).record.status == "scored"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
@@ -285,7 +285,7 @@ def test_a_recording_that_never_answers(calls: Path, triage: Triage, tmp_path: P
     monkeypatch.setattr("emotion_triage.batch.process_pool.GRACE_S", 4.0)
     sources = [str(calls / "0.wav"), str(tmp_path / "dead.wav"), str(calls / "1.wav")]
     how = ScoringOptions(caller_channel="mono", max_seconds=1.0)
-    records = [scored.record for scored in score_sources(triage, how, sources, workers=2)]
+    records = [scored.record for scored in run_locally(triage, how, sources, workers=2)]
     assert [record.status for record in records] == ["scored", "error", "scored"]
     assert "took more than 1 s" in (records[1].error or "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ import soundfile
 from emotion_triage.affect.affect import Affect
 from emotion_triage.batch.inputs import find_recordings, read_spans
 from emotion_triage.batch.process_pool import READ_AHEAD, in_order
-from emotion_triage.batch.scoring import Record, score, score_recording, score_recordings
+from emotion_triage.batch.scoring import Record, ScoringOptions, run_locally, score, score_recording
 from emotion_triage.call.triage import Triage
 from emotion_triage.errors import AudioError, PolicyError
 from emotion_triage.routing.escalation import Escalation, Level
@@ -25,6 +25,12 @@ from emotion_triage.synthesis.speech import synthetic_speech
 
 CALM_S, ANGRY_S = 10.0, 8.0
 """How long the caller of the fixture `temper` is calm, then angry."""
+
+
+def records_of(triage: Triage, sources: Iterable[str], workers: int = 1) -> Iterator[Record]:
+    """Return the record of each source, each of the caller alone."""
+    scored = run_locally(triage, ScoringOptions(caller_channel="mono"), sources, workers=workers)
+    return (each.record for each in scored)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +172,7 @@ def test_a_name_that_is_not_text(triage: Triage, tmp_path: Path) -> None:
         path.write_bytes(b"no audio")
     except (OSError, UnicodeEncodeError):
         pytest.skip("this file system takes only UTF-8 names")
-    for record in score_recordings(triage, [str(path)], caller_channel="mono"):
+    for record in records_of(triage, [str(path)]):
         assert record.source.endswith(r"app\udce9l.wav")
         assert record.status == "error"
         assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
@@ -176,7 +182,7 @@ def test_notice_that_a_recording_cannot_prove(triage: Triage, folder: Path) -> N
     """A policy that wants the notice played first scores no recordings."""
     told = Triage(triage.classifier, Policy.parse('[notice]\nmode = "required"'))
     with pytest.raises(PolicyError, match="a recording cannot tell when the notice was"):
-        score_recordings(told, [str(folder / "calm.flac")], caller_channel="mono")
+        records_of(told, [str(folder / "calm.flac")])
 
 
 # The caller's spans
@@ -250,7 +256,7 @@ def test_a_folder(triage: Triage, folder: Path, model: Path) -> None:
 def test_any_number_of_workers(triage: Triage, folder: Path, workers: int) -> None:
     """Records and their order are the same for any number of workers."""
     sources = find_recordings([folder])
-    alone, together = (list(score_recordings(triage, sources, caller_channel="mono", workers=n)) for n in (1, workers))
+    alone, together = (list(records_of(triage, sources, workers=n)) for n in (1, workers))
     assert alone == together
 
 
@@ -261,7 +267,7 @@ def test_records_come_one_by_one(triage: Triage, folder: Path) -> None:
         yield str(folder / "calm.flac")
         raise AssertionError("read ahead")
 
-    record = next(score_recordings(triage, sources(), caller_channel="mono"))
+    record = next(records_of(triage, sources()))
     assert record.peak_level == "calm"
 
 

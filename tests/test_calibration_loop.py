@@ -87,7 +87,7 @@ def test_scores_and_verdicts_make_a_policy(model: list[str]) -> None:
         if i % 2:
             run("ledger", "verdict", f"c-{i}", "--abusive", "--by", "m.durand", "--reason", "heard it")
         else:
-            run("ledger", "outcome", f"c-{i}", "--alarm", "false", "--survey", "5", "--by", "m.durand")
+            run("ledger", "outcome", f"c-{i}", "--false-alarm", "--survey", "5", "--by", "m.durand")
     affects = [line for line in Path("scores.events.jsonl").read_text().splitlines() if '"affect"' in line]
     for path in map(Path, ("windows.parquet", "windows.jsonl", "windows.csv")):
         run("audit", "--windows", path, *model)
@@ -108,7 +108,7 @@ def test_scores_and_verdicts_make_a_policy(model: list[str]) -> None:
 def test_scores_of_another_model_are_left_out(model: list[str]) -> None:
     """Windows that one model scored are not exported to calibrate another."""
     run("ledger", "keep", "scores.jsonl")
-    run("ledger", "outcome", "c-1", "--alarm", "true", "--by", "m.durand")
+    run("ledger", "outcome", "c-1", "--real-alarm", "--by", "m.durand")
     run("audit", "--windows", "shipped.jsonl")
     run("audit", "--windows", "ours.jsonl", *model)
     assert Path("shipped.jsonl").read_text() == ""

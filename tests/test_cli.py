@@ -119,7 +119,7 @@ def test_score_on_a_terminal(calls: Path, quick: list[str]) -> None:
 
 def test_score_in_french(calls: Path, quick: list[str]) -> None:
     """Reasons are told in French when asked for."""
-    result = run("score", calls / "angry.wav", "--caller-channel", "mono", "--lang", "fr", *quick)
+    result = run("score", calls / "angry.wav", "--caller-channel", "mono", "--language", "fr", *quick)
     assert re.fullmatch(r"voix \d+ dB plus forte", lines(result.stdout)[0]["drivers"])
 
 
@@ -257,7 +257,7 @@ def test_every_bad_recording_at_once(calls: Path, bad: Path, quick: list[str], t
         (["calls", "--model", "gone.onnx"], "gone.onnx: got no readable model"),
         (["calls", "--caller-spans", "gone.csv"], "gone.csv: cannot be read"),
         (["calls", "--workers", "0"], "--workers"),
-        (["calls", "--lang", "de"], "--lang"),
+        (["calls", "--language", "de"], "--language"),
         (["calls", "--caller-channel", "agent"], "--caller-channel"),
     ],
 )
@@ -452,7 +452,7 @@ def test_demo() -> None:
     levels = {"en": ("CALM", "TENSE", "ESCALATED"), "fr": ("CALME", "TENDU", "ESCALADE")}
     for lang, words in (("en", ("synthetic", "anger", "queue")), ("fr", ("synthétique", "colère", "file"))):
         words += levels[lang]
-        result = run("demo", "--lang", lang)
+        result = run("demo", "--language", lang)
         assert result.exit_code == 0
         assert words[0] in result.stdout.splitlines()[0]
         assert all(word in result.stdout for word in words)
@@ -543,12 +543,12 @@ def test_policy_explain() -> None:
     assert len(run("policy", "explain", "--level", "tense").stdout.splitlines()) == 1 + 4
     case = ("policy", "explain", "--level", "tense", "--standing", "clear")
     assert "→ tense caller: matches, and no rule before it does" in run(*case).stdout
-    assert "→ tense caller: correspond, et aucune règle avant elle" in run(*case, "--lang", "fr").stdout
+    assert "→ tense caller: correspond, et aucune règle avant elle" in run(*case, "--language", "fr").stdout
 
 
 def test_model_show(model: Path) -> None:
     """`model show` tells the contract, the digest, the size and what the model was trained on."""
-    shown = run("model", "show", "--model", model).stdout
+    shown = run("model", "show", model).stdout
     for told in ("by hand", f"size: {model.stat().st_size} bytes", ", ".join(LABELS), "corpora"):
         assert told in shown
     assert re.search(r"digest: [0-9a-f]{64}", shown)

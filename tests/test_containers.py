@@ -372,7 +372,8 @@ def test_a_folder_of_what_cannot_be_read_says_what_is_there(tmp_path: Path) -> N
     assert Found([], Counter()).told() is None
 
 
-def test_one_path_is_not_a_list_of_letters() -> None:
-    """A path given alone is an error, not a recording for each of its letters."""
-    with pytest.raises(AudioError, match=r"got 'calls.wav' alone, expected a list of paths"):
-        find("calls.wav")
+def test_one_path_is_not_a_list_of_letters(tmp_path: Path) -> None:
+    """A path given alone is one recording, not one for each of its letters."""
+    (tmp_path / "calls.wav").touch()
+    assert find(str(tmp_path / "calls.wav")).recordings == find(tmp_path / "calls.wav").recordings
+    assert find(tmp_path / "calls.wav").recordings == [str(tmp_path / "calls.wav")]

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from emotion_triage.batch import dask as cluster
-from emotion_triage.batch.scoring import Scored, ScoringOptions, score_sources
+from emotion_triage.batch.scoring import Scored, ScoringOptions, run_locally
 from emotion_triage.call.triage import Triage
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.routing.policy import Policy
@@ -47,7 +47,7 @@ def sources(temper: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> lis
 
 @pytest.fixture(scope="module")
 def local(triage: Triage, sources: list[str]) -> list[Scored]:
-    return list(score_sources(triage, HOW, sources))
+    return list(run_locally(triage, HOW, sources))
 
 
 class Workers:
@@ -90,9 +90,9 @@ def test_the_records_of_a_cluster(
     workers: Workers, triage: Triage, sources: list[str], local: list[Scored], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records and timelines are those of this machine, in order, however they are cut into chunks."""
-    assert list(cluster.score_on_cluster(triage, HOW, sources, engine=workers.engine)) == local
+    assert list(cluster.run_on_cluster(triage, HOW, sources, engine=workers.engine)) == local
     monkeypatch.setattr(cluster, "CHUNK_S", 15.0)
-    assert list(cluster.score_on_cluster(triage, HOW, sources, engine=workers.engine)) == local
+    assert list(cluster.run_on_cluster(triage, HOW, sources, engine=workers.engine)) == local
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -102,7 +102,7 @@ def test_a_worker_that_is_killed(
     """A worker killed in the middle loses nothing, not even the model that it held."""
     monkeypatch.setattr(cluster, "CHUNK_S", 15.0)
     many = sources * 6
-    results = cluster.score_on_cluster(triage, HOW, many, engine=workers.engine)
+    results = cluster.run_on_cluster(triage, HOW, many, engine=workers.engine)
     got = [next(results)]
     workers.processes[1].send_signal(signal.SIGKILL)
     assert got + list(results) == local * 6
@@ -154,9 +154,9 @@ def test_a_cluster_that_is_not_there(triage: Triage, monkeypatch: pytest.MonkeyP
     """A scheduler that does not answer, or Dask that is not installed, is told in a message."""
     monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     with pytest.raises(TriageError, match="cannot be reached"):
-        list(cluster.score_on_cluster(triage, HOW, [], engine="dask://127.0.0.1:9"))
+        list(cluster.run_on_cluster(triage, HOW, [], engine="dask://127.0.0.1:9"))
     with pytest.raises(TriageError, match="cannot be reached"):
         cluster.check_cluster("dask://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'emotion-triage\[cluster\]'"):
-        list(cluster.score_on_cluster(triage, HOW, [], engine="dask://127.0.0.1:9"))
+        list(cluster.run_on_cluster(triage, HOW, [], engine="dask://127.0.0.1:9"))

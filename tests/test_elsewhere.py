@@ -27,7 +27,7 @@ from emotion_triage.audio.remote import fetch, find_remote, is_there, send
 from emotion_triage.batch.inputs import find_recordings
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import read_records, read_timelines
-from emotion_triage.batch.scoring import ScoringOptions, score_sources
+from emotion_triage.batch.scoring import ScoringOptions, run_locally
 from emotion_triage.call.triage import Triage
 from emotion_triage.cli.app import app
 from emotion_triage.errors import AudioError, TriageError
@@ -127,16 +127,16 @@ def test_a_recording_elsewhere_is_the_same_recording(archive: str, model: Path, 
     how = ScoringOptions(caller_channel="mono")
     there = find_recordings([archive])
     here = [str(tmp_path / name.rpartition("/")[2]) for name in there]
-    expected = plain(scored.record for scored in score_sources(triage, how, here))
+    expected = plain(scored.record for scored in run_locally(triage, how, here))
     assert [record.status for record in expected].count("error") == 1
-    assert plain(scored.record for scored in score_sources(triage, how, there, workers=2)) == expected
+    assert plain(scored.record for scored in run_locally(triage, how, there, workers=2)) == expected
 
 
 def test_an_object_that_is_not_there_is_a_record(archive: str, model: Path) -> None:
     """A manifest's recording that is not at its address costs itself alone."""
     triage, how = Triage.load(model=model), ScoringOptions(caller_channel="mono")
     sources = [f"{archive}/2026-11/01/00.wav", f"{archive}/2026-11/01/none.wav"]
-    good, missing = (scored.record for scored in score_sources(triage, how, sources))
+    good, missing = (scored.record for scored in run_locally(triage, how, sources))
     assert good.error is None
     assert missing.status == "error"
     assert "none.wav" in (missing.error or "")

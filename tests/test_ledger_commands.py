@@ -100,7 +100,7 @@ def test_people_decide(home: Path) -> None:
     assert told("ledger", "standing", NUMBER)[0]["abusive_contacts"] == 1
     until, review_at = ((NOW + timedelta(days=days)).date() for days in (40, 20))
     dates = ("--until", until, "--review-at", review_at)
-    notice = run("ledger", "restrict", NUMBER, "callback_only", *BY, *dates, "--lang", "fr")
+    notice = run("ledger", "restrict", NUMBER, "callback_only", *BY, *dates, "--language", "fr")
     assert notice.exit_code == 0
     assert str(until) in notice.stdout
     assert told("ledger", "standing", NUMBER)[0]["state"] == "restricted"
@@ -223,7 +223,7 @@ def test_an_audit_counts_what_people_said(home: Path) -> None:
     assert (everyone["dimension"], everyone["contacts"]) == ("all", 3)
     assert (everyone["hits"]["count"], everyone["hits"]["of"]) == (1, 2)
     assert (everyone["false_alarms"]["count"], everyone["false_alarms"]["of"]) == (1, 1)
-    assert run("ledger", "outcome", "c-2", "--alarm", "true", "--by", "m.durand", "--survey", "2").exit_code == 0
+    assert run("ledger", "outcome", "c-2", "--real-alarm", "--by", "m.durand", "--survey", "2").exit_code == 0
     groups = {(each["dimension"], each["group"]): each for each in told("audit")}
     assert (groups["all", "all"]["hits"]["count"], groups["all", "all"]["hits"]["of"]) == (2, 3)
     assert groups["all", "all"]["false_alarms"]["of"] == 0

@@ -154,7 +154,7 @@ def test_what_are_not_records(tmp_path: Path, name: str, content: bytes) -> None
     if name.endswith(".parquet"):
         pytest.importorskip("pyarrow.parquet")
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(TriageError, match="got what are not rows of this version"):
+    with pytest.raises(TriageError, match="has rows of another version"):
         opened(tmp_path / name, "resume")
     assert (tmp_path / name).read_bytes() == content
 

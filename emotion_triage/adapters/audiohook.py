@@ -32,13 +32,14 @@ from emotion_triage.adapters.protocol import (
     check_size,
     decoded,
 )
+from emotion_triage.audio.stream import Encoding
 from emotion_triage.errors import WireError
 
 __all__ = ["AudioHook"]
 
 WIRE = "AudioHook"
 _RATE_HZ = 8000
-_ENCODINGS = {"PCMU": "mulaw", "L16": "pcm16"}
+_ENCODINGS: dict[str, Encoding] = {"PCMU": "mulaw", "L16": "pcm16"}
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 _DURATION = re.compile(r"PT(\d{1,9}(?:\.\d{1,9})?)S", re.ASCII)
 # Audio and its position are rounded; two channels outrun it by as much in a second.

@@ -24,6 +24,7 @@ from emotion_triage.adapters.protocol import (
     decoded,
     digit_of,
 )
+from emotion_triage.audio.stream import Encoding
 from emotion_triage.errors import WireError
 
 __all__ = ["SUBPROTOCOL", "ChanWebSocket"]
@@ -32,7 +33,7 @@ WIRE = "chan_websocket"
 SUBPROTOCOL = "media"
 """The WebSocket sub-protocol that Asterisk asks for."""
 
-_FORMATS = {
+_FORMATS: dict[str, tuple[Encoding, int]] = {
     "ulaw": ("mulaw", 8000),
     "alaw": ("alaw", 8000),
     "slin": ("pcm16", 8000),

@@ -8,6 +8,7 @@ from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from emotion_triage.audio.stream import Encoding
 from emotion_triage.call.triage import Call, Triage
 from emotion_triage.errors import CallIdError, WireError
 from emotion_triage.routing.call_ids import safe_call_id
@@ -106,7 +107,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     call_id: str
-    encoding: str
+    encoding: Encoding
     sample_rate_hz: int
     caller: Hidden[str] | None = None
     parameters: Hidden[Mapping[str, str]] = Hidden({})

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, TypeAlias
 
 from emotion_triage.adapters.protocol import Audio, Digit, Dropped, Ended, Hidden, Reply, Started, WireEvent, call_name
+from emotion_triage.audio.stream import Encoding
 from emotion_triage.errors import WireError
 
 __all__ = ["Network", "Rtp", "UdpSocket"]
@@ -21,7 +22,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 WIRE = "RTP"
 _HEADER_BYTES = 12
-_ENCODINGS = {0: "mulaw", 8: "alaw"}
+_ENCODINGS: dict[int, Encoding] = {0: "mulaw", 8: "alaw"}
 _COMFORT_NOISE = 13
 _RTCP = range(72, 77)
 _RATE_HZ = 8000

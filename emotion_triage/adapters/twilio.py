@@ -30,12 +30,13 @@ from emotion_triage.adapters.protocol import (
     decoded,
     digit_of,
 )
+from emotion_triage.audio.stream import Encoding
 from emotion_triage.errors import WireError
 
 __all__ = ["MediaStream"]
 
 WIRE = "media stream"
-_ENCODINGS = {"audio/x-mulaw": "mulaw", "PCMU": "mulaw", "PCMA": "alaw"}
+_ENCODINGS: dict[str, Encoding] = {"audio/x-mulaw": "mulaw", "PCMU": "mulaw", "PCMA": "alaw"}
 _RATE_HZ = 8000
 _PER_MS = 8
 # Packets are 20 ms: those of 100 ms wait for one that is missing, then it is lost.

@@ -6,7 +6,7 @@ import difflib
 import math
 import operator
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ __all__ = [
     "SAMPLE_RATE_HZ",
     "AudioStream",
     "Coding",
+    "Encoding",
     "Samples",
     "decode",
     "decode_alaw",
@@ -29,11 +30,14 @@ __all__ = [
 
 Chunk: TypeAlias = bytes | bytearray | memoryview | npt.NDArray[np.uint8 | np.int16 | np.float32]
 
+Encoding: TypeAlias = Literal["mulaw", "alaw", "pcm16", "float32"]
+"""How a telephone system sends samples."""
+
 Coding: TypeAlias = Literal["mulaw", "alaw", "float32"]
 """How samples at 8 kHz lie in bytes: as G.711 brings them, or decoded."""
 
 SAMPLE_RATE_HZ = 8000
-ENCODINGS = ("mulaw", "alaw", "pcm16", "float32")
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 _DTYPES: dict[str, np.dtype[np.generic]] = {
     "mulaw": np.dtype(np.uint8),
@@ -215,8 +219,8 @@ class AudioStream:
     _carry: bytes
     _flushed: bool
 
-    def __init__(self, encoding: str, sample_rate_hz: int) -> None:
-        if encoding not in _DTYPES:
+    def __init__(self, encoding: Encoding, sample_rate_hz: int) -> None:
+        if encoding not in ENCODINGS:
             guess = difflib.get_close_matches(str(encoding).lower(), ENCODINGS, n=1, cutoff=0.4)
             hint = f"; did you mean {guess[0]!r}?" if guess else ""
             raise AudioError(f"encoding: got {encoding!r}, expected one of {', '.join(ENCODINGS)}{hint}")

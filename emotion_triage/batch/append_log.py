@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from emotion_triage.errors import TriageError
+from emotion_triage.settings import explained
 
 try:
     import fcntl
@@ -157,8 +158,9 @@ def rows_of_file(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row]]:
     except OSError as error:
         raise TriageError(f"{path}: cannot be read ({error.strerror}); check its path and mode") from None
     except (UnicodeDecodeError, csv.Error, msgspec.MsgspecError) as error:
+        what = explained(error, kind) if isinstance(error, msgspec.ValidationError) else error
         raise TriageError(
-            f"{path}: got what are not rows of this version ({error}); name another file, or start again (--overwrite)"
+            f"{path}: has rows of another version ({what}); name another file, or start again (--overwrite)"
         ) from None
 
 

@@ -13,12 +13,12 @@ import msgspec
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.audio.decoding import is_pipe
 from emotion_triage.audio.remote import is_remote, remote_bytes
-from emotion_triage.batch.scoring import Scored, ScoringOptions, give_up, refuse_unknown_notice, score_source
+from emotion_triage.batch.scoring import Scored, ScoringOptions, give_up, refuse_unknown_notice, run_one
 from emotion_triage.call.triage import Triage
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.routing.policy import Policy
 
-__all__ = ["check_cluster", "chunks_of", "cluster_address", "score_on_cluster"]
+__all__ = ["check_cluster", "chunks_of", "cluster_address", "run_on_cluster"]
 
 SCHEME = "dask://"
 CHUNK_S = 1200.0
@@ -43,7 +43,7 @@ class _Scorer:
         return _Scorer, self._parts
 
     def __call__(self, chunk: tuple[str, ...]) -> list[Scored]:
-        return [score_source(self._triage, self._parts[2], source) for source in chunk]
+        return [run_one(self._triage, self._parts[2], source) for source in chunk]
 
 
 def cluster_address(engine: str) -> str:
@@ -113,17 +113,15 @@ def _duration_s(source: str, options: ScoringOptions) -> float:
         return 0.0
 
 
-def score_on_cluster(
-    triage: Triage, options: ScoringOptions, sources: Iterable[str], *, engine: str
-) -> Iterator[Scored]:
-    """Score recordings on a Dask cluster, in their order, as they become known; see `score_sources`.
+def run_on_cluster(triage: Triage, options: ScoringOptions, sources: Iterable[str], *, engine: str) -> Iterator[Scored]:
+    """Score recordings on a Dask cluster, in their order, as they become known; see `run_locally`.
 
     What a worker that dies was doing is done by another; a recording that ends several of them is given up.
 
     Parameters
     ----------
     triage, options, sources
-        See `emotion_triage.batch.scoring.score_sources`. The workers need this library, and the recordings at
+        See `emotion_triage.batch.scoring.run_locally`. The workers need this library, and the recordings at
         the same paths or addresses.
     engine : str
         ``dask://HOST:PORT`` of the scheduler.

@@ -16,7 +16,7 @@ import msgspec
 
 from emotion_triage.audio.decoding import AUDIO_SUFFIXES, FOREIGN_SUFFIXES, headerless_suffix
 from emotion_triage.audio.remote import find_remote, is_remote
-from emotion_triage.errors import AudioError
+from emotion_triage.errors import ArgumentError, AudioError
 
 __all__ = ["CallerSpans", "Found", "as_text", "find", "find_recordings", "read_spans", "whole_path"]
 
@@ -105,7 +105,7 @@ class CallerSpans(msgspec.Struct, frozen=True, kw_only=True):
             ) from None
 
 
-def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+def find_recordings(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
     """Expand folders and globs to recordings; see `find`.
 
     Examples
@@ -117,12 +117,12 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     return find(paths).recordings
 
 
-def find(paths: Iterable[str | os.PathLike[str]], *, headerless: bool = False) -> Found:
+def find(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, headerless: bool = False) -> Found:
     """Expand folders and globs to recordings, and count what is passed over.
 
     Parameters
     ----------
-    paths : iterable of path
+    paths : path or iterable of path
         A file stands for itself, and ``-`` for standard input; a folder for the audio files in it and below, hidden
         ones left out; a glob (``calls/*.wav``, ``**`` for any folders) for what it matches. Each may be an address for
         fsspec, as ``s3://calls/2026/``.
@@ -134,9 +134,10 @@ def find(paths: Iterable[str | os.PathLike[str]], *, headerless: bool = False) -
     AudioError
         If a folder or glob holds no recording, or none of the paths exists.
     """
-    if isinstance(paths, str | bytes | os.PathLike):
-        raise AudioError(f"paths: got {os.fspath(paths)!r} alone, expected a list of paths; put it in brackets")
-    named = [os.fsdecode(path) for path in paths]
+    try:
+        named = [os.fsdecode(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    except TypeError:
+        raise ArgumentError(f"paths: got {paths!r}, expected a path or several, each a str or a Path") from None
     found: list[str] = []
     passed_over: Counter[str] = Counter()
 

@@ -32,11 +32,10 @@ __all__ = [
     "events_of",
     "give_up",
     "refuse_unknown_notice",
+    "run_locally",
+    "run_one",
     "score",
     "score_recording",
-    "score_recordings",
-    "score_source",
-    "score_sources",
 ]
 
 
@@ -88,7 +87,7 @@ class Scored(NamedTuple):
     timeline: bytes = b""
 
 
-def score_source(triage: Triage, options: ScoringOptions, source: str) -> Scored:
+def run_one(triage: Triage, options: ScoringOptions, source: str) -> Scored:
     """Score one recording; without a timeline, memory does not grow with its length.
 
     Returns
@@ -183,10 +182,10 @@ def score_recording(
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
     options = ScoringOptions(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
-    return score_source(triage, options, os.fspath(source)).record
+    return run_one(triage, options, os.fspath(source)).record
 
 
-def score_sources(
+def run_locally(
     triage: Triage,
     options: ScoringOptions,
     sources: Iterable[str],
@@ -222,7 +221,7 @@ def score_sources(
         raise ValueError(f"workers: got {workers}, expected 1 or more processes")
     limits = Limits(options.max_seconds, max_memory_mib)
     return in_order(
-        partial(score_source, triage, options),
+        partial(run_one, triage, options),
         sources if workers == 1 and limits == Limits() else map(_shared, sources),
         workers=workers,
         limits=limits,
@@ -247,23 +246,8 @@ def give_up(triage: Triage, options: ScoringOptions, source: str, reason: GivenU
     return Scored(broken(triage, options.channel_of(source), told, source))
 
 
-def score_recordings(
-    triage: Triage,
-    sources: Iterable[str],
-    *,
-    caller_channel: str | None,
-    caller_spans: CallerSpans | None = None,
-    workers: int = 1,
-    language: Language = "en",
-) -> Iterator[Record]:
-    """Score recordings with a model and policy that are loaded; see `score`."""
-    options = ScoringOptions(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
-    scored = score_sources(triage, options, sources, workers=workers)
-    return (each.record for each in scored)
-
-
 def score(
-    paths: Iterable[str | os.PathLike[str]],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     caller_channel: str | None,
     caller_spans: CallerSpans | None = None,
@@ -276,7 +260,7 @@ def score(
 
     Parameters
     ----------
-    paths : iterable of path
+    paths : path or iterable of path
         Files, folders and globs.
     caller_channel : {"left", "right", "mono"} or None
         See `score_recording`.
@@ -310,14 +294,9 @@ def score(
     emotion_triage.errors.AudioError: missing.wav: got no such file or folder, expected a recording; check the path
     """
     sources = find_recordings(paths)
-    return score_recordings(
-        Triage.load(model=model, policy=policy),
-        sources,
-        caller_channel=caller_channel,
-        caller_spans=caller_spans,
-        workers=workers,
-        language=language,
-    )
+    options = ScoringOptions(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
+    scored = run_locally(Triage.load(model=model, policy=policy), options, sources, workers=workers)
+    return (each.record for each in scored)
 
 
 def broken(triage: Triage, caller_channel: str | None, error: str, source: str) -> Record:

@@ -2,5 +2,5 @@
 
 In come packets of the caller's audio; out go `Affect`, `Escalation` and `Route` events.
 
-Reading order: caller < batching < triage < sharding.
+Reading order: arguments, caller < batching < triage < sharding.
 """

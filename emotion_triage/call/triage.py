@@ -10,17 +10,18 @@ from types import TracebackType
 import numpy as np
 
 from emotion_triage.affect.classifier import Classifier
-from emotion_triage.audio.stream import Chunk
+from emotion_triage.audio.stream import Chunk, Encoding
+from emotion_triage.call.arguments import sample_index, standing_or_clear
 from emotion_triage.call.batching import Due, Heard, process, score_windows
 from emotion_triage.call.caller import MIN_NEW_SPEECH_S, CallerState, Event, typical_caller
-from emotion_triage.errors import PushError, StreamError, TriageError
+from emotion_triage.errors import ArgumentError, PushError, StreamError, TriageError
 from emotion_triage.prosody.frames import FRAME_S, HOP_S
 from emotion_triage.prosody.vad import STEP_FRAMES
 from emotion_triage.prosody.windows import PATIENCE, WindowStream
 from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
-from emotion_triage.routing.rules import CLEAR, Route, Standing, same_destination
+from emotion_triage.routing.rules import Route, Standing, same_destination
 
 __all__ = ["Call", "Event", "Triage"]
 
@@ -96,7 +97,7 @@ class Triage:
         self,
         call_id: str,
         *,
-        encoding: str = "mulaw",
+        encoding: Encoding = "mulaw",
         sample_rate_hz: int = 8000,
         standing: Standing | None = None,
         objection: bool = False,
@@ -120,19 +121,12 @@ class Triage:
 
         Raises
         ------
-        AudioError
-            If the encoding or the rate is not supported.
+        ArgumentError, AudioError
+            If `standing` is no Standing; if the encoding or the rate is not supported.
         CallIdError
             If `call_id` is no name: None, empty, too long or not printable.
         """
-        return Call(
-            self,
-            call_id,
-            encoding=encoding,
-            sample_rate_hz=sample_rate_hz,
-            standing=standing,
-            objection=objection,
-        )
+        return Call(self, call_id, encoding, sample_rate_hz, standing=standing, objection=objection)
 
     def push_many(self, chunks: Sequence[tuple[Call, Chunk]]) -> list[list[Event]]:
         """Serve many calls in one tick; gives what `Call.push` gives for each, in the same order.
@@ -167,6 +161,8 @@ class Triage:
                 process(list(taken.values()), self.classifier)
                 taken = {}
             try:
+                if not isinstance(call, Call):
+                    raise ArgumentError(f"got {call!r}, expected a Call; pass what Triage.call returned")
                 if call.triage is not self and call.triage.classifier is not self.classifier:
                     raise StreamError(
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
@@ -206,15 +202,15 @@ class Call:
         self,
         triage: Triage,
         call_id: str,
-        *,
-        encoding: str,
+        encoding: Encoding,
         sample_rate_hz: int,
+        *,
         standing: Standing | None,
         objection: bool,
     ) -> None:
         self.triage = triage
         self.call_id = safe_call_id(call_id)
-        self.standing = CLEAR if standing is None else standing
+        self.standing = standing_or_clear(standing)
         self._format = (encoding, sample_rate_hz)
         self._objection = objection or self.standing.objection
         self.reset()
@@ -281,11 +277,12 @@ class Call:
 
         Raises
         ------
-        AudioError
-            If the chunk is not audio of the call's encoding; the call is as it was before.
+        ArgumentError, AudioError
+            If `at` is no whole number, or the chunk no audio of the call's encoding; the call is as it was before.
         StreamError
             If the call was flushed, or `at` lies in the past.
         """
+        at = None if at is None else sample_index("at", at)
         if at is not None and at > self._stream.source_position:
             self._stream.check(chunk)  # bad audio must not move the call
         events = [] if at is None else self._skip(at)
@@ -307,10 +304,10 @@ class Call:
 
         Raises
         ------
-        StreamError
-            If the call was flushed.
+        ArgumentError, StreamError
+            If `to` is no whole number; if the call was flushed.
         """
-        return self._skip(max(to, self._stream.source_position))
+        return self._skip(max(sample_index("to", to), self._stream.source_position))
 
     def flush(self) -> list[Event]:
         """Say that no more audio comes: score what is left. A second flush returns nothing.

@@ -2,5 +2,5 @@
 
 In come arguments and files; out go lines, tables, files and exit codes.
 
-Reading order: terminal < inspection < ledger_access, progress < score < ledger, log, calibrate, report < app.
+Reading order: options, terminal < ledger_access, progress < score, policy, model, ledger, log, calibrate, report < app.
 """

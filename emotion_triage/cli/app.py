@@ -26,21 +26,27 @@ try:
     from rich.console import Console
 
     from emotion_triage.cli.calibrate import calibrate_command
-    from emotion_triage.cli.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending, model_app, policy_app
     from emotion_triage.cli.ledger import ledger_app
     from emotion_triage.cli.log import audit_command, log_app
-    from emotion_triage.cli.report import report_command
-    from emotion_triage.cli.score import (
+    from emotion_triage.cli.model import model_app
+    from emotion_triage.cli.options import (
         INCOMPLETE,
         INTERRUPTED,
+        WRONG_USAGE,
         CallerChannel,
         Encoding,
+        LanguageOption,
+        ModelPath,
+        PolicyPath,
         SampleRate,
         SpansPath,
+        ending,
         headerless_of,
-        refuse_unsaid_caller,
-        score_command,
+        refuse_unnamed_caller,
     )
+    from emotion_triage.cli.policy import policy_app
+    from emotion_triage.cli.report import report_command
+    from emotion_triage.cli.score import score_command
     from emotion_triage.cli.terminal import event_line
 except ImportError as error:
     if error.name is None or error.name.partition(".")[0] not in {"typer", "rich"}:
@@ -101,11 +107,11 @@ def watch(
     speed: Annotated[float, typer.Option(min=0.1, help="Times real time.")] = 1.0,
     policy_path: PolicyPath = None,
     model_path: ModelPath = None,
-    lang: Lang = "en",
+    language: LanguageOption = "en",
 ) -> None:
     """Replay a recording as if it were a call: events as they come."""
     with ending(WRONG_USAGE):
-        refuse_unsaid_caller(caller_channel, spans_path)
+        refuse_unnamed_caller(caller_channel, spans_path)
         spans = None if spans_path is None else read_spans(spans_path).of(str(path))
         recording = open_recording(
             path,
@@ -118,43 +124,43 @@ def watch(
     cut_short: list[TruncatedError] = []
     with ending(INCOMPLETE):
         blocks = to_its_end(recording.blocks(BLOCK_S), cut_short)
-        _play(call, blocks, recording.duration_s if spans else 0.0, lang, speed)
+        _play(call, blocks, recording.duration_s if spans else 0.0, language, speed)
     for error in cut_short:
         typer.echo(f"emotion-triage: {error}", err=True)
 
 
 @app.command()
 def demo(
-    lang: Lang = "en",
+    language: LanguageOption = "en",
     speed: Annotated[
         float | None, typer.Option(min=0.1, help="Times real time; as fast as it goes by default.")
     ] = None,
 ) -> None:
     """Hear a synthetic caller lose his temper: events, route, reasons."""
-    Console().print(ANNOUNCEMENT[lang], style="bold", soft_wrap=True)
+    Console().print(ANNOUNCEMENT[language], style="bold", soft_wrap=True)
     with ending(INCOMPLETE):
         triage = Triage.load()
         call = triage.call("synthetic caller", encoding="float32")
-        _play(call, synthetic_caller(BLOCK_S), 0.0, lang, speed)
+        _play(call, synthetic_caller(BLOCK_S), 0.0, language, speed)
 
 
 def _play(
     call: Call,
     blocks: Iterable[tuple[int, NDArray[np.float32]]],
     end_s: float,
-    lang: Language,
+    language: Language,
     speed: float | None,
 ) -> None:
     """Show a call's events when they would have come."""
     console = Console()
-    console.print(event_line(call.route, lang), soft_wrap=True)
+    console.print(event_line(call.route, language), soft_wrap=True)
     began_s = time.monotonic()
     try:
         for events in events_of(call, blocks, end_s=end_s):
             if speed is not None:
                 time.sleep(max(0.0, began_s + call.position_s / speed - time.monotonic()))
             for event in events:
-                console.print(event_line(event, lang), soft_wrap=True)
+                console.print(event_line(event, language), soft_wrap=True)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
@@ -180,7 +186,7 @@ def features(
     with ending(WRONG_USAGE):
         if path is None or out is None:
             raise TriageError("features: expected a recording and --out F.csv, .jsonl or .parquet; or --names")
-        refuse_unsaid_caller(caller_channel, spans_path)
+        refuse_unnamed_caller(caller_channel, spans_path)
         check_table_path(out)
         spans = None if spans_path is None else read_spans(spans_path).of(str(path))
         recording = open_recording(

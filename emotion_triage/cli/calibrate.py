@@ -21,7 +21,7 @@ from emotion_triage.calibration.fit import (
     refuse_too_little,
 )
 from emotion_triage.calibration.labelled import read_labelled
-from emotion_triage.cli.inspection import WRONG_USAGE, ModelPath, PolicyPath, ending
+from emotion_triage.cli.options import WRONG_USAGE, ModelPath, PolicyPath, ending
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.routing.policy import PRESETS, Policy, policy_text
 

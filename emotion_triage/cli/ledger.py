@@ -12,13 +12,12 @@ from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import typer
 
 from emotion_triage.batch.result_file import events_path, read_records, read_timelines
-from emotion_triage.cli.inspection import Lang, PolicyPath, ending
 from emotion_triage.cli.ledger_access import (
     AsJson,
     KeyPath,
@@ -30,15 +29,14 @@ from emotion_triage.cli.ledger_access import (
     tell,
     told_caller,
 )
+from emotion_triage.cli.options import INCOMPLETE, LanguageOption, PolicyPath, ending
 from emotion_triage.errors import LedgerError, TriageError
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.labelled import SCORE_COLUMNS
 from emotion_triage.routing.contacts import Contact, Restriction, RestrictionKind
+from emotion_triage.settings import explained
 
 __all__ = ["ledger_app"]
-
-INCOMPLETE = 1
-"""Exit code: some contacts could not be recorded."""
 
 CallerArgument = Annotated[str, typer.Argument(metavar="CALLER", help="Number, SIP URI or crm:ID; - reads stdin.")]
 ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's name.")]
@@ -91,7 +89,8 @@ def record(
                         ledger.record(decoder.decode(line))
                     except (TriageError, msgspec.MsgspecError) as error:
                         failed += 1
-                        typer.echo(f"emotion-triage: line {number}: {error}", err=True)
+                        what = explained(error, Contact) if isinstance(error, msgspec.ValidationError) else error
+                        typer.echo(f"emotion-triage: line {number}: {what}", err=True)
         except OSError as error:
             raise LedgerError(f"{path}: cannot be read ({error.strerror}); expected JSON lines") from None
     typer.echo(f"emotion-triage: {number - failed} of {number} contacts are recorded", err=True)
@@ -170,15 +169,17 @@ def verdict(
 def outcome(
     contact_id: ContactArgument,
     survey: Annotated[float | None, typer.Option(help="What the caller answered.")] = None,
-    alarm: Annotated[Literal["false", "true"] | None, typer.Option(help="Whether an escalation was none.")] = None,
-    by: Annotated[str | None, typer.Option(help="The person who answers for --alarm.")] = None,
+    false_alarm: Annotated[
+        bool | None, typer.Option("--false-alarm/--real-alarm", help="Whether an escalation was a mistake.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="The person who answers for --false-alarm or --real-alarm.")] = None,
     url: LedgerUrl = None,
     key_path: KeyPath = None,
     policy_path: PolicyPath = None,
 ) -> None:
     """Attach what became known afterwards: a survey's score, a false alarm."""
     with _ledger(url, key_path, policy_path) as ledger:
-        ledger.outcome(contact_id, survey=survey, false_alarm=None if alarm is None else alarm == "false", by=by)
+        ledger.outcome(contact_id, survey=survey, false_alarm=false_alarm, by=by)
 
 
 @ledger_app.command()
@@ -189,7 +190,7 @@ def restrict(
     reason: Reason,
     until: Annotated[str, typer.Option(help="When it ends, as 2026-05-31.")],
     review_at: Annotated[str, typer.Option(help="When someone must look at it again.")],
-    lang: Lang = "en",
+    language: LanguageOption = "en",
     url: LedgerUrl = None,
     key_path: KeyPath = None,
     policy_path: PolicyPath = None,
@@ -204,7 +205,7 @@ def restrict(
             review_at=instant("--review-at", review_at),
         )
         ledger.restrict(told_caller(caller), restriction)
-        typer.echo(ledger.policy.protection.notice(restriction, lang))
+        typer.echo(ledger.policy.protection.notice(restriction, language))
 
 
 @ledger_app.command()

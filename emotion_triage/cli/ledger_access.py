@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from emotion_triage.cli.inspection import PIPE_CELLS
+from emotion_triage.cli.options import PIPE_CELLS
 from emotion_triage.errors import LedgerError, MissingExtraError
 from emotion_triage.ledger import Ledger
 from emotion_triage.routing.policy import Policy

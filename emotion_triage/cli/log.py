@@ -15,8 +15,8 @@ import typer
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.batch.feature_table import check_table_path, write_table
 from emotion_triage.batch.measurements import WINDOW_UNITS
-from emotion_triage.cli.inspection import ModelPath, PolicyPath, ending
 from emotion_triage.cli.ledger_access import AsJson, KeyPath, LedgerUrl, opened, stored, tell
+from emotion_triage.cli.options import ModelPath, PolicyPath, ending
 from emotion_triage.errors import LedgerError, MissingExtraError
 from emotion_triage.ledger.fairness import GroupAudit, Rate
 from emotion_triage.ledger.labelled import LABELLED_COLUMNS

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from emotion_triage.cli.inspection import WRONG_USAGE, ending
+from emotion_triage.cli.options import INCOMPLETE, WRONG_USAGE, LanguageOption, ending
 from emotion_triage.errors import TriageError
 from emotion_triage.report.pages import write_report
 
 __all__ = ["report_command"]
 
-INCOMPLETE = 1
-
 
 def report_command(
     scores: Annotated[Path, typer.Argument(help="Records that score wrote: .jsonl, .csv or .parquet.")],
     out: Annotated[Path, typer.Option(help="A folder for the pages; index.html is the batch's.")],
-    language: Annotated[Literal["en", "fr"], typer.Option("--language", "--lang", help="Of the pages.")] = "en",
+    language: LanguageOption = "en",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into a folder that has a report.")] = False,
 ) -> None:
     """Write a page for each call and one for all of them; they open in a browser without a network."""

@@ -12,53 +12,35 @@ import typer
 from rich.console import Console
 
 from emotion_triage.affect.affect import Language
-from emotion_triage.audio.decoding import Headerless, is_of_this_process
-from emotion_triage.batch.dask import check_cluster, cluster_address, score_on_cluster
+from emotion_triage.audio.decoding import is_of_this_process
+from emotion_triage.batch.dask import check_cluster, cluster_address, run_on_cluster
 from emotion_triage.batch.inputs import as_text, find, read_spans
 from emotion_triage.batch.manifests import find_manifest, read_manifest
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import RecordFile
-from emotion_triage.batch.scoring import ScoringOptions, refuse_unknown_notice, score_sources
+from emotion_triage.batch.scoring import ScoringOptions, refuse_unknown_notice, run_locally
 from emotion_triage.call.triage import Triage
-from emotion_triage.cli.inspection import WRONG_USAGE, Lang, ModelPath, PolicyPath, ending
+from emotion_triage.cli.options import (
+    INCOMPLETE,
+    INTERRUPTED,
+    WRONG_USAGE,
+    CallerChannel,
+    Encoding,
+    LanguageOption,
+    ModelPath,
+    PolicyPath,
+    SampleRate,
+    SpansPath,
+    ending,
+    headerless_of,
+    refuse_unnamed_caller,
+)
 from emotion_triage.cli.progress import with_progress
 from emotion_triage.cli.terminal import record_line
 from emotion_triage.errors import AudioError, TriageError
 from emotion_triage.routing.policy import Policy
 
-__all__ = [
-    "INCOMPLETE",
-    "INTERRUPTED",
-    "CallerChannel",
-    "Encoding",
-    "SampleRate",
-    "SpansPath",
-    "headerless_of",
-    "refuse_unsaid_caller",
-    "score_command",
-]
-
-INCOMPLETE, INTERRUPTED = 1, 130
-"""Exit codes: something could not be scored or written; Ctrl-C."""
-
-CallerChannel = Annotated[
-    Literal["left", "right", "mono"] | None,
-    typer.Option(help="The caller's side; mono: a file of the caller alone. The agent is never scored."),
-]
-SpansPath = Annotated[
-    Path | None,
-    typer.Option(
-        "--caller-spans", help="CSV or JSON of source,start_s,end_s: when the caller speaks in a mono file of both."
-    ),
-]
-
-Encoding = Annotated[
-    Literal["mulaw", "alaw", "pcm16", "float32", "gsm", "vox"] | None,
-    typer.Option(
-        "--encoding", help="Of recordings without a header (.ulaw, .alaw, .sln, .gsm, .raw), which are one channel."
-    ),
-]
-SampleRate = Annotated[int | None, typer.Option("--sample-rate", help="Of recordings without a header, in Hz.")]
+__all__ = ["score_command"]
 
 
 def score_command(
@@ -95,7 +77,7 @@ def score_command(
     max_memory: Annotated[
         int | None, typer.Option(min=1, help="MiB that one recording may take; local, on Linux.")
     ] = None,
-    lang: Lang = "en",
+    language: LanguageOption = "en",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with --out where a run stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
 ) -> None:
@@ -117,7 +99,7 @@ def score_command(
                     f"--engine {engine}: got --workers or --max-memory, which are of this machine; set them where the "
                     "cluster's workers are started"
                 )
-        refuse_unsaid_caller(caller_channel, spans_path)
+        refuse_unnamed_caller(caller_channel, spans_path)
         listed = find_manifest(paths)
         manifest = None if listed is None else read_manifest(listed)
         headerless = headerless_of(encoding, sample_rate_hz)
@@ -151,14 +133,14 @@ def score_command(
             caller_channel=caller_channel,
             caller_spans=spans,
             headerless=headerless,
-            language=lang,
+            language=language,
             max_seconds=max_seconds,
             timeline=records.log_suffix if records is not None and events else None,
         )
         scored = (
-            score_sources(triage, options, left, workers=workers, max_memory_mib=max_memory)
+            run_locally(triage, options, left, workers=workers, max_memory_mib=max_memory)
             if engine == "local"
-            else score_on_cluster(triage, options, left, engine=engine)
+            else run_on_cluster(triage, options, left, engine=engine)
         )
     if found is not None and (told := found.told()):
         typer.echo(f"emotion-triage: {told}", err=True)
@@ -174,7 +156,7 @@ def score_command(
                 if records is not None:
                     records.append(record, each.timeline)
                 else:
-                    _show(record, lang, console)
+                    _show(record, language, console)
             if records is not None:
                 records.finish()
                 failed = records.failed
@@ -191,37 +173,6 @@ def score_command(
             f"emotion-triage: {failed} of {len(sources)} recordings could not be scored; see their error", err=True
         )
         raise typer.Exit(INCOMPLETE)
-
-
-def headerless_of(encoding: str | None, sample_rate_hz: int | None) -> Headerless | None:
-    """Return how recordings without a header are coded, if anything says so.
-
-    Raises
-    ------
-    AudioError
-        If only one of both is given, or one of them cannot be used.
-    """
-    if encoding is None and sample_rate_hz is None:
-        return None
-    if encoding is None or sample_rate_hz is None:
-        given, lacking = ("--sample-rate", "--encoding") if encoding is None else ("--encoding", "--sample-rate")
-        raise AudioError(f"{given}: got no {lacking} with it, expected both for recordings without a header")
-    return Headerless(encoding, sample_rate_hz)
-
-
-def refuse_unsaid_caller(caller_channel: str | None, spans_path: Path | None) -> None:
-    """Refuse to guess which side is the caller.
-
-    Raises
-    ------
-    AudioError
-        If neither is given.
-    """
-    if caller_channel is None and spans_path is None:
-        raise AudioError(
-            "got no caller channel, expected --caller-channel left, right or mono: only the caller is scored, never "
-            "the agent; for a mono file of both sides, give --caller-spans"
-        )
 
 
 def _policy(path: Path | None, min_speech_s: float | None) -> Policy:

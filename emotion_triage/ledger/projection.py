@@ -46,10 +46,10 @@ def instant(name: str, at: datetime) -> int:
     Raises
     ------
     LedgerError
-        If it has no time zone.
+        If it is no datetime, or has no time zone.
     """
-    if at.tzinfo is None:
-        raise LedgerError(f"{name}: got {at.isoformat()} without a time zone, expected one; datetime.now(timezone.utc)")
+    if not isinstance(at, datetime) or at.tzinfo is None:
+        raise LedgerError(f"{name}: got {at!r}, expected a datetime with a time zone, as datetime.now(timezone.utc)")
     return micros(at)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.audio.stream import SAMPLE_RATE_HZ, AudioStream, Chunk, Coding, decode
+from emotion_triage.audio.stream import SAMPLE_RATE_HZ, AudioStream, Chunk, Coding, Encoding, decode
 from emotion_triage.errors import StreamError
 from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH, Framer, frames_of, powers_of, starts_of
 from emotion_triage.prosody.gate import LOWEST_FLOOR, gate
@@ -69,7 +69,7 @@ class WindowStream:
 
     Parameters
     ----------
-    encoding : str
+    encoding : {"mulaw", "alaw", "pcm16", "float32"}
         One of `emotion_triage.audio.stream.ENCODINGS`.
     sample_rate_hz : int
         8000 to 48000.
@@ -91,7 +91,7 @@ class WindowStream:
 
     __slots__ = ("_audio", "_floor", "_framer", "_n_new", "_n_shown", "_new", "_shown", "_source_start", "coding")
 
-    def __init__(self, encoding: str, sample_rate_hz: int) -> None:
+    def __init__(self, encoding: Encoding, sample_rate_hz: int) -> None:
         self._audio = AudioStream(encoding, sample_rate_hz)
         self.coding = self._audio.coding
         self._framer = Framer(_SAMPLE_BYTES[self.coding])

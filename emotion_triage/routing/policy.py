@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import tomllib
@@ -140,6 +141,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         name = PRESETS[1] if path is None else os.fspath(path)
         if name in PRESETS and not os.path.exists(name):
             return cls.parse(policy_text(name), source=f"{name}.toml")
+        if not os.path.splitext(name)[1] and not os.path.exists(name):
+            guess = difflib.get_close_matches(name.lower(), PRESETS, n=1)
+            raise PolicyError(
+                f"{name}: got no such file and no preset of that name, expected a TOML file or one of "
+                f"{', '.join(PRESETS)}{f'; did you mean {guess[0]}?' if guess else ''}"
+            )
         return cls.parse(toml_text(name, PolicyError), source=name)
 
     @classmethod

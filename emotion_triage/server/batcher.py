@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from emotion_triage.adapters.protocol import SAMPLE_BYTES
+from emotion_triage.audio.stream import Encoding
 from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.errors import PushError
 from emotion_triage.routing.escalation import Level
@@ -57,7 +58,7 @@ class Heard(NamedTuple):
 class _Waiting:
     """What waits of one call: segments of audio that follow one another, each with its place in the stream."""
 
-    def __init__(self, call: Call, encoding: str, sample_rate_hz: int, max_waiting_s: float, turn: int) -> None:
+    def __init__(self, call: Call, encoding: Encoding, sample_rate_hz: int, max_waiting_s: float, turn: int) -> None:
         self.call = call
         self.turn = turn
         self.rate_hz = sample_rate_hz
@@ -155,7 +156,7 @@ class Batcher:
         self.moved_s = time.monotonic()
         self.load = Load(limits.tick_s)
 
-    def open(self, call: Call, encoding: str, sample_rate_hz: int) -> None:
+    def open(self, call: Call, encoding: Encoding, sample_rate_hz: int) -> None:
         """Make a queue for a call, unless it has one."""
         if call not in self._waiting:
             self._opened += 1

@@ -26,9 +26,10 @@ from emotion_triage.routing.rules import Target
 from emotion_triage.server.api import Api
 from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.drawing import sparkline, timeline
-from emotion_triage.server.requests import Refused, body_of, check_csrf
+from emotion_triage.server.requests import MAX_COMPLAINT, Refused, body_of, check_csrf
 from emotion_triage.server.schemas import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
 from emotion_triage.server.words import WORDS, clock
+from emotion_triage.settings import explained
 
 __all__ = ["STATIC", "Page"]
 
@@ -185,11 +186,13 @@ class Page:
             "restrict": (Api.restrict, RestrictCaller),
             "lift": (Api.lift, LiftCaller),
         }
+        if form.get("act") not in acts:
+            raise Refused(400, f"the form is not as it should be: act: expected one of {', '.join(acts)}")
+        act, kind = acts[form["act"]]
         try:
-            act, kind = acts[form.get("act", "")]
             body = msgspec.convert(said, kind, strict=False)
-        except (KeyError, msgspec.ValidationError) as error:
-            raise Refused(400, f"the form is not as it should be: {str(error)[:200]}") from None
+        except msgspec.ValidationError as error:
+            raise Refused(400, f"the form is not as it should be: {explained(error, kind)[:MAX_COMPLAINT]}") from None
         await self._api.at(act, session, call_id, body)
 
     async def _events(self, request: Request) -> Response:

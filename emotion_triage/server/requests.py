@@ -12,10 +12,13 @@ from starlette.requests import Request
 
 from emotion_triage.errors import LedgerError, TriageError
 from emotion_triage.server.auth import COOKIE, Authenticator, Session
+from emotion_triage.settings import explained
 
-__all__ = ["CSRF_HEADER", "Refused", "body_of", "decoded", "identify"]
+__all__ = ["CSRF_HEADER", "MAX_COMPLAINT", "Refused", "body_of", "decoded", "identify"]
 
 CSRF_HEADER = "x-csrf-token"
+MAX_COMPLAINT = 200
+"""Letters of a validation error that an answer repeats."""
 SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -97,5 +100,7 @@ def decoded(body: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
             if set(told) - set(known):
                 raise Refused(400, f"the body has fields that are not known; expected {', '.join(known)}")
         return msgspec.convert(told, kind)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise Refused(400, f"the body is not as it should be: {str(error)[:200]}") from None
+    except msgspec.ValidationError as error:
+        raise Refused(400, f"the body is not as it should be: {explained(error, kind)[:MAX_COMPLAINT]}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise Refused(400, f"the body is no JSON object: {str(error)[:MAX_COMPLAINT]}") from None

@@ -1,0 +1,55 @@
+"""Arguments of the wrong type, refused at the door: what was got, what was expected, and the fix."""
+
+from __future__ import annotations
+
+import operator
+
+from emotion_triage.errors import ArgumentError
+from emotion_triage.routing.standing import CLEAR, Standing, StandingState
+
+__all__ = ["sample_index", "standing_or_clear"]
+
+
+def standing_or_clear(standing: object) -> Standing:
+    """Return the standing, or the clear one where none is given.
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else, such as the name of a state.
+
+    Examples
+    --------
+    >>> standing_or_clear(None).state.value
+    'clear'
+    """
+    if standing is None:
+        return CLEAR
+    if isinstance(standing, Standing):
+        return standing
+    fix = "ask Ledger.standing for it"
+    if isinstance(standing, str) and standing in list(StandingState):
+        fix = f"write Standing(state=StandingState.{StandingState(standing).name}), or {fix}"
+    raise ArgumentError(f"standing: got {standing!r}, expected a Standing or None; {fix}")
+
+
+def sample_index(name: str, value: int) -> int:
+    """Return a stream index as a Python integer.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no whole number.
+
+    Examples
+    --------
+    >>> sample_index("at", 160)
+    160
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentError(
+            f"{name}: got {value!r}, expected a stream index, a whole number of samples at the call's rate; "
+            "round(seconds * sample_rate_hz)"
+        ) from None
