@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # For pytest: two processes, or whatever is given instead, as in `make test ARGS="-k pitch"`.
 ARGS ?= -n 2
 
-.PHONY: help demo test lint format docs ci clean
+.PHONY: help demo test lint format docs ci matrix release clean
 
 help:
 	@echo "make demo    a synthesised caller loses his temper: events, route, reasons"
@@ -18,6 +18,8 @@ help:
 	@echo "make format  what ruff can repair by itself"
 	@echo "make docs    all documents as a site, in site/index.html"
 	@echo "make ci      what the project's CI runs"
+	@echo "make matrix  the tests on the oldest Python with the lowest dependencies, and on the newest with the newest"
+	@echo "make release VERSION=X.Y.Z    check, build, install and tag a version"
 	@echo "make clean   remove environments, caches and builds"
 
 demo: $(VENV)/.cli
@@ -41,6 +43,12 @@ docs: $(VENV)/.docs
 
 ci:
 	bash .ci/run
+
+matrix:
+	.ci/matrix $(ARGS)
+
+release:
+	.ci/release $(VERSION)
 
 clean:
 	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
