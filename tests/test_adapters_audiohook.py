@@ -12,6 +12,8 @@ from emotion_triage.adapters.audiohook_signature import Upgrade
 from emotion_triage.adapters.protocol import (
     Audio,
     Complained,
+    Digit,
+    Dropped,
     Ended,
     Passed,
     Paused,
@@ -210,85 +212,153 @@ def test_a_connection_that_goes_without_close_is_cut(genesys: Genesys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "parameters", "word"),
+    ("parameters", "word"),
     [
-        ("paused", {}, "before open"),
-        ("resumed", {"start": "PT0S", "discarded": "PT0S"}, "before open"),
-        ("discarded", {"start": "PT0S", "discarded": "PT0S"}, "before open"),
-        ("update", {"language": "fr"}, "before open"),
-        ("opened", {}, "before open"),
-        ("open", {}, "not as its protocol says"),
-        ("open", OPEN | {"organizationId": SESSION}, "another organization"),
-        ("open", OPEN | {"media": "+33123456789"}, "at media"),
+        ({}, "not as its protocol says"),
+        (OPEN | {"organizationId": SESSION}, "another organization"),
+        (OPEN | {"media": "+33123456789"}, "at media"),
     ],
 )
-def test_what_may_not_come_first(kind: str, parameters: dict[str, Any], word: str) -> None:
-    """Before open nothing but a ping, a close or an error is taken, and open has to be as it was signed."""
+def test_an_open_of_which_nothing_could_be_heard_is_refused(parameters: dict[str, Any], word: str) -> None:
+    """Open has to be as it was signed, with a name and media; the WireError shows no number."""
     with pytest.raises(WireError, match=word) as raised:
-        Genesys().say(kind, **parameters)
+        Genesys().say("open", **parameters)
     assert "33123456789" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("kind", "position", "parameters", "word"),
+    ("kind", "position", "parameters", "dropped"),
     [
-        ("open", "PT0S", OPEN, "open twice"),
-        ("opened", "PT0S", {}, "an unknown type"),
-        ("+33123456789", "PT0S", {}, "an unknown type"),
-        ("ping", "1.5", {}, "a duration that is none"),
-        ("ping", "PT1.5M", {}, "a duration that is none"),
-        ("ping", "PT٣S", {}, "a duration that is none"),
-        ("close", "PT0S", {"reason": "+33123456789"}, "an unknown reason"),
-        ("close", "PT0S", {}, "at reason|not as its protocol says"),
-        ("discarded", "PT0S", {"start": "PT0S", "discarded": "PT90000S"}, "a call of a day"),
-        ("resumed", "PT0S", {"start": "PT-1S", "discarded": "PT0S"}, "a duration that is none"),
-        ("update", "PT0S", {"language": "+33123456789"}, "a language that is none"),
-        ("error", "PT0S", {"code": "+33 123"}, "at code"),
+        ("open", "PT0S", OPEN, Dropped(why="repeated", what="open")),
+        ("opened", "PT0S", {}, Dropped(why="unknown", what="opened")),
+        ("transcript", "PT0.1S", {"text": ["+33123456789"]}, Dropped(why="unknown", what="transcript")),
+        ("+33123456789", "PT0S", {}, Dropped(why="unknown", what="no name")),
+        ("discarded", "PT0S", {"start": "PT0S", "discarded": "PT90000S"}, Dropped(why="unreadable", what="discarded")),
+        ("discarded", "PT0S", {}, Dropped(why="unreadable", what="discarded")),
+        ("resumed", "PT0S", {"start": "PT-1S", "discarded": "PT0S"}, Dropped(why="unreadable", what="resumed")),
+        ("update", "PT0S", {"language": "+33123456789"}, Dropped(why="unreadable", what="update")),
+        ("update", "PT0S", {"language": None}, Dropped(why="unreadable", what="update")),
+        ("dtmf", "PT0S", {"digit": "+33123456789"}, Dropped(why="unreadable", what="a key that is none")),
+        ("dtmf", "PT0S", {}, Dropped(why="unreadable", what="dtmf")),
     ],
 )
-def test_what_breaks_an_open_session(
-    genesys: Genesys, kind: str, position: str, parameters: dict[str, Any], word: str
+def test_what_is_not_understood_is_passed_over(
+    genesys: Genesys, kind: str, position: str, parameters: dict[str, Any], dropped: Dropped
 ) -> None:
-    """Every wrong order and field raises one WireError that names it and shows no number."""
-    with pytest.raises(WireError, match=word) as raised:
-        genesys.say(kind, position, **parameters)
-    assert "33123456789" not in str(raised.value)
+    """Any message that is not understood is counted, its content is not shown, and the session goes on."""
+    before = genesys.send(bytes(160))
+    events = genesys.say(kind, position, **parameters)
+    assert events == [dropped]
+    assert "33123456789" not in repr(events)
+    assert [before, genesys.send(bytes(160))] == [[Audio(payload=bytes(160), at=at)] for at in (0, 160)]
+    assert genesys.say("ping", "PT0.04S") == []
+    assert genesys.answers[-1]["type"] == "pong"
+
+
+@pytest.mark.parametrize("kind", ["playback_started", "playback_completed"])
+def test_events_of_playback_say_nothing(genesys: Genesys, kind: str) -> None:
+    """What speaks of audio towards the caller is read and passed over."""
+    assert genesys.say(kind) == []
+
+
+def test_a_key_is_told(genesys: Genesys) -> None:
+    """A key of the caller, as text or as a number."""
+    assert genesys.say("dtmf", digit="#") == [Digit(digit="#")]
+    assert genesys.say("dtmf", digit=5) == [Digit(digit="5")]
+
+
+@pytest.mark.parametrize("position", ["1.5", "PT1.5M", "PT\u0663S", None])
+def test_a_position_that_is_none_is_no_reason_to_be_silent(genesys: Genesys, position: str | None) -> None:
+    """A ping is answered whatever its position."""
+    genesys.say("ping", position)  # type: ignore[arg-type]
+    assert genesys.answers[-1]["type"] == "pong"
+
+
+@pytest.mark.parametrize("parameters", [{}, {"reason": None}, {"reason": "+33123456789"}, {"reason": "transferred"}])
+def test_a_close_of_another_reason_ends_the_call(genesys: Genesys, parameters: dict[str, Any]) -> None:
+    """Whatever the reason, the session is closed and the call is over."""
+    assert genesys.say("close", **parameters) == [Ended(reason="hangup")]
+    assert genesys.answers[-1]["type"] == "closed"
+
+
+@pytest.mark.parametrize("parameters", [{}, {"code": "+33 123"}, {"code": None}])
+def test_an_error_without_a_code_is_a_complaint(genesys: Genesys, parameters: dict[str, Any]) -> None:
+    """The engine's complaint is told, with code 0 where it has none."""
+    assert genesys.say("error", **parameters) == [Complained(code=0)]
+
+
+def test_null_fields_of_an_open_are_left_out() -> None:
+    """A conversation of an unknown caller is a call like any other, and so is media of a kind yet unknown."""
+    odd = {"participant": {"id": "1", "ani": None, "aniName": None}, "language": None, "continuedSessions": None}
+    media = [{"type": "video", "rate": None}, None, *OFFERED]
+    for fields in (odd, {"participant": None}, {"customConfig": None, "inputVariables": {"a": 1}}):
+        (started,) = Genesys().say("open", **OPEN | fields | {"media": media})
+        assert isinstance(started, Started)
+    (started,) = Genesys().say("open", **OPEN | odd)
+    assert isinstance(started, Started)
+    assert started.caller is None
+    assert started.parameters.reveal() == {"participantId": "1", "aniName": "", "dnis": "", "language": ""}
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "dropped"),
     [
-        ({"version": "3"}, "another version or session"),
-        ({"id": ORGANIZATION}, "another version or session"),
-        ({"seq": 1}, "does not follow"),
-        ({"seq": 3}, "does not follow"),
-        ({"serverseq": 2}, "does not follow"),
-        ({"seq": -1}, "at seq"),
-        ({"type": None}, "at type"),
+        ({"version": "3"}, Dropped(why="stray", what="a message of another version or session")),
+        ({"id": ORGANIZATION}, Dropped(why="stray", what="a message of another version or session")),
+        ({"seq": 1}, Dropped(why="repeated", what="update")),
+        ({"seq": -1}, Dropped(why="unreadable", what="text that is no message")),
+        ({"type": None}, Dropped(why="unreadable", what="text that is no message")),
     ],
 )
-def test_what_breaks_the_envelope(genesys: Genesys, change: dict[str, Any], word: str) -> None:
-    """Version, session and both sequence numbers are checked in every message."""
+def test_an_envelope_of_another_session_is_passed_over(
+    genesys: Genesys, change: dict[str, Any], dropped: Dropped
+) -> None:
+    """Messages of another version or session, and one that came already, are not acted upon."""
     genesys.seq = 2
-    with pytest.raises(WireError, match=word):
-        genesys.send(genesys.message("ping", "PT0S", {}) | change)
+    assert genesys.send(genesys.message("update", "PT0S", {"language": "fr"}) | change) == [dropped]
+    assert genesys.send(bytes(160)) == [Audio(payload=bytes(160), at=0)]
+
+
+@pytest.mark.parametrize("change", [{"seq": 9}, {"seq": "2"}, {"serverseq": 7}, {"serverseq": None}, {"extra": None}])
+def test_an_envelope_with_odd_counts_is_read(genesys: Genesys, change: dict[str, Any]) -> None:
+    """A count that leaves numbers out, is written as text or is not there is no reason to be silent."""
+    genesys.seq = 2
+    assert genesys.send(genesys.message("update", "PT0S", {"language": "fr"}) | change) == [Updated(language="fr")]
 
 
 def test_audio_only_while_open() -> None:
-    """Audio before open, of a probe, while paused or after close is refused."""
+    """Audio before open, of a probe, while paused or after close is never heard, and counted."""
     probe, paused, closed = Genesys(), Genesys(), Genesys()
     probe.say("open", **OPEN | {"conversationId": "00000000-0000-0000-0000-000000000000"})
     for each in (paused, closed):
         each.say("open", **OPEN)
     paused.say("paused")
     closed.say("close", reason="end")
-    for each in (Genesys(), probe, paused, closed):
-        with pytest.raises(WireError):
-            each.send(bytes(160))
+    why = [[type(event), event.why] for each in (Genesys(), probe, paused, closed) for event in each.send(bytes(160))]
+    assert why == [[Dropped, "early"], [Dropped, "stray"], [Dropped, "stray"], [Dropped, "stray"]]
+    paused.say("resumed", start="PT0S", discarded="PT1S")
+    assert paused.send(bytes(160)) == [Audio(payload=bytes(160), at=8000)]
 
 
-@pytest.mark.parametrize("message", [b"", bytes(10_000_000), "x" * 70000, "", "[]", "\udc80", '{"id":' * 9000])
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [("paused", {}), ("resumed", {"start": "PT0S", "discarded": "PT0S"}), ("update", {"language": "fr"}), ("odd", {})],
+)
+def test_what_comes_before_open_is_counted(kind: str, parameters: dict[str, Any]) -> None:
+    """Before open nothing but a ping, a close or an error means anything, and open may still come."""
+    client = Genesys()
+    assert client.say(kind, **parameters) == [Dropped(why="early", what=f"{kind} before open")]
+    assert isinstance(client.say("open", **OPEN)[0], Started)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", bytes(10_000_000), "x" * 70000, "", "[]", "\udc80", '{"id":' * 9000],
+    ids=["none", "long", "long text", "no text", "a list", "no Unicode", "deep"],
+)
 def test_messages_that_are_none(genesys: Genesys, message: bytes | str) -> None:
-    """Empty, oversized and unreadable messages raise one WireError."""
-    with pytest.raises(WireError):
-        genesys.send(message)
+    """Empty, oversized and unreadable messages are counted, and the session goes on."""
+    (dropped,) = genesys.send(message)
+    assert isinstance(dropped, Dropped)
+    assert dropped.why == ("empty" if message == b"" else "unreadable")
+    assert genesys.send(bytes(160)) == [Audio(payload=bytes(160), at=0)]

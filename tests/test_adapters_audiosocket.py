@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emotion_triage.adapters.audiosocket import HANG_UP, AudioSocket
-from emotion_triage.adapters.protocol import Audio, Digit, Ended, Reply, Started, WireEvent
+from emotion_triage.adapters.protocol import Audio, Complained, Digit, Dropped, Ended, Reply, Started, WireEvent
 from emotion_triage.errors import WireError
 
 CALL = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
@@ -64,11 +64,13 @@ def test_rates_beyond_what_is_scored_are_refused(kind: int) -> None:
     assert "expected at most 48000" in str(error)
 
 
-def test_an_error_of_asterisk_ends_the_call() -> None:
-    """Type 0xff with its code, or without one, ends the call as an error."""
-    for code in (b"", b"\x04"):
-        events, _ = read(AudioSocket(), NAME + PACKET + frame(0xFF, code))
-        assert events[-1] == Ended(reason="error")
+def test_an_error_of_asterisk_is_told_and_the_call_goes_on() -> None:
+    """Type 0xff with its code, or without one, is a complaint; a connection that goes after it ended by an error."""
+    wire = AudioSocket()
+    events, _ = read(wire, NAME + PACKET + frame(0xFF, b"\x04") + PACKET + frame(0xFF, b""))
+    packet = Audio(payload=PACKET[3:])
+    assert events[1:] == [packet, Complained(code=4), packet, Complained(code=0)]
+    assert list(wire.end()) == [Ended(reason="error")]
 
 
 def test_a_cut_is_told_from_a_hang_up() -> None:
@@ -91,31 +93,63 @@ def test_stopping_hangs_up_the_socket() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "word"),
+    ("message", "dropped"),
     [
-        (PACKET, "before the UUID"),
-        (frame(0x03, b"1"), "before the UUID"),
-        (NAME + NAME, "twice"),
-        (NAME + HANG_UP + PACKET, "after the hang-up"),
-        (HANG_UP + HANG_UP, "after the hang-up"),
-        (b"\x02\x00\x00", "type 0x02"),
-        (b"\x19\x00\x00", "type 0x19"),
-        (b"\x01\x00\x0f", "15 bytes for type 0x01"),
-        (b"\x00\x00\x01", "1 bytes for type 0x00"),
-        (NAME + b"\x03\x00\x02", "2 bytes for type 0x03"),
-        (NAME + b"\xff\x00\x02", "2 bytes for type 0xff"),
-        (NAME + frame(0x03, b"x"), "a key that is none"),
-        (NAME + frame(0x03, b"\xe9"), "a key that is none"),
-        (NAME + b"\x10\x00\x00", "0 bytes of audio"),
-        (NAME + b"\x10\x01\x41", "321 bytes of audio"),
-        (NAME + PACKET + frame(0x12, bytes(2)), "expected 8000 to the end"),
+        (b"\x02\x00\x00", Dropped(why="unknown", what="type 0x02")),
+        (frame(0x02, b"digits"), Dropped(why="unknown", what="type 0x02")),
+        (frame(0x19, bytes(640)), Dropped(why="unknown", what="type 0x19")),
+        (frame(0x7F, bytes(65535)), Dropped(why="unknown", what="type 0x7f")),
+        (NAME, Dropped(why="repeated", what="UUID")),
+        (frame(0x01, bytes(15)), Dropped(why="unreadable", what="a UUID of 15 bytes")),
+        (frame(0x03, b""), Dropped(why="unreadable", what="a key that is none")),
+        (frame(0x03, b"12"), Dropped(why="unreadable", what="a key that is none")),
+        (frame(0x03, b"x"), Dropped(why="unreadable", what="a key that is none")),
+        (frame(0x03, b"\xe9"), Dropped(why="unreadable", what="a key that is none")),
+        (b"\x10\x00\x00", Dropped(why="empty", what="audio of 0 bytes")),
+        (frame(0x10, bytes(321)), Dropped(why="unreadable", what="321 bytes of audio in samples of 2")),
+        (frame(0x12, bytes(640)), Dropped(why="unknown", what="audio at 16000 Hz in a call of 8000 Hz")),
+        (frame(0x18, bytes(640)), Dropped(why="unknown", what="audio at 192000 Hz in a call of 8000 Hz")),
     ],
 )
-def test_what_breaks_the_protocol_is_refused_at_its_header(message: bytes, word: str) -> None:
-    """Every wrong order, length and type raises one WireError that names it."""
-    _, error = read(AudioSocket(), message)
+def test_what_is_not_understood_is_passed_over(message: bytes, dropped: Dropped) -> None:
+    """Any frame that is not understood is counted, and the call is heard before and after."""
+    packet = Audio(payload=PACKET[3:])
+    events, error = read(AudioSocket(), NAME + PACKET + message + PACKET + HANG_UP)
+    assert error is None
+    assert events[1:] == [packet, dropped, packet, Ended(reason="hangup")]
+
+
+@pytest.mark.parametrize("n_early", [1, 3, 50])
+def test_audio_ahead_of_the_uuid_is_kept(n_early: int) -> None:
+    """Frames that come before the UUID are heard once it is there; keys and unknown ones hold nothing up."""
+    events, error = read(AudioSocket(), PACKET * n_early + b"\x02\x00\x00" + frame(0x03, b"1"), NAME + PACKET)
+    assert error is None
+    assert events[:2] == [Dropped(why="unknown", what="type 0x02"), Digit(digit="1")]
+    assert events[2:] == [
+        Started(call_id=str(CALL), encoding="pcm16", sample_rate_hz=8000),
+        *[Audio(payload=PACKET[3:])] * (n_early + 1),
+    ]
+
+
+def test_what_shows_no_uuid_is_no_audiosocket() -> None:
+    """Audio without end, or bytes of another protocol, are given up once 65536 bytes came without a UUID."""
+    events, error = read(AudioSocket(), *[PACKET] * 300)
     assert error is not None
-    assert word in str(error)
+    assert "without a UUID" in str(error)
+    assert set(events) == {Dropped(why="early", what="audio before the UUID")}
+    _, error = read(AudioSocket(), *[b"GET / HTTP/1.1\r\nHost: triage\r\n\r\n"] * 3000)
+    assert "without a UUID" in str(error)
+
+
+@pytest.mark.parametrize("message", [PACKET, HANG_UP, NAME, b"\x02\x00\x00"])
+def test_nothing_is_heard_after_the_hang_up(message: bytes) -> None:
+    """Frames after the hang-up are counted, in the same bytes too, and are no fault."""
+    events, error = read(AudioSocket(), NAME + PACKET + HANG_UP + message)
+    assert error is None
+    assert events[-2:] == [
+        Ended(reason="hangup"),
+        Dropped(why="stray", what=f"type 0x{message[0]:02x} after the hang-up"),
+    ]
 
 
 def test_text_is_refused() -> None:
@@ -128,7 +162,7 @@ FRAMES = st.one_of(
     st.just(NAME),
     st.just(PACKET),
     st.just(HANG_UP),
-    st.builds(frame, st.sampled_from([0x03, 0x10, 0x12, 0xFF, 0x02]), st.binary(max_size=6)),
+    st.builds(frame, st.sampled_from([0x03, 0x10, 0x12, 0x18, 0xFF, 0x02]), st.binary(max_size=6)),
     st.binary(max_size=40),
 )
 STREAMS = st.builds(

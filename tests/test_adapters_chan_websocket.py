@@ -7,7 +7,7 @@ import json
 import pytest
 
 from emotion_triage.adapters.chan_websocket import ChanWebSocket
-from emotion_triage.adapters.protocol import Audio, Complained, Digit, Ended, Reply, Started, WireEvent
+from emotion_triage.adapters.protocol import Audio, Complained, Digit, Dropped, Ended, Reply, Started, WireEvent
 from emotion_triage.errors import WireError
 
 START = {
@@ -92,36 +92,126 @@ def test_stopping_hangs_up_the_web_socket_channel() -> None:
 @pytest.mark.parametrize(
     ("messages", "word"),
     [
-        ([bytes(160)], "audio before MEDIA_START"),
-        ([{"event": "MEDIA_XON"}], "before MEDIA_START"),
-        ([START, START], "MEDIA_START twice"),
-        ([START, {"event": "MEDIA_STOP"}], "an unknown event"),
-        ([START, b""], "0 bytes of audio"),
-        ([START | {"format": "slin"}, bytes(3)], "3 bytes of audio"),
         ([START | {"format": "opus"}], "an audio format that is not read"),
-        ([START | {"format": 7}], "no text for format"),
-        ([START | {"channel_id": ""}], "empty"),
-        ([START | {"channel_variables": ["+33123456789"]}], "not text by name"),
-        ([START, {"event": "DTMF_END", "digit": "12"}], "a key that is none"),
-        (["{"], "not as its protocol says"),
-        (["{}"], "before MEDIA_START"),
-        ([""], "before MEDIA_START"),
-        ([START, bytes(70000)], "70000 bytes, expected at most 65536"),
-        (["x" * 10_000_000], "10000000 bytes"),
-        (['{"a":' * 30000], "at most"),
-        (['{"a":' * 10000], "not as its protocol says"),
+        ([START | {"format": 7}], "an audio format that is not read"),
+        ([START | {"channel_id": None, "channel": None}], "without channel_id and channel"),
+        (["MEDIA_START format:ulaw"], "without channel_id and channel"),
     ],
 )
-def test_what_breaks_the_protocol_is_refused(messages: list[bytes | str | dict[str, object]], word: str) -> None:
-    """Every wrong order, length and field raises one WireError that names it and shows no number."""
+def test_a_start_of_which_nothing_could_be_heard_is_refused(
+    messages: list[bytes | str | dict[str, object]], word: str
+) -> None:
+    """A format that is not read and a call without a name raise one WireError that shows no number."""
     with pytest.raises(WireError, match=word) as raised:
         read(*messages)
     assert "33123456789" not in str(raised.value)
 
 
-def test_nothing_comes_after_the_end() -> None:
-    """A message after the end is refused."""
+@pytest.mark.parametrize(
+    ("message", "dropped"),
+    [
+        (START, Dropped(why="repeated", what="MEDIA_START")),
+        ({"event": "MEDIA_STOP"}, Dropped(why="unknown", what="MEDIA_STOP")),
+        ({"event": "+33123456789"}, Dropped(why="unknown", what="no name")),
+        ({"event": None, "channel_id": None}, Dropped(why="unknown", what="no name")),
+        ("HEARTBEAT channel_id:1 at:17:30", Dropped(why="unknown", what="HEARTBEAT")),
+        (b"", Dropped(why="empty", what="audio of 0 bytes")),
+        ({"event": "DTMF_END", "digit": "12"}, Dropped(why="unreadable", what="a key that is none")),
+        ({"event": "DTMF_END"}, Dropped(why="unreadable", what="a key that is none")),
+        ("", Dropped(why="unknown", what="no name")),
+        ("{", Dropped(why="unreadable", what="text that is no JSON")),
+        ("{}", Dropped(why="unknown", what="no name")),
+        pytest.param('{"a":' * 10000, Dropped(why="unreadable", what="text that is no JSON"), id="deep"),
+        pytest.param(
+            bytes(70000), Dropped(why="unreadable", what="a message of 70000 bytes, more than 65536"), id="long"
+        ),
+        pytest.param(
+            "x" * 10_000_000,
+            Dropped(why="unreadable", what="a message of 10000000 bytes, more than 65536"),
+            id="very long",
+        ),
+    ],
+)
+@pytest.mark.parametrize("start", [START, PLAIN], ids=["json", "plain"])
+def test_what_is_not_understood_is_passed_over(
+    start: dict[str, object] | str, message: bytes | str | dict[str, object], dropped: Dropped
+) -> None:
+    """Any message that is not understood is counted, its content not shown, and the call is heard before and after."""
+    events = read(start, b"\x01" * 160, message, b"\x02" * 160)
+    assert events[1:] == [Audio(payload=b"\x01" * 160), dropped, Audio(payload=b"\x02" * 160)]
+    assert "33123456789" not in repr(events)
+    if dropped.why != "repeated":
+        assert [type(event) for event in read(message, start, b"\x02" * 160) if event != dropped] == [Started, Audio]
+
+
+def test_half_a_sample_is_passed_over() -> None:
+    """Linear audio that ends within a sample is counted, and what follows is heard."""
+    events = read(START | {"format": "slin"}, bytes(3), bytes(4))
+    assert events[1:] == [
+        Dropped(why="unreadable", what="3 bytes of audio in samples of 2"),
+        Audio(payload=bytes(4)),
+    ]
+
+
+@pytest.mark.parametrize("start", [START, PLAIN], ids=["json", "plain"])
+@pytest.mark.parametrize("n_early", [1, 3, 50])
+def test_audio_ahead_of_the_start_is_kept(start: dict[str, object] | str, n_early: int) -> None:
+    """Frames that come before MEDIA_START, as Asterisk under load sends them, are heard first."""
+    early = [bytes([n]) * 160 for n in range(n_early)]
+    events = read(*early, start, b"\xff" * 160)
+    assert isinstance(events[0], Started)
+    assert events[1:] == [Audio(payload=payload) for payload in [*early, b"\xff" * 160]]
+
+
+def test_of_audio_ahead_of_the_start_no_more_than_a_second_is_kept() -> None:
+    """What comes beyond is counted; the call begins whenever its start comes."""
+    events = read(*[bytes(160)] * 500, START)
+    assert events[:450] == [Dropped(why="early", what="audio before MEDIA_START")] * 450
+    assert [type(event) for event in events[450:]] == [Started, *[Audio] * 50]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        {key: value for key, value in START.items() if key not in ("channel_id", "channel_variables")},
+        "MEDIA_START connection_id:media channel:WebSocket/media/0x7f00 format:ulaw optimal_frame_size:160",
+        START | {"channel_id": None},
+        START | {"channel_id": ""},
+    ],
+)
+def test_without_channel_id_the_channel_names_the_call(start: dict[str, object] | str) -> None:
+    """Asterisk 20.16.0, 21.11.0, 22.6.0 and 23.0.0 send no channel_id: the channel's name is the call's."""
+    started, audio = read(start, bytes(160))
+    assert isinstance(started, Started)
+    assert started.call_id == "WebSocket/media/0x7f00"
+    assert audio == Audio(payload=bytes(160))
+
+
+def test_variables_are_taken_as_they_are() -> None:
+    """Numbers, null and lists among the variables are no reason to hear nothing, nor are new fields."""
+    odd = START | {"channel_variables": {"A": 7, "B": None, "C": ["x"], "D": "d"}, "passthrough": False}
+    (started,) = read(odd)
+    assert isinstance(started, Started)
+    assert started.parameters.reveal() == {"A": "7", "C": '["x"]', "D": "d"}
+    for variables in (None, ["+33123456789"], "x"):
+        (started,) = read(START | {"channel_variables": variables})
+        assert isinstance(started, Started)
+        assert started.parameters.reveal() == {}
+
+
+def test_a_second_start_of_another_format_is_not_heard_as_the_first() -> None:
+    """Audio of a format that the call does not have is counted until the first format comes again."""
+    events = read(START, START | {"format": "slin"}, bytes(320), START, bytes(160))
+    assert events[1:] == [
+        Dropped(why="repeated", what="MEDIA_START"),
+        Dropped(why="unknown", what="audio of another format than the call's"),
+        Dropped(why="repeated", what="MEDIA_START"),
+        Audio(payload=bytes(160)),
+    ]
+
+
+def test_nothing_is_heard_after_the_end() -> None:
+    """A message after the end is counted."""
     wire = ChanWebSocket()
     list(wire.end())
-    with pytest.raises(WireError, match="after the end"):
-        list(wire.receive(b"1"))
+    assert list(wire.receive(b"1")) == [Dropped(why="stray", what="a message after the end")]

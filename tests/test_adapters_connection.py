@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 
 from emotion_triage.adapters.connection import Connection, Direct, Limits
-from emotion_triage.adapters.protocol import Audio, Digit, Dropped, Ended, Passed, Paused, Reply, Started, WireEvent
+from emotion_triage.adapters.protocol import (
+    Audio,
+    Changed,
+    Digit,
+    Dropped,
+    Ended,
+    Passed,
+    Paused,
+    Reply,
+    Started,
+    WireEvent,
+)
 from emotion_triage.audio.stream import encode_mulaw
 from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.errors import WireError
@@ -24,6 +35,8 @@ PACKET = bytes([0xFF]) * 160
 
 class Script:
     """A socket and a wire in one: messages are keys of a list of events, or exceptions, with pauses between."""
+
+    byte_stream = False
 
     def __init__(self, *steps: WireEvent | Exception | float, end: str = "cut") -> None:
         self.steps = steps
@@ -119,6 +132,61 @@ def test_late_packets_are_dropped_and_counted(triage: Triage) -> None:
     assert connection.dropped == 3
     assert connection.call is not None
     assert connection.call.lost_s == pytest.approx(0.02)
+
+
+def test_what_is_passed_over_is_counted_and_said_once(triage: Triage) -> None:
+    """The application hears of the first that is passed over for each reason; the connection counts all."""
+    unknown, early = Dropped(why="unknown", what="type 0x02"), Dropped(why="early")
+    owner = Owner(triage)
+    connection, tape = run(
+        Script(early, STARTED, unknown, Audio(payload=PACKET, at=0), unknown, unknown, Dropped(why="late"), Paused()),
+        owner,
+    )
+    assert owner.told == [early, unknown, Paused(), Ended(reason="cut")]
+    assert connection.dropped_by == {"unknown": 3, "early": 1, "late": 1}
+    assert connection.dropped == 5
+    assert tape.delivered == [(PACKET, 0)]
+
+
+def test_changes_of_the_stream_are_counted_and_said(triage: Triage) -> None:
+    """Each change is told; the count stays with the connection."""
+    owner = Owner(triage)
+    connection, _ = run(Script(STARTED, Changed("source"), Changed("clock"), Changed("source")), owner)
+    assert owner.told[:3] == [Changed("source"), Changed("clock"), Changed("source")]
+    assert connection.changed_by == {"source": 2, "clock": 1}
+
+
+def test_a_wire_whose_clock_stood_still_is_heard_at_once(triage: Triage) -> None:
+    """After a hold in which this side's clock went on and the wire's did not, no packet is taken for a late one."""
+    steps = [Audio(payload=PACKET, at=0), 0.4, *(Audio(payload=PACKET, at=160 * i) for i in (1, 2, 3, 2))]
+    connection, tape = run(Script(STARTED, *steps), Owner(triage), limits=Limits(gap_s=0.05))
+    first, *rest = [at for chunk, at in tape.delivered if chunk]
+    moved = [at for chunk, at in tape.delivered if not chunk]
+    assert first == 0
+    assert max(moved) >= 0.25 * 8000
+    assert rest == [max(moved) + 160 * i for i in range(3)]
+    assert connection.dropped_by == {"late": 1}
+
+
+@pytest.mark.parametrize(("byte_stream", "reason"), [(False, "cut"), (True, "idle")])
+def test_a_whole_message_that_says_nothing_is_a_sign_of_life(triage: Triage, byte_stream: bool, reason: str) -> None:
+    """Marks, reports and the like keep a connection; bytes that make no frame do not."""
+
+    class Quiet(Script):
+        def receive(self, message: bytes | str) -> Iterator[WireEvent]:
+            if int(message) == 0:
+                yield STARTED
+
+    script = Quiet(STARTED, *[0.2, Paused()] * 8)
+    script.byte_stream = byte_stream
+    owner = Owner(triage)
+    connection = Connection(script, script, owner, Tape(), limits=Limits(idle_s=1.0))
+    if byte_stream:
+        with pytest.raises(WireError, match="no whole message"):
+            asyncio.run(connection.run())
+    else:
+        asyncio.run(connection.run())
+    assert owner.told == [Ended(reason=reason)]  # type: ignore[arg-type]
 
 
 def test_time_that_passed_is_lost(triage: Triage) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emotion_triage.adapters.freeswitch import FreeSwitch
-from emotion_triage.adapters.protocol import Audio, Ended, Started
+from emotion_triage.adapters.protocol import Audio, Dropped, Ended, Started
 from emotion_triage.errors import WireError
 
 METADATA = json.dumps({"call_id": "7f1c-42", "caller": "+33123456789", "line": "sales"})
@@ -58,32 +58,77 @@ def test_what_could_let_the_agent_in_is_refused(rate_hz: int, mix: str, channel:
         FreeSwitch(sample_rate_hz=rate_hz, mix=mix, caller_channel=channel)
 
 
+def test_a_call_needs_a_name() -> None:
+    """Metadata with an empty name of the call raises a WireError: nothing could be told of it."""
+    with pytest.raises(WireError, match="a name that is empty"):
+        list(FreeSwitch(sample_rate_hz=8000, mix="mono").receive('{"call_id": ""}'))
+
+
+NO_METADATA = Dropped(why="unreadable", what="metadata that is no JSON object with call_id")
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", "{}", '"7f1c"', "caller_number", '{"call_id": null}', '{"uuid": 1}'])
+def test_text_that_is_no_metadata_is_passed_over(text: str) -> None:
+    """The call begins with the first text that is its metadata, whatever came before."""
+    wire = FreeSwitch(sample_rate_hz=8000, mix="mono")
+    events = [event for message in (text, METADATA, bytes(320)) for event in wire.receive(message)]
+    assert events[0] == NO_METADATA
+    assert [type(event) for event in events[1:]] == [Started, Audio]
+
+
 @pytest.mark.parametrize(
-    ("messages", "word"),
+    ("message", "dropped"),
     [
-        ([b"\x00\x00"], "audio before the metadata"),
-        (["no json"], "not as its protocol says"),
-        (["[]"], "not as its protocol says"),
-        (["{}"], "without call_id"),
-        (['{"call_id": "a", "caller": 33123456789}'], "values that are not text"),
-        (['{"call_id": ""}'], "a name that is empty"),
-        ([METADATA, b""], "0 bytes of audio"),
-        ([METADATA, bytes(6)], "whole samples of 4"),
-        ([METADATA, bytes(10_000_000)], "10000000 bytes"),
-        ([METADATA, "x" * 70000], "70000 bytes"),
+        (b"", Dropped(why="empty", what="audio of 0 bytes")),
+        (bytes(6), Dropped(why="unreadable", what="6 bytes of audio in samples of 4")),
+        pytest.param(
+            bytes(10_000_000),
+            Dropped(why="unreadable", what="a message of 10000000 bytes, more than 65536"),
+            id="long",
+        ),
+        pytest.param(
+            "x" * 70000, Dropped(why="unreadable", what="a message of 70000 bytes, more than 65536"), id="long text"
+        ),
     ],
 )
-def test_what_breaks_the_protocol_is_refused(messages: list[bytes | str], word: str) -> None:
-    """Every wrong order, length and field raises one WireError that names it and shows no number."""
+@pytest.mark.parametrize("started", [True, False], ids=["during the call", "before it"])
+def test_what_is_not_understood_is_passed_over(message: bytes | str, dropped: Dropped, started: bool) -> None:
+    """Any message that is not understood is counted, and the call is heard before and after."""
     wire = FreeSwitch(sample_rate_hz=8000, mix="stereo", caller_channel=0)
-    with pytest.raises(WireError, match=word) as raised:
-        [event for message in messages for event in wire.receive(message)]
-    assert "33123456789" not in str(raised.value)
+    messages = [METADATA, message, bytes(4)] if started else [message, METADATA, bytes(4)]
+    events = [event for each in messages for event in wire.receive(each)]
+    assert events.count(dropped) == 1
+    assert [type(event) for event in events if event != dropped] == [Started, Audio]
 
 
-def test_nothing_comes_after_the_end() -> None:
-    """A message after the end is refused."""
+@pytest.mark.parametrize("n_early", [1, 3, 50])
+def test_audio_ahead_of_the_metadata_is_kept(n_early: int) -> None:
+    """Frames that come before the metadata are heard first, of stereo the caller's channel alone."""
+    wire = FreeSwitch(sample_rate_hz=8000, mix="stereo", caller_channel=1)
+    early = [np.array([[i, i + 1000]] * 160, "<i2") for i in range(n_early)]
+    events = [event for each in [*(frame.tobytes() for frame in early), METADATA] for event in wire.receive(each)]
+    assert isinstance(events[0], Started)
+    assert events[1:] == [Audio(payload=frame[:, 1].tobytes()) for frame in early]
+
+
+def test_audio_that_never_gets_metadata_is_counted() -> None:
+    """No more than a second is kept, and the count says what is missing."""
+    wire = FreeSwitch(sample_rate_hz=8000, mix="mono")
+    events = [event for _ in range(60) for event in wire.receive(bytes(320))]
+    assert events == [Dropped(why="early", what="audio before metadata with call_id; add it to the command")] * 10
+
+
+def test_metadata_is_taken_as_it_is() -> None:
+    """Numbers, null and nested values are no reason to hear nothing."""
+    odd = {"call_id": 42, "caller": None, "age": 1, "vip": True, "tags": ["a"], "note": None}
+    (started,) = FreeSwitch(sample_rate_hz=8000, mix="mono").receive(json.dumps(odd))
+    assert isinstance(started, Started)
+    assert (started.call_id, started.caller) == ("42", None)
+    assert started.parameters.reveal() == {"age": "1", "vip": "true", "tags": '["a"]'}
+
+
+def test_nothing_is_heard_after_the_end() -> None:
+    """A message after the end is counted."""
     wire = FreeSwitch(sample_rate_hz=8000, mix="mono")
     list(wire.end())
-    with pytest.raises(WireError, match="after the end"):
-        list(wire.receive(METADATA))
+    assert list(wire.receive(METADATA)) == [Dropped(why="stray", what="a message after the end")]

@@ -6,13 +6,14 @@ import asyncio
 import struct
 from ipaddress import ip_network
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.adapters.protocol import Audio, Digit, Dropped, Ended, Hidden, Started, WireEvent
+from emotion_triage.adapters.protocol import Audio, Changed, Digit, Dropped, Ended, Hidden, Started, WireEvent
 from emotion_triage.adapters.rtp import Rtp, UdpSocket
-from emotion_triage.errors import WireError
+from emotion_triage.audio.g711 import decode_mulaw, encode_alaw, encode_mulaw
 
 
 def packet(
@@ -105,18 +106,157 @@ def test_what_is_no_rtp_is_dropped(message: bytes) -> None:
     assert read(packet(0), message, struct.pack(">BBHII", 0x80, 200, 6, 0, 10), packet(1))[-1] == heard(1)
 
 
+STRAY = Dropped(why="stray")
+LATE = Dropped(why="late")
+
+
+def spoken(events: list[WireEvent]) -> list[WireEvent]:
+    """The audio alone, and whether each follows the one before without a gap."""
+    audio = [event for event in events if isinstance(event, Audio)]
+    ends = [0, *(event.at + len(event.payload) for event in audio if event.at is not None)]
+    assert [event.at for event in audio] == ends[:-1]
+    return [event.payload[0] for event in audio]
+
+
+def raw(seq: int, stamp: int, body: int, *, kind: int = 0, source: int = 10) -> bytes:
+    """A packet with these counters exactly, its bytes all `body`."""
+    return struct.pack(">BBHII", 0x80, kind, seq % 2**16, stamp % 2**32, source) + bytes([body]) * 160
+
+
+def test_a_new_source_goes_on_where_the_stream_stands() -> None:
+    """After a transfer another SSRC, with counters of its own, is heard from its first packet on, and that is said."""
+    before = [raw(i, 160 * i, i) for i in range(50)]
+    after = [raw(41000 + i, 3_000_000_000 + 160 * i, 50 + i, source=11) for i in range(50)]
+    wire = Rtp(call_id="7f1c")
+    events = read(*before, *after, wire=wire)
+    assert spoken(events) == list(range(100))
+    assert [event for event in events if isinstance(event, Changed | Dropped)] == [Changed("source")]
+    assert list(wire.end()) == [Ended(reason="hangup")]
+
+
+def test_sources_may_take_turns() -> None:
+    """Music on hold between: to another source and back, again and again, and every packet is heard."""
+    parts = [[raw(100 * turn + i, 160 * i, i, source=10 + turn % 2) for i in range(20)] for turn in range(8)]
+    events = read(*(packet for part in parts for packet in part))
+    assert len(spoken(events)) == 160
+    assert events.count(Changed("source")) == 7
+
+
+def test_a_party_beside_the_caller_is_never_heard() -> None:
+    """Packets of another source between the caller's are another party's, also later, when the caller is silent."""
+    both = [raw(i, 160 * i, i, source=source) for i in range(10) for source in (10, 11)]
+    alone = [raw(i, 160 * i, 200, source=11) for i in range(10, 500)]
+    events = read(*both, *alone, raw(10, 160 * 490, 10))
+    assert [event.payload[0] for event in events if isinstance(event, Audio)] == list(range(11))
+    assert events.count(STRAY) == 500
+    assert not any(isinstance(event, Changed) for event in events)
+
+
+def test_a_party_that_speaks_into_the_callers_silence_is_found_out() -> None:
+    """Whoever spoke while the caller was silent is no longer heard once both are heard at a time."""
+    silent = [raw(i, 160 * i, 200, source=11) for i in range(10)]
+    both = [raw(i, 160 * i, i, source=source) for i in range(20, 40) for source in (10, 11)]
+    alone = [raw(i, 160 * i, 201, source=11) for i in range(40, 100)]
+    events = read(raw(0, 0, 0), *silent, *both, *alone)
+    bodies = [event.payload[0] for event in events if isinstance(event, Audio)]
+    assert 201 not in bodies
+    assert set(range(20, 40)) <= set(bodies)
+
+
+def test_a_straggler_of_the_source_before_changes_nothing() -> None:
+    """A packet of the former source that comes after the change is dropped."""
+    before = [raw(i, 160 * i, i) for i in range(10)]
+    after = [raw(i, 160 * i, 50 + i, source=11) for i in range(10)]
+    events = read(*before[:9], *after[:8], before[8], *after[8:])
+    assert spoken(events) == [*range(9), *range(50, 60)]
+    assert events.count(STRAY) == 1
+
+
+def test_three_packets_of_another_source_are_not_enough() -> None:
+    """Before four in a row came, nothing of another source is heard, at the end neither."""
+    wire = Rtp(call_id="7f1c")
+    events = read(raw(0, 0, 0), *(raw(i, 160 * i, 1, source=11) for i in range(3)), wire=wire)
+    assert spoken([*events, *wire.end()]) == [0]
+
+
 @pytest.mark.parametrize(
-    ("messages", "word"),
-    [
-        ([packet(0, kind=9)], "payload type 9"),
-        ([packet(0), packet(1, kind=8)], "another codec"),
-        ([packet(0), packet(1, at=8000 * 3601)], "ahead"),
-    ],
+    ("seq", "stamp"),
+    [(0, 0), (50, 3_000_000_000), (40000, 160 * 50), (20000, 123_456_789), (65530, 2**32 - 500), (30, 160 * 50)],
 )
-def test_what_breaks_the_protocol_is_refused(messages: list[bytes], word: str) -> None:
-    """Another codec and a clock that jumps raise a WireError that names them."""
-    with pytest.raises(WireError, match=word):
-        read(*messages)
+def test_counters_that_begin_anew_are_followed(seq: int, stamp: int) -> None:
+    """Sequence numbers, timestamps or both may begin anew anywhere: every packet is heard, in order, without a gap."""
+    before = [raw(i, 160 * i, i) for i in range(50)]
+    after = [raw(seq + i, stamp + 160 * i, 50 + i) for i in range(50)]
+    wire = Rtp(call_id="7f1c")
+    events = [*read(*before, *after, wire=wire), *wire.end()]
+    assert spoken(events) == list(range(100))
+    assert events.count(Changed("clock")) == 1
+    assert LATE not in events
+
+
+def test_a_clock_that_stands_still_is_heard() -> None:
+    """A sender whose timestamps never move is heard by its numbers."""
+    assert spoken(read(*(raw(i, 4711, i) for i in range(200)))) == list(range(200))
+
+
+def test_copies_are_heard_once() -> None:
+    """Each packet twice, a block again, and a mirror that lags: every packet is heard once."""
+    packets = [raw(i, 160 * i, i) for i in range(60)]
+    twice = [each for packet in packets for each in (packet, packet)]
+    block = [*packets[:20], *packets[:20], *packets[20:]]
+    mirror = [*packets[:10], *(each for i in range(10, 60) for each in (packets[i], packets[i - 10]))]
+    for messages, n_copies in ((twice, 60), (block, 20), (mirror, 50)):
+        events = read(*messages)
+        assert spoken(events) == list(range(60))
+        assert events.count(LATE) == n_copies
+
+
+def test_another_codec_is_heard_on() -> None:
+    """From PCMU to PCMA and back the caller is heard, as close as both codes allow, and that is said."""
+    ulaw = encode_mulaw(np.linspace(-0.9, 0.9, 160).astype(np.float32))
+    alaw = encode_alaw(decode_mulaw(ulaw))
+    kinds = [0, 0, 8, 8, 0]
+    messages = [packet(i, kind=kind, payload=alaw if kind else ulaw) for i, kind in enumerate(kinds)]
+    events = read(*messages)
+    audio = [event for event in events if isinstance(event, Audio)]
+    assert [event.at for event in audio] == [0, 160, 320, 480, 640]
+    assert events.count(Changed("codec")) == 2
+    for event in audio:
+        assert np.allclose(decode_mulaw(event.payload), decode_mulaw(ulaw), atol=0.05)
+
+
+@pytest.mark.parametrize("kind", [3, 4, 9, 18, 96, 111, 126])
+def test_another_payload_type_is_counted_and_not_heard(kind: int) -> None:
+    """What cannot be decoded is passed over, however long, and G.711 after it is heard at its time."""
+    events = read(packet(0), *(packet(i, kind=kind) for i in range(1, 50)), packet(50))
+    unknown = Dropped(why="unknown", what=f"payload type {kind}")
+    assert events[1:] == [heard(0), *[unknown] * 49, heard(50)]
+    assert read(packet(0, kind=kind)) == [unknown]
+
+
+@pytest.mark.parametrize("kind", [13, 19, 101, 64, 72, 73, 77, 95])
+def test_what_is_not_audio_holds_nothing_up(kind: int) -> None:
+    """Comfort noise of either payload type, keys and RTCP on the port: packets after them are heard at once."""
+    between = packet(1, at=160, kind=kind, payload=bytes([1, 0, 0, 80]))
+    assert read(packet(0), between, *([packet(2)] if kind < 64 or kind == 101 else [packet(1)]))[1:] == [
+        heard(0),
+        heard(2 if kind < 64 or kind == 101 else 1),
+    ]
+
+
+def test_tones_that_are_no_keys_are_passed_over() -> None:
+    """A flash and other events of RFC 4733 are no keys, and a key of no length is none."""
+    odd = [packet(i, at=160, kind=101, payload=body) for i, body in enumerate([bytes([16, 128, 0, 1]), b"", b"1"], 1)]
+    assert read(packet(0), *odd, packet(4))[1:] == [heard(0), heard(4)]
+
+
+def test_an_empty_packet_is_counted() -> None:
+    """G.711 without a single sample is passed over."""
+    assert read(packet(0), packet(1, payload=b""), packet(2))[1:] == [
+        heard(0),
+        Dropped(why="empty", what="audio of 0 bytes"),
+        heard(2),
+    ]
 
 
 def test_a_number_in_a_name_is_hidden() -> None:
@@ -144,6 +284,26 @@ def test_one_address_is_the_peer() -> None:
     udp.datagram_received(packet(2), ("::ffff:192.0.2.8", 4001))
     assert udp.foreign == 5
     assert drained(udp) == [packet(1), b"no RTP"]
+
+
+def test_the_engine_may_move_its_media(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a silence another port of the same host is heard, and another host where the configuration names it."""
+    clock = {"s": 100.0}
+    monkeypatch.setattr("time.monotonic", lambda: clock["s"])
+    anywhere, named = UdpSocket(), UdpSocket([ip_network("192.0.2.0/24")])
+    for udp in (anywhere, named):
+        udp.datagram_received(packet(0), ("192.0.2.7", 4000))
+        udp.datagram_received(packet(1), ("192.0.2.7", 4002))
+    assert (anywhere.foreign, named.foreign) == (1, 1)
+    clock["s"] += 2.5
+    for udp in (anywhere, named):
+        udp.datagram_received(packet(2), ("198.51.100.1", 4000))
+        udp.datagram_received(struct.pack(">BBHII", 0x80, 200, 6, 0, 10), ("192.0.2.7", 4002))
+    assert (anywhere.foreign, named.foreign) == (3, 3)
+    anywhere.datagram_received(packet(3), ("192.0.2.7", 4002))
+    named.datagram_received(packet(3), ("192.0.2.9", 5000))
+    assert (anywhere.foreign, named.foreign) == (3, 3)
+    assert drained(anywhere) == drained(named) == [packet(0), packet(3)]
 
 
 def test_a_flood_grows_no_queue() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from emotion_triage.adapters.protocol import (
     SAMPLE_BYTES,
     Audio,
     Complained,
+    Dropped,
     Ended,
     Hidden,
     Passed,
@@ -25,12 +26,15 @@ from emotion_triage.adapters.protocol import (
     Reply,
     Resumed,
     Started,
+    Unreadable,
     Updated,
     WireEvent,
     call_name,
-    check_samples,
-    check_size,
     decoded,
+    digit_of,
+    flaw_of,
+    kind_name,
+    too_long,
 )
 from emotion_triage.audio.stream import Encoding
 from emotion_triage.errors import WireError
@@ -45,6 +49,10 @@ _DURATION = re.compile(r"PT(\d{1,9}(?:\.\d{1,9})?)S", re.ASCII)
 # Audio and its position are rounded; two channels outrun it by as much in a second.
 _SLACK_S = 1.0
 
+# They speak of audio that we would send, and we send none.
+_OF_PLAYBACK = {"playback_started", "playback_completed"}
+
+T = TypeVar("T")
 _Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -53,9 +61,9 @@ class _Message(msgspec.Struct, frozen=True):
     id: str
     type: str
     seq: _Seq
-    serverseq: _Seq
-    position: str
-    parameters: msgspec.Raw
+    serverseq: _Seq | None = None
+    position: str | None = None
+    parameters: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _Media(msgspec.Struct, frozen=True):
@@ -65,11 +73,14 @@ class _Media(msgspec.Struct, frozen=True):
     rate: int
 
 
+_NO_MEDIA = _Media(type="", format="", channels=[], rate=0)
+
+
 class _Participant(msgspec.Struct, frozen=True, rename="camel"):
-    id: str = ""
-    ani: str = ""
-    ani_name: str = ""
-    dnis: str = ""
+    id: str | None = None
+    ani: str | None = None
+    ani_name: str | None = None
+    dnis: str | None = None
 
 
 class _Continued(msgspec.Struct, frozen=True):
@@ -79,14 +90,14 @@ class _Continued(msgspec.Struct, frozen=True):
 class _Open(msgspec.Struct, frozen=True, rename="camel"):
     organization_id: str
     conversation_id: str
-    participant: _Participant
-    media: list[_Media]
-    language: str = ""
-    continued_sessions: list[_Continued] = []
+    media: list[msgspec.Raw]
+    participant: _Participant | None = None
+    language: str | None = None
+    continued_sessions: list[_Continued] | None = None
 
 
 class _Close(msgspec.Struct, frozen=True):
-    reason: str
+    reason: str = "end"
 
 
 class _Discarded(msgspec.Struct, frozen=True):
@@ -98,8 +109,12 @@ class _Update(msgspec.Struct, frozen=True):
     language: str
 
 
+class _Dtmf(msgspec.Struct, frozen=True):
+    digit: str | int
+
+
 class _Error(msgspec.Struct, frozen=True):
-    code: int
+    code: int = 0
 
 
 class AudioHook:
@@ -115,6 +130,8 @@ class AudioHook:
     max_message_bytes : int
         Longest message that is read.
     """
+
+    byte_stream = False
 
     def __init__(self, upgrade: Upgrade, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._upgrade = upgrade
@@ -132,15 +149,21 @@ class AudioHook:
         Raises
         ------
         WireError
-            A message out of order or of another session, one that cannot be read, audio of more than one channel.
+            An ``open`` of which nothing could be heard; audio of more than one channel: the other is the agent's.
         """
-        check_size(message, WIRE, self._limit)
-        if self._state == "closed":
-            raise WireError(f"{WIRE}: got a message after close, expected none; open another session")
-        if isinstance(message, bytes):
+        if long := too_long(message, self._limit):
+            yield long
+        elif self._state == "closed":
+            yield Dropped(why="stray", what="a message after close")
+        elif isinstance(message, bytes):
             yield self._audio(message)
         else:
-            yield from self._text(decoded(message, _Message, WIRE))
+            try:
+                said = decoded(message, _Message, WIRE)
+            except Unreadable:
+                yield Dropped(why="unreadable", what="text that is no message")
+                return
+            yield from self._text(said)
 
     def end(self) -> Iterator[WireEvent]:
         """Yield `Ended` if there was no close."""
@@ -166,67 +189,89 @@ class AudioHook:
         }
         return Reply(msgspec.json.encode(answer).decode())
 
-    def _audio(self, message: bytes) -> Audio:
+    def _audio(self, message: bytes) -> WireEvent:
+        if self._state == "connected":
+            # which channels it holds was not agreed yet
+            return Dropped(why="early", what="audio before opened")
         if self._state != "open" or self._sample_bytes is None:
-            raise WireError(f"{WIRE}: got audio while {self._state}, expected none before opened or while paused")
-        check_samples(message, self._sample_bytes, WIRE)
+            return Dropped(why="stray", what="audio while paused, or of a probe")
+        if flaw := flaw_of(message, self._sample_bytes):
+            return flaw
         at = self._position
         self._position += len(message) // self._sample_bytes
-        self._check_position(self._position)
         return Audio(payload=message, at=at)
 
     def _text(self, said: _Message) -> Iterator[WireEvent]:
         if said.version != "2" or said.id != self._upgrade.session_id:
-            raise WireError(
-                f"{WIRE}: got another version or session, expected version 2 and the session that was signed"
-            )
-        if said.seq != self._client_seq + 1 or said.serverseq > self._seq:
-            raise WireError(f"{WIRE}: got a sequence number that does not follow, expected {self._client_seq + 1}")
+            yield Dropped(why="stray", what="a message of another version or session")
+            return
+        if said.seq <= self._client_seq:
+            yield Dropped(why="repeated", what=kind_name(said.type))
+            return
         self._client_seq = said.seq
-        heard_by_now = _samples(said.position)
-        if self._position > heard_by_now + _SLACK_S * _RATE_HZ:
-            raise WireError(
-                f"{WIRE}: got more audio than the position tells, expected one channel; two hold the agent's voice"
-            )
-        if said.type not in ("open", "ping", "close", "error") and self._state == "connected":
-            raise WireError(f"{WIRE}: got a message before open, expected open first")
+        self._check_channels(said.position)
         if said.type == "open":
             yield from self._open(decoded(said.parameters, _Open, WIRE))
         elif said.type == "ping":
             yield self._reply("pong")
         elif said.type == "close":
-            yield from self._close(decoded(said.parameters, _Close, WIRE).reason)
-        elif said.type == "paused":
+            yield from self._close(said.parameters)
+        elif said.type == "error":
+            yield Complained(code=_readable(said.parameters, _Error(), WIRE).code)
+        elif self._state == "connected":
+            yield Dropped(why="early", what=f"{kind_name(said.type)} before open")
+        else:
+            try:
+                yield from self._while_open(said)
+            except Unreadable:
+                yield Dropped(why="unreadable", what=said.type)
+
+    def _while_open(self, said: _Message) -> Iterator[WireEvent]:
+        if said.type == "paused":
             if self._state == "open":
                 self._state = "paused"
                 yield Paused()
         elif said.type == "resumed":
-            yield from self._discarded(decoded(said.parameters, _Discarded, WIRE))
-            if self._state == "paused":
-                self._state = "open"
+            was_paused, self._state = self._state == "paused", "open"
+            try:
+                yield from self._discarded(said.parameters)
+            except Unreadable:
+                yield Dropped(why="unreadable", what="resumed")
+            if was_paused:
                 yield Resumed()
         elif said.type == "discarded":
-            yield from self._discarded(decoded(said.parameters, _Discarded, WIRE))
+            yield from self._discarded(said.parameters)
         elif said.type == "update":
-            yield Updated(language=_language(decoded(said.parameters, _Update, WIRE).language))
             yield self._reply("updated")
-        elif said.type == "error":
-            yield Complained(code=decoded(said.parameters, _Error, WIRE).code)
-        else:
+            yield Updated(language=_language(decoded(said.parameters, _Update, WIRE).language))
+        elif said.type == "dtmf":
+            yield digit_of(str(decoded(said.parameters, _Dtmf, WIRE).digit))
+        elif said.type not in _OF_PLAYBACK:
+            yield Dropped(why="unknown", what=kind_name(said.type))
+
+    def _check_channels(self, position: str | None) -> None:
+        """Raise WireError where more audio came than one channel makes in the time that the engine tells."""
+        try:
+            told = None if position is None else _samples(position)
+        except Unreadable:
+            return
+        if told is not None and self._position > told + _SLACK_S * _RATE_HZ:
             raise WireError(
-                f"{WIRE}: got an unknown type, expected open, ping, close, paused, resumed, discarded, update or error"
+                f"{WIRE}: got more audio than the position tells, expected one channel; two hold the agent's voice"
             )
 
     def _open(self, asked: _Open) -> Iterator[WireEvent]:
         if self._state != "connected":
-            raise WireError(f"{WIRE}: got open twice, expected it once a session")
+            yield Dropped(why="repeated", what="open")
+            return
         if asked.organization_id != self._upgrade.organization_id:
             raise WireError(f"{WIRE}: got another organization than was signed, expected the same")
+        offered = [_readable(media, _NO_MEDIA, WIRE) for media in asked.media]
         chosen = next(
             (
                 media
                 for format in _ENCODINGS
-                for media in asked.media
+                for media in offered
                 if (media.type, media.format, media.channels, media.rate) == ("audio", format, ["external"], _RATE_HZ)
             ),
             None,
@@ -240,45 +285,53 @@ class AudioHook:
         if asked.conversation_id != _NOBODY:
             encoding = _ENCODINGS[chosen.format]
             self._sample_bytes = SAMPLE_BYTES[encoding]
-            said = asked.participant
+            said = asked.participant or _Participant()
             parameters = {"participantId": said.id, "aniName": said.ani_name, "dnis": said.dnis}
+            texts = {name: text or "" for name, text in ({**parameters, "language": asked.language}).items()}
             yield Started(
                 call_id=call_name(asked.conversation_id, WIRE),
                 encoding=encoding,
                 sample_rate_hz=_RATE_HZ,
-                caller=Hidden(asked.participant.ani) if asked.participant.ani else None,
-                parameters=Hidden({**parameters, "language": asked.language}),
-                continues=tuple(call_name(session.id, WIRE) for session in asked.continued_sessions),
+                caller=Hidden(said.ani) if said.ani else None,
+                parameters=Hidden(texts),
+                continues=tuple(call_name(session.id, WIRE) for session in asked.continued_sessions or ()),
             )
         yield self._reply("opened", media=[msgspec.to_builtins(chosen)], startPaused=False)
 
-    def _close(self, reason: str) -> Iterator[WireEvent]:
-        if reason not in ("end", "error", "disconnect", "reconnect"):
-            raise WireError(f"{WIRE}: got an unknown reason to close, expected end, error, disconnect or reconnect")
+    def _close(self, parameters: msgspec.Raw) -> Iterator[WireEvent]:
+        reason = _readable(parameters, _Close(), WIRE).reason
         yield self._reply("closed")
         self._state = "closed"
         yield Ended(reason="reconnect" if reason == "reconnect" else "error" if reason == "error" else "hangup")
 
-    def _discarded(self, audio: _Discarded) -> Iterator[WireEvent]:
+    def _discarded(self, parameters: msgspec.Raw) -> Iterator[WireEvent]:
+        audio = decoded(parameters, _Discarded, WIRE)
         to = _samples(audio.start) + _samples(audio.discarded)
-        self._check_position(to)
+        if to > MAX_STREAM_S * _RATE_HZ:
+            raise Unreadable(
+                f"{WIRE}: got a position of more than {MAX_STREAM_S:g} s, expected a call of a day at most"
+            )
         if to > self._position:
             self._position = to
             yield Passed(to=to)
 
-    def _check_position(self, position: int) -> None:
-        if position > MAX_STREAM_S * _RATE_HZ:
-            raise WireError(f"{WIRE}: got a position of more than {MAX_STREAM_S:g} s, expected a call of a day at most")
+
+def _readable(parameters: msgspec.Raw, otherwise: T, wire: str) -> T:
+    """Return parameters as what `otherwise` is, or that where they cannot be read."""
+    try:
+        return decoded(parameters, type(otherwise), wire)
+    except Unreadable:
+        return otherwise
 
 
 def _samples(duration: str) -> int:
     found = _DURATION.fullmatch(duration)
     if not found:
-        raise WireError(f'{WIRE}: got a duration that is none, expected seconds such as "PT1.5S"')
+        raise Unreadable(f'{WIRE}: got a duration that is none, expected seconds such as "PT1.5S"')
     return round(float(found[1]) * _RATE_HZ)
 
 
 def _language(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}", name):
-        raise WireError(f'{WIRE}: got a language that is none, expected a code such as "fr-FR"')
+        raise Unreadable(f'{WIRE}: got a language that is none, expected a code such as "fr-FR"')
     return name.lower()

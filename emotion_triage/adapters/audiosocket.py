@@ -10,7 +10,18 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Literal
 
-from emotion_triage.adapters.protocol import Audio, Ended, Reply, Started, WireEvent, digit_of
+from emotion_triage.adapters.protocol import (
+    MAX_EARLY_MESSAGES,
+    Audio,
+    Complained,
+    Dropped,
+    Ended,
+    Reply,
+    Started,
+    WireEvent,
+    digit_of,
+    flaw_of,
+)
 from emotion_triage.errors import WireError
 
 __all__ = ["HANG_UP", "AudioSocket", "TcpSocket"]
@@ -34,13 +45,16 @@ _RATES_HZ = {
     0x18: 192000,
 }
 _HIGHEST_RATE_HZ = 48000
-_LENGTHS = {_HANGUP: (0,), _UUID: (16,), _DTMF: (1,), _ERROR: (0, 1)}
+_UUID_BYTES = 16
+# Whatever comes first, 4 s of audio among it, the UUID comes with it or this is no AudioSocket.
+_MAX_BYTES_BEFORE_UUID = 65536
 
 
 class AudioSocket:
     """One AudioSocket connection's protocol: bytes in any cut, events out.
 
-    `Started` comes with the first audio, which names the rate.
+    `Started` comes with the first audio, which names the rate. Audio ahead of the UUID is kept for it; frames of other
+    types, and audio of another rate, are passed over.
 
     Examples
     --------
@@ -54,10 +68,15 @@ class AudioSocket:
     Ended
     """
 
+    byte_stream = True
+
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._early: list[tuple[int, bytes]] = []
+        self._n_before_uuid = 0
         self._call_id: str | None = None
-        self._rate_hz: int | None = None
+        self._kind: int | None = None
+        self._failed = False
         self._ended = False
 
     def receive(self, message: bytes | str) -> Iterator[WireEvent]:
@@ -66,70 +85,91 @@ class AudioSocket:
         Raises
         ------
         WireError
-            As soon as a header shows it: an unknown type, a wrong length or order, a rate beyond 48 kHz.
+            65536 bytes without a UUID, or audio beyond 48 kHz alone: nothing of it could ever be heard.
         """
         if isinstance(message, str):
             raise WireError(f"{WIRE}: got text, expected bytes; connect a TCP stream")
-        self._buffer += message
-        while len(self._buffer) >= _HEADER_BYTES:
-            kind, length = self._buffer[0], int.from_bytes(self._buffer[1:_HEADER_BYTES], "big")
-            self._check(kind, length)
-            if len(self._buffer) < _HEADER_BYTES + length:
-                return
-            payload = bytes(self._buffer[_HEADER_BYTES : _HEADER_BYTES + length])
-            del self._buffer[: _HEADER_BYTES + length]
-            yield from self._frame(kind, payload)
+        buffer, start = self._buffer, 0
+        buffer += message
+        while len(buffer) - start >= _HEADER_BYTES:
+            stop = start + _HEADER_BYTES + (buffer[start + 1] << 8 | buffer[start + 2])
+            if len(buffer) < stop:
+                break
+            kind, payload = buffer[start], bytes(buffer[start + _HEADER_BYTES : stop])
+            start = stop
+            if kind == self._kind and payload and not len(payload) % 2 and not self._ended:
+                yield Audio(payload=payload)
+            else:
+                yield from self._frame(kind, payload)
+        del buffer[:start]
+        if self._call_id is None:
+            self._n_before_uuid += len(message)
+            if self._n_before_uuid > _MAX_BYTES_BEFORE_UUID:
+                raise WireError(
+                    f"{WIRE}: got {self._n_before_uuid} bytes without a UUID, expected one first of all; "
+                    "is this an Asterisk?"
+                )
 
     def end(self) -> Iterator[WireEvent]:
         """Yield `Ended` if Asterisk went without a hang-up frame."""
         if not self._ended:
             self._ended = True
-            yield Ended(reason="cut")
+            yield Ended(reason="error" if self._failed else "cut")
 
     def close(self, *, reason: Literal["completed", "error"]) -> Iterator[Reply]:
         """Yield the hang-up frame; it hangs up the socket, not the caller."""
         if not self._ended:
             yield Reply(HANG_UP)
 
-    def _check(self, kind: int, length: int) -> None:
-        if self._ended:
-            raise WireError(f"{WIRE}: got a frame after the hang-up, expected none; open another connection")
-        if kind not in _LENGTHS and kind not in _RATES_HZ:
-            raise WireError(f"{WIRE}: got type 0x{kind:02x}, expected 0x00, 0x01, 0x03, 0x10 to 0x18 or 0xff")
-        if kind in _LENGTHS and length not in _LENGTHS[kind]:
-            expected = " or ".join(map(str, _LENGTHS[kind]))
-            raise WireError(f"{WIRE}: got {length} bytes for type 0x{kind:02x}, expected {expected}")
-        if (kind == _UUID) == (self._call_id is not None) and kind not in (_HANGUP, _ERROR):
-            raise WireError(
-                f"{WIRE}: got type 0x{kind:02x} {'twice' if kind == _UUID else 'before the UUID'}, expected one UUID, "
-                "first of all; is this an Asterisk?"
-            )
-        rate_hz = _RATES_HZ.get(kind)
-        if rate_hz is None:
-            return
-        if rate_hz > _HIGHEST_RATE_HZ:
-            raise WireError(
-                f"{WIRE}: got audio at {rate_hz} Hz, expected at most {_HIGHEST_RATE_HZ}; set the channel to slin"
-            )
-        if self._rate_hz not in (None, rate_hz):
-            raise WireError(f"{WIRE}: got audio at {rate_hz} Hz, expected {self._rate_hz} to the end of the call")
-        if not length or length % 2:
-            raise WireError(f"{WIRE}: got {length} bytes of audio, expected whole samples of 2")
-
     def _frame(self, kind: int, payload: bytes) -> Iterator[WireEvent]:
-        if kind == _UUID:
-            self._call_id = str(uuid.UUID(bytes=payload))
-        elif kind == _DTMF:
-            yield digit_of(payload.decode("latin-1"), WIRE)
-        elif kind in (_HANGUP, _ERROR):
+        if self._ended:
+            yield Dropped(why="stray", what=f"type 0x{kind:02x} after the hang-up")
+        elif kind == _HANGUP:
             self._ended = True
-            yield Ended(reason="hangup" if kind == _HANGUP else "error")
+            yield Ended(reason="hangup")
+        elif kind == _ERROR:
+            self._failed = True
+            yield Complained(code=payload[0] if payload else 0)
+        elif kind == _UUID:
+            yield from self._name(payload)
+        elif kind == _DTMF:
+            yield digit_of(payload.decode("latin-1"))
+        elif kind not in _RATES_HZ:
+            yield Dropped(why="unknown", what=f"type 0x{kind:02x}")
+        elif flaw := flaw_of(payload, 2):
+            yield flaw
+        elif self._call_id is not None:
+            yield from self._audio(kind, payload)
+        elif len(self._early) < MAX_EARLY_MESSAGES:
+            self._early.append((kind, payload))
         else:
-            if self._rate_hz is None:
-                assert self._call_id is not None
-                self._rate_hz = _RATES_HZ[kind]
-                yield Started(call_id=self._call_id, encoding="pcm16", sample_rate_hz=self._rate_hz)
+            yield Dropped(why="early", what="audio before the UUID")
+
+    def _name(self, payload: bytes) -> Iterator[WireEvent]:
+        if len(payload) != _UUID_BYTES:
+            yield Dropped(why="unreadable", what=f"a UUID of {len(payload)} bytes")
+        elif self._call_id is not None:
+            yield Dropped(why="repeated", what="UUID")
+        else:
+            self._call_id = str(uuid.UUID(bytes=payload))
+            early, self._early = self._early, []
+            for each in early:
+                yield from self._audio(*each)
+
+    def _audio(self, kind: int, payload: bytes) -> Iterator[WireEvent]:
+        rate_hz = _RATES_HZ[kind]
+        if self._kind is None:
+            if rate_hz > _HIGHEST_RATE_HZ:
+                raise WireError(
+                    f"{WIRE}: got audio at {rate_hz} Hz, expected at most {_HIGHEST_RATE_HZ}; set the channel to slin"
+                )
+            assert self._call_id is not None
+            self._kind = kind
+            yield Started(call_id=self._call_id, encoding="pcm16", sample_rate_hz=rate_hz)
+        if kind == self._kind:
             yield Audio(payload=payload)
+        else:
+            yield Dropped(why="unknown", what=f"audio at {rate_hz} Hz in a call of {_RATES_HZ[self._kind]} Hz")
 
 
 class TcpSocket:

@@ -9,20 +9,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from emotion_triage.adapters.protocol import (
+    MAX_EARLY_MESSAGES,
     MAX_MESSAGE_BYTES,
     SAMPLE_BYTES,
     Audio,
     Complained,
+    Dropped,
     Ended,
     Hidden,
     Reply,
     Started,
+    Unreadable,
     WireEvent,
     call_name,
-    check_samples,
-    check_size,
     decoded,
     digit_of,
+    flaw_of,
+    kind_name,
+    text_fields,
+    too_long,
 )
 from emotion_triage.audio.stream import Encoding
 from emotion_triage.errors import WireError
@@ -44,6 +49,8 @@ _FORMATS: dict[str, tuple[Encoding, int]] = {
     "slin44": ("pcm16", 44100),
     "slin48": ("pcm16", 48000),
 }
+# The first releases name the channel alone. `connection_id` of a connection that Asterisk opens is the same for each.
+_NAMES = ("channel_id", "channel")
 # They speak of audio that we would send, and we send none.
 _OF_PLAYBACK = {
     "MEDIA_XON",
@@ -57,6 +64,9 @@ _OF_PLAYBACK = {
 
 class ChanWebSocket:
     """One chan_websocket connection's protocol: messages in, events out.
+
+    Audio ahead of ``MEDIA_START`` is kept for it. The call's name is ``channel_id``; Asterisk 20.16.0, 21.11.0,
+    22.6.0 and 23.0.0 do not send it: there it is the channel's own name.
 
     Parameters
     ----------
@@ -73,9 +83,14 @@ class ChanWebSocket:
     Audio(160 bytes, at=None)
     """
 
+    byte_stream = False
+
     def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._limit = max_message_bytes
-        self._sample_bytes: int | None = None
+        self._format: str | None = None
+        self._same_format = True
+        self._sample_bytes = 1
+        self._early: list[bytes] = []
         self._json = False
         self._ended = False
 
@@ -85,18 +100,20 @@ class ChanWebSocket:
         Raises
         ------
         WireError
-            Audio before ``MEDIA_START``, a second one, an unknown event or format, a wrong length.
+            A ``MEDIA_START`` of which nothing could be heard: another format than G.711 and signed linear, no name.
         """
-        check_size(message, WIRE, self._limit)
-        if self._ended:
-            raise WireError(f"{WIRE}: got a message after the end, expected none; open another connection")
-        if isinstance(message, str):
+        if long := too_long(message, self._limit):
+            yield long
+        elif self._ended:
+            yield Dropped(why="stray", what="a message after the end")
+        elif isinstance(message, str):
             yield from self._text(message)
-        elif self._sample_bytes is None:
-            raise WireError(f"{WIRE}: got audio before MEDIA_START, expected MEDIA_START first; is this an Asterisk?")
+        elif self._format is not None:
+            yield self._audio(message)
+        elif len(self._early) < MAX_EARLY_MESSAGES:
+            self._early.append(message)
         else:
-            check_samples(message, self._sample_bytes, WIRE)
-            yield Audio(payload=message)
+            yield Dropped(why="early", what="audio before MEDIA_START")
 
     def end(self) -> Iterator[WireEvent]:
         """Yield `Ended`: Asterisk ends a call by closing the connection."""
@@ -109,53 +126,58 @@ class ChanWebSocket:
         if not self._ended:
             yield Reply('{"command":"HANGUP"}' if self._json else "HANGUP")
 
+    def _audio(self, message: bytes) -> WireEvent:
+        if not self._same_format:
+            return Dropped(why="unknown", what="audio of another format than the call's")
+        return flaw_of(message, self._sample_bytes) or Audio(payload=message)
+
     def _text(self, message: str) -> Iterator[WireEvent]:
-        self._json = message.startswith("{")
-        event = decoded(message, dict[str, Any], WIRE) if self._json else _plain(message)
+        json = message.lstrip().startswith("{")
+        try:
+            event = decoded(message, dict[str, Any], WIRE) if json else _plain(message)
+        except Unreadable:
+            yield Dropped(why="unreadable", what="text that is no JSON")
+            return
         name = event.get("event")
         if name == "MEDIA_START":
-            yield self._start(event)
-        elif self._sample_bytes is None:
-            raise WireError(f"{WIRE}: got an event before MEDIA_START, expected MEDIA_START first")
+            self._json = json
+            yield from self._start(event)
         elif name == "DTMF_END":
-            yield digit_of(_text(event, "digit"), WIRE)
+            yield digit_of(event.get("digit"))
         elif name == "ERROR":
             yield Complained(code=0)
         elif name not in _OF_PLAYBACK:
-            known = ", ".join(sorted({"MEDIA_START", "DTMF_END", "ERROR"} | _OF_PLAYBACK))
-            raise WireError(f"{WIRE}: got an unknown event, expected one of {known}; is this Asterisk newer?")
+            yield Dropped(why="unknown", what=kind_name(name))
 
-    def _start(self, event: Mapping[str, Any]) -> Started:
-        if self._sample_bytes is not None:
-            raise WireError(f"{WIRE}: got MEDIA_START twice, expected it once a connection")
-        try:
-            encoding, rate_hz = _FORMATS[_text(event, "format")]
-        except KeyError:
+    def _start(self, event: Mapping[str, Any]) -> Iterator[WireEvent]:
+        name = event.get("format")
+        if self._format is not None:
+            self._same_format = name == self._format
+            yield Dropped(why="repeated", what="MEDIA_START")
+            return
+        if not isinstance(name, str) or name not in _FORMATS:
             raise WireError(
                 f"{WIRE}: got an audio format that is not read, expected one of {', '.join(_FORMATS)}; "
                 "say c(ulaw) in the dial string"
-            ) from None
-        variables = event.get("channel_variables", {})
-        if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
-            raise WireError(f"{WIRE}: got channel_variables that are not text by name, expected a JSON object of text")
-        self._sample_bytes = SAMPLE_BYTES[encoding]
-        return Started(
-            call_id=call_name(_text(event, "channel_id"), WIRE),
+            )
+        encoding, rate_hz = _FORMATS[name]
+        called = next((event[key] for key in _NAMES if event.get(key)), None)
+        if not isinstance(called, str):
+            raise WireError(f"{WIRE}: got a MEDIA_START without channel_id and channel, expected one of them as text")
+        self._format, self._sample_bytes = name, SAMPLE_BYTES[encoding]
+        yield Started(
+            call_id=call_name(called, WIRE),
             encoding=encoding,
             sample_rate_hz=rate_hz,
-            parameters=Hidden(variables),
+            parameters=Hidden(text_fields(event.get("channel_variables"))),
         )
+        early, self._early = self._early, []
+        for each in early:
+            yield self._audio(each)
 
 
 def _plain(message: str) -> dict[str, str]:
     """Read ``NAME key:value key:value``; ``error_text`` runs to the end and is left out."""
-    name, *fields = message.split(" ")
+    name, *fields = message.strip().split(" ")
     pairs = (field.partition(":") for field in fields)
     return {"event": name, **{key: value for key, colon, value in pairs if colon and key != "event"}}
-
-
-def _text(event: Mapping[str, Any], key: str) -> str:
-    value = event.get(key)
-    if not isinstance(value, str):
-        raise WireError(f"{WIRE}: got no text for {key}, expected it in {event['event']}")
-    return value

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from emotion_triage.adapters.protocol import (
     SAMPLE_BYTES,
     Audio,
+    Changed,
     Complained,
     Digit,
     Dropped,
@@ -27,7 +29,10 @@ from emotion_triage.adapters.protocol import (
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.errors import WireError
 
-__all__ = ["Application", "Connection", "Direct", "Limits", "Sink", "Socket"]
+__all__ = ["Application", "Beside", "Connection", "Direct", "Limits", "Sink", "Socket"]
+
+Beside: TypeAlias = Paused | Resumed | Digit | Updated | Complained | Changed | Dropped
+"""What happens beside the audio."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +81,8 @@ class Application(Protocol):
         """Open the call, or return None to hear nothing of it."""
         ...
 
-    async def noticed(self, connection: Connection, event: Paused | Resumed | Digit | Updated | Complained) -> None:
-        """Take note of what happened beside the audio."""
+    async def noticed(self, connection: Connection, event: Beside) -> None:
+        """Take note of what happened beside the audio; of what is passed over, the first of each reason but late."""
         ...
 
     async def ended(self, connection: Connection, event: Ended) -> None:
@@ -128,8 +133,10 @@ class Connection:
     ----------
     call : Call or None
         The call, once the application opened it.
-    dropped : int
-        Packets that came too late or were not the caller's.
+    dropped_by : Counter of str
+        Messages that were passed over, by why: as in `emotion_triage.adapters.protocol.Dropped`.
+    changed_by : Counter of str
+        Times that the stream went on in another way, by what changed: as in `Changed` there.
     """
 
     def __init__(
@@ -143,9 +150,15 @@ class Connection:
         self._ended: Ended | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
-        self._base = self._next = self._heard_to = 0
+        self._base = self._next = self._heard_to = self._wire_next = 0
         self.call: Call | None = None
-        self.dropped = 0
+        self.dropped_by: Counter[str] = Counter()
+        self.changed_by: Counter[str] = Counter()
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were passed over, whatever the reason."""
+        return self.dropped_by.total()
 
     async def run(self) -> None:
         """Read the connection to its end; the call is flushed and the application told, whatever happens.
@@ -184,27 +197,34 @@ class Connection:
 
     async def _read(self, idle: asyncio.Timeout) -> None:
         messages = aiter(self._socket)
+        loop, whole = asyncio.get_running_loop(), not self._wire.byte_stream
         while self._ended is None:
             try:
-                events = self._wire.receive(await anext(messages))
+                message = await anext(messages)
+                events = self._wire.receive(message)
+                if whole:
+                    idle.reschedule(loop.time() + self._limits.idle_s)
             except StopAsyncIteration:
                 events = self._wire.end()
             except Exception:  # each network library has its own word for a connection that broke
                 events = self._wire.end()
                 self._ended = Ended(reason="cut")
             for event in events:
-                idle.reschedule(asyncio.get_running_loop().time() + self._limits.idle_s)
+                idle.reschedule(loop.time() + self._limits.idle_s)
                 await self._take(event)
 
     async def _take(self, event: WireEvent) -> None:
         if isinstance(event, Audio):
             self._hear(event)
         elif isinstance(event, Passed):
+            self._wire_next = max(self._wire_next, event.to)
             self._advance(self._base + event.to)
         elif isinstance(event, Reply):
             await self._send(event)
         elif isinstance(event, Dropped):
-            self.dropped += 1
+            self.dropped_by[event.why] += 1
+            if event.why != "late" and self.dropped_by[event.why] == 1:
+                await self._application.noticed(self, event)
         elif isinstance(event, Ended):
             stopped = self._stopping and event.reason == "cut"
             self._ended = self._ended or (Ended(reason="stopped") if stopped else event)
@@ -213,6 +233,8 @@ class Connection:
             if self.call is not None:
                 self._begin(self.call, event)
         else:
+            if isinstance(event, Changed):
+                self.changed_by[event.what] += 1
             await self._application.noticed(self, event)
 
     def _begin(self, call: Call, started: Started) -> None:
@@ -220,6 +242,7 @@ class Connection:
         self._sample_bytes = SAMPLE_BYTES[started.encoding]
         # a call that an earlier connection began goes on where it was
         self._base = self._next = self._heard_to = round(call.position_s * self._rate_hz)
+        self._wire_next = 0
         self._heard_s = asyncio.get_running_loop().time()
         self._watch()
 
@@ -236,19 +259,23 @@ class Connection:
             return
         now_s = asyncio.get_running_loop().time()
         n_samples = len(audio.payload) // self._sample_bytes
-        at = self._next
+        at, late = self._next, 0
         if audio.at is not None:
-            at = self._base + audio.at
+            late = max(0, self._wire_next - audio.at)
+            if late >= n_samples:
+                self.dropped_by["late"] += 1
+                return
+            self._wire_next = audio.at + n_samples
+            # where this side's clock let time go on and the wire's stood still, the wire's goes on from now
+            self._base += max(0, self._next - self._base - audio.at - late)
+            at = self._base + audio.at + late
         else:
             silent_s = now_s - self._heard_s - n_samples / self._rate_hz
             if silent_s > self._limits.gap_s:
                 at = max(at, self._heard_to + int(silent_s * self._rate_hz))
-        late = max(0, self._next - at)
-        if late >= n_samples:
-            self.dropped += 1
-            return
-        self._sink.deliver(self.call, audio.payload[late * self._sample_bytes :], at + late)
-        self._next = self._heard_to = at + n_samples
+        payload = audio.payload[late * self._sample_bytes :] if late else audio.payload
+        self._sink.deliver(self.call, payload, at)
+        self._next = self._heard_to = at + n_samples - late
         self._heard_s = now_s
 
     def _advance(self, to: int) -> None:

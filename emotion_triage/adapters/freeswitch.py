@@ -12,17 +12,21 @@ from typing import Any, Literal
 import numpy as np
 
 from emotion_triage.adapters.protocol import (
+    MAX_EARLY_MESSAGES,
     MAX_MESSAGE_BYTES,
     Audio,
+    Dropped,
     Ended,
     Hidden,
     Reply,
     Started,
+    Unreadable,
     WireEvent,
     call_name,
-    check_samples,
-    check_size,
     decoded,
+    flaw_of,
+    text_fields,
+    too_long,
 )
 from emotion_triage.errors import WireError
 
@@ -39,7 +43,8 @@ class FreeSwitch:
     r"""One audio fork's protocol: messages in, events out.
 
     The stream says neither its rate nor its channels, so they are told here, as in the command that starts it. The
-    metadata has to be a JSON object of text with ``call_id``; ``caller``, if there, is the caller's number.
+    metadata has to be a JSON object with ``call_id``; ``caller``, if there, is the caller's number. Audio ahead of it
+    is kept for it; other text is the application's own.
 
     Parameters
     ----------
@@ -66,6 +71,8 @@ class FreeSwitch:
     b'\x01\x00'
     """
 
+    byte_stream = False
+
     def __init__(
         self,
         *,
@@ -89,26 +96,30 @@ class FreeSwitch:
         self._rate_hz = sample_rate_hz
         self._caller_channel = caller_channel
         self._limit = max_message_bytes
+        self._early: list[bytes] = []
         self._state: Literal["starting", "started", "ended"] = "starting"
 
     def receive(self, message: bytes | str) -> Iterator[WireEvent]:
-        """Yield what a message says; text after the metadata is the application's own and passed over.
+        """Yield what a message says; text after the metadata is the application's own.
 
         Raises
         ------
         WireError
-            Audio before the metadata, metadata that is no JSON object of text, a wrong length.
+            Metadata with a call's name that cannot be one, such as a telephone number.
         """
-        check_size(message, WIRE, self._limit)
-        if self._state == "ended":
-            raise WireError(f"{WIRE}: got a message after the end, expected none; open another connection")
-        if isinstance(message, str):
+        if long := too_long(message, self._limit):
+            yield long
+        elif self._state == "ended":
+            yield Dropped(why="stray", what="a message after the end")
+        elif isinstance(message, str):
             if self._state == "starting":
-                yield self._start(message)
-        elif self._state == "starting":
-            raise WireError(f"{WIRE}: got audio before the metadata, expected metadata; add it to the command")
+                yield from self._start(message)
+        elif self._state == "started":
+            yield self._audio(message)
+        elif len(self._early) < MAX_EARLY_MESSAGES:
+            self._early.append(message)
         else:
-            yield Audio(payload=self._callers(message))
+            yield Dropped(why="early", what="audio before metadata with call_id; add it to the command")
 
     def end(self) -> Iterator[WireEvent]:
         """Yield `Ended`: FreeSWITCH ends a stream by closing the connection."""
@@ -120,24 +131,28 @@ class FreeSwitch:
         """Yield nothing: a server ends a stream by closing the connection."""
         yield from ()
 
-    def _start(self, message: str) -> Started:
-        metadata = decoded(message, dict[str, Any], WIRE)
-        if not all(isinstance(value, str) for value in metadata.values()) or "call_id" not in metadata:
-            raise WireError(f"{WIRE}: got metadata without call_id or with values that are not text, expected text")
-        name = call_name(metadata.pop("call_id"), WIRE)
-        number = metadata.pop("caller", None)
+    def _start(self, message: str) -> Iterator[WireEvent]:
+        try:
+            metadata = text_fields(decoded(message, dict[str, Any], WIRE))
+        except Unreadable:
+            metadata = {}
+        name, number = metadata.pop("call_id", None), metadata.pop("caller", None)
+        if name is None:
+            yield Dropped(why="unreadable", what="metadata that is no JSON object with call_id")
+            return
         self._state = "started"
-        return Started(
-            call_id=name,
+        yield Started(
+            call_id=call_name(name, WIRE),
             encoding="pcm16",
             sample_rate_hz=self._rate_hz,
             caller=Hidden(number) if number else None,
             parameters=Hidden(metadata),
         )
+        early, self._early = self._early, []
+        for each in early:
+            yield self._audio(each)
 
-    def _callers(self, message: bytes) -> bytes:
+    def _audio(self, message: bytes) -> WireEvent:
         if self._caller_channel is None:
-            check_samples(message, 2, WIRE)
-            return message
-        check_samples(message, 4, WIRE)
-        return np.frombuffer(message, "<i2")[self._caller_channel :: 2].tobytes()
+            return flaw_of(message, 2) or Audio(payload=message)
+        return flaw_of(message, 4) or Audio(payload=np.frombuffer(message, "<i2")[self._caller_channel :: 2].tobytes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -15,10 +15,12 @@ from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.rules import Standing
 
 __all__ = [
+    "MAX_EARLY_MESSAGES",
     "MAX_MESSAGE_BYTES",
     "MAX_STREAM_S",
     "SAMPLE_BYTES",
     "Audio",
+    "Changed",
     "Complained",
     "Digit",
     "Dropped",
@@ -29,14 +31,18 @@ __all__ = [
     "Reply",
     "Resumed",
     "Started",
+    "Unreadable",
     "Updated",
+    "Why",
     "Wire",
     "WireEvent",
     "call_name",
-    "check_samples",
-    "check_size",
     "decoded",
     "digit_of",
+    "flaw_of",
+    "kind_name",
+    "text_fields",
+    "too_long",
 ]
 
 MAX_MESSAGE_BYTES = 65536
@@ -45,10 +51,14 @@ MAX_MESSAGE_BYTES = 65536
 MAX_STREAM_S = 86400.0
 """A position of more than a day is a fault of the peer, not a pause."""
 
+MAX_EARLY_MESSAGES = 50
+"""Messages of audio that are kept for a start that comes after them: 1 s of 20 ms each; engines send 1 to 5."""
+
 SAMPLE_BYTES = {"mulaw": 1, "alaw": 1, "pcm16": 2}
 """Bytes of one sample, by the encodings that wires carry."""
 
 _DIGITS = "0123456789*#ABCD"
+_KIND_NAME = re.compile(r"[A-Za-z][A-Za-z_.:-]{0,39}")
 
 T = TypeVar("T")
 
@@ -185,10 +195,38 @@ class Complained(msgspec.Struct, frozen=True, kw_only=True):
     code: int
 
 
-class Dropped(msgspec.Struct, frozen=True, kw_only=True):
-    """A packet that came too late to be heard, or is of a stream that is not the caller's."""
+Why: TypeAlias = Literal["late", "stray", "early", "unknown", "unreadable", "empty", "repeated"]
+"""Why a message is passed over, as in `Dropped`."""
 
-    why: Literal["late", "stray"]
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that is passed over and counted; the call goes on.
+
+    Attributes
+    ----------
+    why : str
+        ``late``: comes too late to be heard, or again. ``stray``: belongs to another stream than the caller's, or comes
+        out of turn. ``early``: audio ahead of the call's start, more than is kept. ``unknown``: of a kind that the wire
+        does not know. ``unreadable``: of a known kind, and not as the protocol says. ``empty``: holds no audio.
+        ``repeated``: opens what is open already.
+    what : str
+        What it is, such as ``payload type 9``; never a value that it carries.
+    """
+
+    why: Why
+    what: str = ""
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """The caller's stream goes on in another way, after a transfer for example, and is heard on.
+
+    Attributes
+    ----------
+    what : {"source", "clock", "codec"}
+        Another sender (SSRC); another count of packets or of time; another encoding, or back to the first one.
+    """
+
+    what: Literal["source", "clock", "codec"]
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -212,12 +250,26 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WireEvent: TypeAlias = (
-    Started | Audio | Passed | Paused | Resumed | Digit | Updated | Complained | Dropped | Reply | Ended
+    Started | Audio | Passed | Paused | Resumed | Digit | Updated | Complained | Dropped | Changed | Reply | Ended
 )
 
 
+class Unreadable(WireError):
+    """A message cannot be read as its protocol says: a call that began goes on without it."""
+
+
 class Wire(Protocol):
-    """One connection's protocol: messages in, events out, no input or output of its own."""
+    """One connection's protocol: messages in, events out, no input or output of its own.
+
+    What is not understood is `Dropped`; `WireError` is for what breaks the framing, or would never be heard.
+
+    Attributes
+    ----------
+    byte_stream : bool
+        Whether messages come in any cut, as TCP gives them: then an event, and no message, is a sign of life.
+    """
+
+    byte_stream: bool
 
     def receive(self, message: bytes | str) -> Iterator[WireEvent]:
         """Yield what a message says; events before a fault are yielded before `WireError` is raised."""
@@ -232,21 +284,48 @@ class Wire(Protocol):
         ...
 
 
-def check_size(message: bytes | str, wire: str, limit: int) -> None:
-    """Raise WireError for a message longer than `limit`, in bytes (characters for text)."""
+def too_long(message: bytes | str, limit: int) -> Dropped | None:
+    """Return what becomes of a message longer than `limit`, in bytes (characters for text); None for any other."""
     if len(message) > limit:
-        raise WireError(
-            f"{wire}: got a message of {len(message)} bytes, expected at most {limit}; send shorter packets"
-        )
+        return Dropped(why="unreadable", what=f"a message of {len(message)} bytes, more than {limit}")
+    return None
 
 
-def check_samples(payload: bytes, sample_bytes: int, wire: str) -> None:
-    """Raise WireError for audio that is empty or ends within a sample of `sample_bytes` bytes."""
-    if not payload or len(payload) % sample_bytes:
-        raise WireError(
-            f"{wire}: got {len(payload)} bytes of audio, expected whole samples of {sample_bytes}; "
-            "check that the engine sends the format that it names"
-        )
+def flaw_of(payload: bytes, sample_bytes: int) -> Dropped | None:
+    """Return what becomes of audio that is empty or ends within a sample of `sample_bytes` bytes; None of any other."""
+    if not payload:
+        return Dropped(why="empty", what="audio of 0 bytes")
+    if len(payload) % sample_bytes:
+        return Dropped(why="unreadable", what=f"{len(payload)} bytes of audio in samples of {sample_bytes}")
+    return None
+
+
+def kind_name(name: object) -> str:
+    """Return the name of a kind of message if it can be shown: a word, which no number or secret is.
+
+    Examples
+    --------
+    >>> kind_name("playback_started"), kind_name("+33123456789"), kind_name(None)
+    ('playback_started', 'no name', 'no name')
+    """
+    return name if isinstance(name, str) and _KIND_NAME.fullmatch(name) else "no name"
+
+
+def text_fields(fields: object) -> dict[str, str]:
+    """Return parameters as text by name, whatever the engine made of them; null is left out.
+
+    Examples
+    --------
+    >>> text_fields({"line": "sales", "age": 41, "vip": True, "note": None, "tags": ["a"]})
+    {'line': 'sales', 'age': '41', 'vip': 'true', 'tags': '["a"]'}
+    """
+    if not isinstance(fields, Mapping):
+        return {}
+    return {str(name): _as_text(value) for name, value in fields.items() if value is not None}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def decoded(message: bytes | str, kind: type[T], wire: str) -> T:
@@ -254,7 +333,7 @@ def decoded(message: bytes | str, kind: type[T], wire: str) -> T:
 
     Raises
     ------
-    WireError
+    Unreadable
         If it cannot be read so. The message names the field and never a value: values hold numbers.
     """
     try:
@@ -262,10 +341,14 @@ def decoded(message: bytes | str, kind: type[T], wire: str) -> T:
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         field = re.search(r"`\$([\w.\[\]]+)`", str(error))
         where = f" at {field[1].strip('.')}" if field else ""
-        raise WireError(
-            f"{wire}: got a message that is not as its protocol says{where}, expected what {kind.__name__.strip('_')} "
-            "holds; check the engine's version and what it was told to send"
+        raise Unreadable(
+            f"{wire}: got a message that is not as its protocol says{where}, expected what {_kind_of(kind)} holds; "
+            "check the engine's version and what it was told to send"
         ) from None
+
+
+def _kind_of(kind: Any) -> str:
+    return str(getattr(kind, "__name__", kind)).strip("_")
 
 
 def call_name(name: str, wire: str) -> str:
@@ -283,8 +366,8 @@ def call_name(name: str, wire: str) -> str:
     return name
 
 
-def digit_of(text: str, wire: str) -> Digit:
-    """Return the key that was pressed, or raise WireError where there is none such."""
-    if len(text) != 1 or text.upper() not in _DIGITS:
-        raise WireError(f"{wire}: got a key that is none, expected one of {_DIGITS}; check the engine's DTMF settings")
+def digit_of(text: object) -> Digit | Dropped:
+    """Return the key that was pressed; what is no key is passed over."""
+    if not isinstance(text, str) or len(text) != 1 or text.upper() not in _DIGITS:
+        return Dropped(why="unreadable", what="a key that is none")
     return Digit(digit=text.upper())

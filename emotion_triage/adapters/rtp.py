@@ -1,19 +1,32 @@
-"""RTP: G.711 packets of one stream, put back in order; for a SIP leg or a fork that sends the caller's side alone.
+"""RTP: G.711 packets of one caller, put back in order; for a SIP leg or a fork that sends the caller's side alone.
 
-Protocols: RFC 3550 (RTP), RFC 3551 (payload types 0, 8 and 13), RFC 4733 (keys).
+Protocols: RFC 3550 (RTP), RFC 3551 (payload types 0, 8, 13 and 19), RFC 4733 (keys), RFC 5761 (RTCP on the same port).
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import insort
+import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, TypeAlias
 
-from emotion_triage.adapters.protocol import Audio, Digit, Dropped, Ended, Hidden, Reply, Started, WireEvent, call_name
+import numpy as np
+
+from emotion_triage.adapters.protocol import (
+    Changed,
+    Digit,
+    Dropped,
+    Ended,
+    Hidden,
+    Reply,
+    Started,
+    WireEvent,
+    call_name,
+)
+from emotion_triage.adapters.reordering import PROBATION, Reordering
+from emotion_triage.audio.g711 import decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
 from emotion_triage.audio.stream import Encoding
-from emotion_triage.errors import WireError
 
 __all__ = ["Network", "Rtp", "UdpSocket"]
 
@@ -23,21 +36,32 @@ Network: TypeAlias = IPv4Network | IPv6Network
 WIRE = "RTP"
 _HEADER_BYTES = 12
 _ENCODINGS: dict[int, Encoding] = {0: "mulaw", 8: "alaw"}
-_COMFORT_NOISE = 13
-_RTCP = range(72, 77)
+_COMFORT_NOISE = (13, 19)
+# 192 to 223 in the second byte: RTCP that shares the port
+_RTCP = range(64, 96)
 _RATE_HZ = 8000
-# Packets are 20 ms: those of 100 ms wait for one that is missing, then it is lost.
-_WAITING = 5
 _MAX_DATAGRAM_BYTES = 2048
-_MAX_JUMP_S = 3600
 _KEYS = "0123456789*#ABCD"
 _QUEUED = 500
+# A sender whose packets are interrupted as often by the caller's speaks beside the caller.
+_BESIDE = 3
+_MAX_SOURCES = 16
+_SILENT_S = 2.0
+
+_CODES = np.arange(256, dtype=np.uint8)
+_RECODED = {
+    (8, 0): bytes(encode_mulaw(decode_alaw(_CODES))),
+    (0, 8): bytes(encode_alaw(decode_mulaw(_CODES))),
+}
+_STRAY = Dropped(why="stray")
 
 
 class Rtp:
-    """One RTP stream's protocol: datagrams in, events out.
+    """One caller's RTP: datagrams in, events out.
 
-    The first packet names the source; packets of another source are dropped, so that no other party can come in.
+    The first packet names the source (SSRC). Another source takes its place once four of its packets came in a row, as
+    after a transfer; one whose packets come between the caller's is another party, and never heard. Sequence numbers
+    and timestamps may begin anew, and the codec may change between PCMU and PCMA: the stream goes on where it stands.
 
     Parameters
     ----------
@@ -58,6 +82,8 @@ class Rtp:
     ['Started', 'Audio']
     """
 
+    byte_stream = False
+
     def __init__(
         self,
         *,
@@ -70,51 +96,42 @@ class Rtp:
         self._parameters = Hidden[Mapping[str, str]](parameters or {})
         self._caller = caller
         self._event_type = event_type
+        self._order = Reordering()
         self._source: bytes | None = None
-        self._payload_type: int | None = None
-        self._first = (0, 0)
-        self._waiting: list[tuple[int, int, bytes]] = []
-        self._last = -1
-        self._next = 0
-        self._newest = (0, 0)
+        self._started_with: int | None = None
+        self._codec: int | None = None
+        self._stamp = self._zero = self._newest = 0
+        self._earlier: dict[bytes, int] = {}
+        self._held: list[bytes] = []
+        self._interrupted: dict[bytes, int] = {}
         self._key_at: int | None = None
         self._ended = False
 
     def receive(self, message: bytes | str) -> Iterator[WireEvent]:
-        """Yield what a datagram completes.
-
-        Raises
-        ------
-        WireError
-            If its codec is not G.711 or its clock jumps. Anyone can send to a port: what is no RTP is dropped.
-        """
+        """Yield what a datagram completes. Anyone can send to a port: what is no RTP of the caller's is dropped."""
         payload = None if isinstance(message, str) else _payload(message)
-        if isinstance(message, str) or payload is None:
-            yield Dropped(why="stray")
+        if isinstance(message, str) or payload is None or self._ended:
+            yield _STRAY
             return
         kind, source = message[1] & 0x7F, message[8:12]
-        if self._ended or self._source not in (None, source) or kind in _RTCP:
-            yield Dropped(why="stray")
-        elif kind == self._event_type:
-            yield from self._key(message, payload)
-        elif kind in _ENCODINGS:
-            if self._source is None:
-                yield self._start(message, kind)
-            if kind != self._payload_type:
-                raise WireError(
-                    f"{WIRE}: got another codec within the call, expected payload type {self._payload_type}"
-                )
-            yield from self._audio(message, payload)
-        elif kind != _COMFORT_NOISE:
-            raise WireError(
-                f"{WIRE}: got payload type {kind}, expected 0 (PCMU), 8 (PCMA), 13 or {self._event_type}; "
-                "offer G.711 alone in the SDP"
-            )
+        if kind in _RTCP:
+            return
+        if source == self._source:
+            if self._held:
+                yield from self._interrupt()
+            yield from self._packet(message, payload, kind)
+        elif self._source is None:
+            if kind in _ENCODINGS:
+                self._source = source
+            yield from self._packet(message, payload, kind)
+        else:
+            yield from self._another(message, source)
 
     def end(self) -> Iterator[WireEvent]:
         """Yield what was held back, and `Ended`: signalling tells the end, RTP does not."""
         if not self._ended:
-            yield from self._release(0)
+            yield from self._let_go()
+            yield from self._order.flush()
             self._ended = True
             yield Ended(reason="hangup")
 
@@ -122,9 +139,36 @@ class Rtp:
         """Yield nothing: signalling ends a stream."""
         yield from ()
 
-    def _start(self, message: bytes, kind: int) -> Started:
-        self._source, self._payload_type = message[8:12], kind
-        self._first = self._newest = int.from_bytes(message[2:4], "big"), int.from_bytes(message[4:8], "big")
+    def _packet(self, message: bytes, payload: bytes, kind: int) -> Iterator[WireEvent]:
+        """Yield what a packet of the caller's source completes."""
+        if kind in _ENCODINGS:
+            if self._started_with is None:
+                self._started_with = self._codec = kind
+                self._stamp = int.from_bytes(message[4:8], "big")
+                self._zero = self._stamp
+                yield self._start(kind)
+            elif kind != self._codec:
+                self._codec = kind
+                yield Changed("codec")
+            if kind != self._started_with:
+                payload = payload.translate(_RECODED[kind, self._started_with])
+            if not payload:
+                yield Dropped(why="empty", what="audio of 0 bytes")
+        else:
+            if kind == self._event_type:
+                yield from self._key(message, payload)
+            elif kind not in _COMFORT_NOISE:
+                yield Dropped(why="unknown", what=f"payload type {kind}")
+            payload = b""
+        if self._started_with is not None:
+            near = self._order.last
+            self._newest = number = _number(message)
+            self._stamp = _nearest(int.from_bytes(message[4:8], "big"), self._stamp, 32)
+            yield from self._order.add(
+                number if near is None else _nearest(number, near, 16), self._stamp - self._zero, payload
+            )
+
+    def _start(self, kind: int) -> Started:
         return Started(
             call_id=self._call_id,
             encoding=_ENCODINGS[kind],
@@ -133,32 +177,53 @@ class Rtp:
             parameters=self._parameters,
         )
 
-    def _audio(self, message: bytes, payload: bytes) -> Iterator[WireEvent]:
-        sequence = _nearest(int.from_bytes(message[2:4], "big"), self._newest[0], 16)
-        stamp = _nearest(int.from_bytes(message[4:8], "big"), self._newest[1], 32)
-        number, at = sequence - self._first[0], stamp - self._first[1]
-        if number <= self._last or at < self._next or any(number == other for other, _, _ in self._waiting):
-            yield Dropped(why="late")
+    def _another(self, message: bytes, source: bytes) -> Iterator[WireEvent]:
+        """Take a packet of another source: the caller's next one, a source of before, or another party."""
+        if self._interrupted.get(source, 0) >= _BESIDE:
+            yield _STRAY
             return
-        if stamp - self._newest[1] > _MAX_JUMP_S * _RATE_HZ:
-            raise WireError(f"{WIRE}: got a timestamp more than {_MAX_JUMP_S} s ahead, expected one clock a stream")
-        self._newest = max(self._newest, (sequence, stamp))
-        if payload:
-            insort(self._waiting, (number, at, payload))
-        yield from self._release(_WAITING)
+        was_newest = self._earlier.get(source)
+        if was_newest is not None and _nearest(_number(message), was_newest, 16) <= was_newest:
+            yield _STRAY
+            return
+        last = self._held[-1] if self._held else b""
+        if source != last[8:12] or _number(message) != (_number(last) + 1) % 2**16:
+            yield from self._let_go()
+        self._held.append(message)
+        if was_newest is not None or len(self._held) >= PROBATION:
+            yield from self._take_over(source)
 
-    def _release(self, waiting: int) -> Iterator[WireEvent]:
-        while self._waiting:
-            number, at, payload = self._waiting[0]
-            if number != self._last + 1 and at > self._next and len(self._waiting) <= waiting:
-                return
-            del self._waiting[0]
-            self._last = number
-            if at < self._next:
-                yield Dropped(why="late")
-            else:
-                self._next = at + len(payload)
-                yield Audio(payload=payload, at=at)
+    def _take_over(self, source: bytes) -> Iterator[WireEvent]:
+        """Hear another source from now on, and what was held of it."""
+        assert self._source is not None
+        yield from self._order.begin_anew()
+        yield Changed("source")
+        if self._earlier.pop(source, None) is not None:
+            # it was there first, so whoever spoke in between may be another party
+            self._note_interruption(self._source)
+        else:
+            self._interrupted.pop(source, None)
+            if len(self._earlier) < _MAX_SOURCES:
+                self._earlier[self._source] = self._newest
+        self._source = source
+        held, self._held = self._held, []
+        for message in held:
+            payload = _payload(message)
+            assert payload is not None
+            yield from self._packet(message, payload, message[1] & 0x7F)
+
+    def _interrupt(self) -> Iterator[WireEvent]:
+        self._note_interruption(self._held[-1][8:12])
+        yield from self._let_go()
+
+    def _note_interruption(self, source: bytes) -> None:
+        if source in self._interrupted or len(self._interrupted) < _MAX_SOURCES:
+            self._interrupted[source] = self._interrupted.get(source, 0) + 1
+
+    def _let_go(self) -> Iterator[WireEvent]:
+        held, self._held = self._held, []
+        for _ in held:
+            yield _STRAY
 
     def _key(self, message: bytes, payload: bytes) -> Iterator[WireEvent]:
         stamp = int.from_bytes(message[4:8], "big")
@@ -166,6 +231,10 @@ class Rtp:
         if len(payload) >= 4 and payload[1] & 0x80 and stamp != self._key_at and payload[0] < len(_KEYS):
             self._key_at = stamp
             yield Digit(digit=_KEYS[payload[0]])
+
+
+def _number(message: bytes) -> int:
+    return int.from_bytes(message[2:4], "big")
 
 
 def _payload(message: bytes) -> bytes | None:
@@ -188,7 +257,8 @@ def _nearest(counter: int, near: int, bits: int) -> int:
 class UdpSocket(asyncio.DatagramProtocol):
     """Datagrams of one port as a `Socket`: give it to ``loop.create_datagram_endpoint``, end it with `stop`.
 
-    The first RTP packet names the address from which all others have to come.
+    The first RTP packet names the address from which all others have to come. After 2 s without any, the engine may
+    have moved its media: another address takes over, if it is of the same host or one that `sources` names.
 
     Parameters
     ----------
@@ -215,23 +285,31 @@ class UdpSocket(asyncio.DatagramProtocol):
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED)
         self._sources = sources
         self._peer: tuple[str, int] | None = None
+        self._heard_s = 0.0
         self.dropped = self.foreign = 0
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Queue a datagram of the one peer."""
-        if self._peer is None and self._may_begin(data, addr[0]):
-            self._peer = addr
+        now_s = time.monotonic()
         if addr != self._peer:
-            self.foreign += 1
-            return
+            if not self._may_begin(data, addr[0], now_s):
+                self.foreign += 1
+                return
+            self._peer = addr
+        self._heard_s = now_s
         if self._queue.full():
             self._queue.get_nowait()
             self.dropped += 1
         self._queue.put_nowait(data)
 
-    def _may_begin(self, data: bytes, host: str) -> bool:
+    def _may_begin(self, data: bytes, host: str, now_s: float) -> bool:
         if _payload(data) is None or data[1] & 0x7F in _RTCP:
             return False
+        if self._peer is not None:
+            if now_s - self._heard_s < _SILENT_S:
+                return False
+            if not self._sources:
+                return host == self._peer[0]
         address = ip_address(host)
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
         return not self._sources or any((mapped or address) in network for network in self._sources)

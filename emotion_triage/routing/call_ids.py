@@ -22,6 +22,7 @@ _IDENTIFIER = re.compile(
     r"|(?<![\d+])20[1-4]\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])"  # a date, and a time
     r"(?:[T_ -]?[0-2]\d[:-]?[0-5]\d(?:[:-]?[0-5]\d)?)?(?!\d)"
     rf"|-00{_HEX}{{6}}(?!{_HEX})"  # the count behind an Asterisk channel's name
+    rf"|(?<=/)0x{_HEX}{{4,16}}(?!{_HEX})"  # the address behind an Asterisk WebSocket channel's name
     r"|(?<=@)(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})(?::\d+)?(?![.\d])"  # the host of a SIP Call-ID
     ")"
 )

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from emotion_triage.adapters.connection import Connection
+from emotion_triage.adapters.connection import Beside, Connection
 from emotion_triage.adapters.connection import Limits as SessionLimits
-from emotion_triage.adapters.protocol import Complained, Digit, Ended, Hidden, Paused, Resumed, Started, Updated
+from emotion_triage.adapters.protocol import Changed, Complained, Dropped, Ended, Hidden, Started
 from emotion_triage.affect.affect import Affect
 from emotion_triage.call.triage import Call, Triage
 from emotion_triage.errors import LedgerError, WireError
@@ -333,10 +333,17 @@ class CallHandler:
         """Open the call, unless the connection was given up meanwhile."""
         return await self._live_calls.begin_on(connection, self._wire, event)
 
-    async def noticed(self, connection: Connection, event: Paused | Resumed | Digit | Updated | Complained) -> None:
-        """Log what an engine complains of; keys and holds are nobody's business here."""
-        if isinstance(event, Complained) and connection.call is not None:
-            log.warning("engine reports a fault", extra={"call": connection.call.call_id, "status": event.code})
+    async def noticed(self, connection: Connection, event: Beside) -> None:
+        """Log what an engine complains of and what is passed over, once a reason; keys and holds are not logged."""
+        about = {"wire": self._wire, "call": connection.call.call_id if connection.call else None}
+        if isinstance(event, Complained):
+            log.warning("engine reports a fault", extra=about | {"status": event.code})
+        elif isinstance(event, Dropped):
+            log.warning("messages are passed over: %s", event.what or "not shown", extra=about | {"reason": event.why})
+        elif isinstance(event, Changed):
+            self._live_calls.metrics.changes.labels(self._wire, event.what).inc()
+            if connection.changed_by[event.what] == 1:
+                log.info("the stream goes on from another %s", event.what, extra=about)
 
     async def ended(self, connection: Connection, event: Ended) -> None:
         """Close the call's account."""

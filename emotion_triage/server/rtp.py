@@ -90,8 +90,9 @@ class RtpPorts:
         finally:
             transport.close()
             del self._calls[call_id]
-            if lost := udp.dropped + udp.foreign:
-                self._live_calls.metrics.late.labels(WIRE).inc(lost)
+            for why, n_datagrams in (("late", udp.dropped), ("stray", udp.foreign)):
+                if n_datagrams:
+                    self._live_calls.metrics.passed_over.labels(WIRE, why).inc(n_datagrams)
 
     def _bound(self, settings: RtpWire) -> socket.socket:
         for port in self._in_turn(settings.ports):

@@ -20,6 +20,8 @@ from emotion_triage.server.listeners import Listener
 
 __all__ = ["WebServer", "sibling_server", "web_server"]
 
+LONGEST_PASSED_OVER = 16
+"""How many times the longest message that is read another may be: it is passed over, a longer one ends its wire."""
 KEEP_ALIVE_S = 15
 CLOSING_S = 3
 PING_S = 20.0
@@ -116,7 +118,7 @@ def web_server(app: ASGIApp, config: Config, crowd: Crowd, yields: Callable[[], 
         server_header=False,
         ssl_certfile=http.tls_certificate,
         ssl_keyfile=http.tls_key,
-        ws_max_size=config.limits.max_message_bytes,
+        ws_max_size=LONGEST_PASSED_OVER * config.limits.max_message_bytes,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
         ws_per_message_deflate=False,

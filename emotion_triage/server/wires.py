@@ -67,8 +67,8 @@ async def attend(
         if enough is not None:
             enough.cancel()
         live_calls.leave(connection)
-        if connection.dropped:
-            live_calls.metrics.late.labels(name).inc(connection.dropped)
+        for why, n_messages in connection.dropped_by.items():
+            live_calls.metrics.passed_over.labels(name, why).inc(n_messages)
 
 
 class AudioSocketServer:

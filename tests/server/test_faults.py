@@ -53,7 +53,7 @@ def test_others_go_on_while_one_breaks(
             cut.writer.write(b"\x10\x01\x40" + bytes(100))
             await cut.writer.drain()
         reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["audiosocket"])
-        writer.write(np.random.default_rng(1).bytes(4096))
+        writer.write(np.random.default_rng(1).bytes(70_000))
         await writer.drain()
         await reader.read()
         writer.close()
@@ -70,6 +70,45 @@ def test_others_go_on_while_one_breaks(
 
     assert asyncio.run(both())["lost_s"] < 1.0
     assert warned(server, "AudioSocket: got")
+
+
+def test_a_call_goes_on_through_what_is_not_understood(
+    server: Any, audiosocket: Any, twilio: Any, eventually: Callable[..., Any]
+) -> None:
+    """Unknown frames and events, a long message, text that is no JSON: said once a reason, counted, and heard on."""
+
+    async def calls() -> tuple[dict[str, Any], dict[str, Any]]:
+        async with audiosocket(server) as asterisk, twilio(server, "CAodd") as stream:
+            for turn in (1, 2):
+                await asterisk.say(np.zeros(4000, np.float32))
+                await stream.say(np.zeros(4000, np.float32))
+                asterisk.writer.write(b"\x02\x00\x03abc" * 5)
+                for odd in ('{"event": "cleared"}', '{"event": "+33612345678"}', "x" * 100_000, "{", ""):
+                    await stream.socket.send(odd)
+                for name in (asterisk.call_id, "CAodd"):
+                    await eventually(
+                        lambda name=name, least_s=0.4 * turn: server.call(name)["duration_s"] > least_s  # type: ignore[misc]
+                    )
+            return server.call(asterisk.call_id), server.call("CAodd")
+
+    expected = {("audiosocket", "unknown"): 10, ("twilio", "unknown"): 4, ("twilio", "unreadable"): 6}
+    before = {key: dropped(server, *key) for key in expected}
+    assert [call["ended"] for call in asyncio.run(calls())] == [None, None]
+
+    async def counted() -> None:
+        await eventually(lambda: {key: dropped(server, *key) - before[key] for key in expected} == expected)
+
+    asyncio.run(counted())
+    said = warned(server, "messages are passed over")
+    assert len([line for line in said if "0x02" in line]) == 1
+    assert len([line for line in said if "cleared" in line]) == 1
+    assert "612345678" not in server.log
+
+
+def dropped(server: Any, wire: str, why: str) -> float:
+    text = server.get("/metrics").text
+    lines = [line for line in text.splitlines() if line.startswith("emotion_triage_messages_dropped_total{")]
+    return sum(float(line.split()[-1]) for line in lines if f'wire="{wire}"' in line and f'why="{why}"' in line)
 
 
 def test_bytes_one_at_a_time(server: Any, audiosocket: Any, eventually: Callable[..., Any]) -> None:
