@@ -11,9 +11,11 @@ def main() -> None:
     """Run the command line, or say what it lacks."""
     try:
         from emotion_triage.cli.app import app
+        from emotion_triage.cli.output import writable_output
     except MissingExtraError as error:
         sys.exit(f"emotion-triage: {error}")
-    app()
+    with writable_output():
+        app()
 
 
 if __name__ == "__main__":

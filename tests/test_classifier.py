@@ -114,6 +114,24 @@ def refusal(path: Path) -> str:
     return str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, np.nan) for name in ("weights", "bias", "mean", "c_conv_1", "c_bias_1", "c_conv_2", "c_dense")),
+        *((name, np.inf) for name in ("weights", "c_conv_1", "c_dense")),
+    ],
+)
+def test_weights_that_are_no_numbers(tmp_path: Path, name: str, value: float) -> None:
+    """A model with NaN or infinite weights is refused when it is loaded, not scored with."""
+    model = onnx.load(default_model_path())
+    (weights,) = [each for each in model.graph.initializer if each.name == name]
+    array = onnx.numpy_helper.to_array(weights).copy()
+    array.flat[:] = value
+    weights.CopyFrom(onnx.numpy_helper.from_array(array, name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    assert "numbers that are not finite" in refusal(tmp_path / "nan.onnx")
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     """No file, or a folder in its place, is refused with the way to get one."""
     assert "No such file" in refusal(tmp_path / "none.onnx")

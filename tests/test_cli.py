@@ -619,3 +619,60 @@ def test_recordings_without_a_header(temper: np.ndarray, quick: list[str], tmp_p
         result = run(*command, *alone)
         assert result.exit_code == 2
         assert f"got no {lacking} with it" in result.stderr
+
+
+# Where the output goes
+
+
+ODD_NAMES = ("appel à Łódź.wav", "→.wav", "\udce9t\udce9.wav")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="code pages of POSIX")
+@pytest.mark.parametrize("settings", [{"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}])
+def test_any_code_page_takes_every_record(tmp_path: Path, quick: list[str], settings: dict[str, str]) -> None:
+    """Records are JSON in UTF-8 whatever the terminal's code page, one for each name, and what is shown is spelled."""
+    for name in ODD_NAMES:
+        with open(os.fsencode(tmp_path / "a") + os.fsencode(name), "wb") as file:
+            soundfile.write(file, np.zeros(8000), 8000, format="WAV")
+    environment = {**os.environ, "PYTHONUTF8": "0", **settings}
+    command = [sys.executable, "-m", "emotion_triage"]
+    score = [*command, "score", str(tmp_path), "--caller-channel", "mono", *quick]
+    result = subprocess.run(score, env=environment, capture_output=True, cwd=ROOT, check=True)
+    assert len([json.loads(line) for line in result.stdout.decode("utf-8").splitlines()]) == len(ODD_NAMES)
+    explain = [*command, "policy", "explain", "--level", "calm", "--standing", "clear", "--language", "fr"]
+    shown = subprocess.run(explain, env=environment, capture_output=True, cwd=ROOT, check=True).stdout.decode("cp1252")
+    assert "-> " in shown
+    assert "general, priorit" in shown
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_output_that_cannot_be_written(calls: Path, quick: list[str]) -> None:
+    """A full disk behind standard output, or one that is closed, is one line on stderr and exit code 1."""
+    score = [
+        sys.executable,
+        "-m",
+        "emotion_triage",
+        "score",
+        str(calls / "calm.flac"),
+        "--caller-channel",
+        "mono",
+        *quick,
+    ]
+    explain = [sys.executable, "-m", "emotion_triage", "policy", "explain"]
+    for command in (score, explain):
+        for shell, said in (('exec "$@" > /dev/full', "No space left on device"), ('exec "$@" >&-', "it is closed")):
+            result = subprocess.run(["sh", "-c", shell, "sh", *command], capture_output=True, text=True, cwd=ROOT)
+            expected = f"emotion-triage: standard output cannot be written ({said}); make room, or name a file\n"
+            assert (result.returncode, result.stderr) == (1, expected)
+
+
+def test_a_script_without_a_guard_is_told_so(calls: Path, tmp_path: Path, model: Path) -> None:
+    """A script that asks for workers outside of `if __name__ == "__main__":` ends with an error that says so."""
+    (tmp_path / "script.py").write_text(
+        "import emotion_triage as et\n"
+        f"list(et.score([{str(calls / 'calm.flac')!r}], caller_channel='mono', model={str(model)!r}, workers=2))\n"
+    )
+    result = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 1
+    assert result.stderr.count("TriageError: got workers that cannot start") == 1
+    assert '`if __name__ == "__main__":`' in result.stderr

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from emotion_triage.batch.result_file import RecordFile
+from emotion_triage.batch.result_file import RecordFile, read_records
 from emotion_triage.batch.scoring import Record
 from emotion_triage.errors import MissingExtraError, TriageError
 
@@ -254,3 +254,21 @@ def test_every_field_of_the_issue(tmp_path: Path) -> None:
     write(tmp_path / "out.jsonl")
     told = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     assert wanted | {"drivers"} <= set(told)
+
+
+@pytest.mark.parametrize(
+    "source", ["=1+1.wav", "+33.wav", "-2.wav", "@sum.wav", "\t=1.wav", "'=1.wav", "''-x.wav", "'a.wav", "a=b.wav"]
+)
+def test_no_cell_is_a_formula(tmp_path: Path, source: str) -> None:
+    """A text that a spreadsheet would compute is written as text and read back as it was; numbers stay numbers."""
+    path = tmp_path / "scores.csv"
+    record = msgspec.structs.replace(RECORDS[3], source=source, agent="=cmd|' /C calc'!A0", lost_s=-0.5)
+    with opened(path) as file:
+        file.append(record)
+    assert list(read_records(path)) == [record]
+    with path.open(encoding="utf-8", newline="") as text:
+        (row,) = csv.DictReader(text)
+    assert row["lost_s"] == "-0.5"
+    assert not {row["source"][0], row["agent"][0]} & set("=+-@\t\r")
+    with opened(path, "resume") as file:
+        assert file.done == {source}

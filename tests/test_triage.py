@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import emotion_triage
 from emotion_triage.affect.affect import Affect
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.audio.stream import decode_mulaw, encode_mulaw
 from emotion_triage.call.caller import Event
 from emotion_triage.call.triage import Call, Triage
-from emotion_triage.errors import AudioError, PushError, StreamError
+from emotion_triage.errors import ArgumentError, AudioError, PushError, StreamError, TriageError
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import Route, Standing, StandingState, same_destination
@@ -100,6 +101,30 @@ def test_a_context_flushes(triage: Triage, temper: np.ndarray) -> None:
         raise KeyError
     with pytest.raises(StreamError):
         call.push(temper[:160])
+
+
+def test_what_another_version_pickled_is_refused_unread(triage: Triage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call or Triage of another version is refused by its version, before anything of its state is read."""
+    for pickled in (triage, triage.call("call")):
+        with monkeypatch.context() as other:
+            other.setattr(emotion_triage, "__version__", "0.0.9")
+            stored = pickle.dumps(pickled)
+        with pytest.raises(TriageError, match=r"got what emotion-triage 0.0.9 pickled, expected \d.*let calls end"):
+            pickle.loads(stored)
+        with pytest.raises(TriageError, match=r"0\.0\.9"):  # whatever names that version had
+            pickle.loads(stored.replace(b"emotion_triage.affect", b"emotion_triage.agfect"))
+
+
+def test_an_index_beyond_any_call_is_refused(triage: Triage) -> None:
+    """An index that no call reaches is refused as what it is, and leaves the call as it was."""
+    call = triage.call("call")
+    call.push(bytes(160), at=8000)
+    for wrong in (10**400, 1 << 62):
+        with pytest.raises(ArgumentError, match="at: got"):
+            call.push(bytes(160), at=wrong)
+        with pytest.raises(ArgumentError, match="to: got"):
+            call.advance(wrong)
+    assert call.position_s == 1.02
 
 
 def test_a_triage_pickles(triage: Triage) -> None:

@@ -195,12 +195,15 @@ class Classifier:
 
     def _rehearse(self) -> None:
         """Run once: the first call pays nothing, and a graph that breaks its contract is found before it."""
+        silence = np.full((1, *_NO_ROWS.shape[1:]), np.nan, np.float32)
         try:
-            silence = np.full((1, *_NO_ROWS.shape[1:]), np.nan, np.float32)
-            got: object = (self.contour(silence).shape, self.score(self.mean[None]).shape)
+            outputs = self.contour(np.concatenate((silence, np.zeros_like(silence)))), self.score(self.mean[None])
+            got: object = tuple(output.shape for output in outputs)
+            if not all(np.isfinite(output).all() for output in outputs):
+                got = "numbers that are not finite"
         except Exception as error:  # onnxruntime's own errors share no base class
             got = type(error).__name__
-        if got != (expected := ((1,), (1, len(LABELS)))):
+        if got != (expected := ((2,), (1, len(LABELS)))):
             raise ModelError(
                 f"{self.path}: got {got} from silence and the row of the contract's means, expected {expected}; "
                 "the graph is not that of its contract: export it again with python -m emotion_triage.training"

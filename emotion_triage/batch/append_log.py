@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ __all__ = ["AppendLog", "LogSuffix", "lines_of", "rows_of_file"]
 
 LogSuffix = Literal[".jsonl", ".csv"]
 Row = TypeVar("Row", bound=msgspec.Struct)
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def lines_of(rows: Iterable[msgspec.Struct], suffix: LogSuffix) -> bytes:
@@ -187,13 +190,16 @@ def _csv_rows(file: io.BufferedReader, kind: type[Row]) -> Iterator[tuple[int, R
             continue
         if len(values) != len(names):
             raise msgspec.ValidationError(f"a row of {len(values)} values, expected {len(names)}")
-        known: dict[str, Any] = {name: value for name, value in zip(names, values, strict=True) if value}
+        texts = (value[1:] if value[:1] == "'" and _FORMULA.match(value[1:]) else value for value in values)
+        known: dict[str, Any] = {name: value for name, value in zip(names, texts, strict=True) if value}
         yield end, msgspec.convert(known, kind, strict=False)
 
 
 def _csv_line(values: tuple[object, ...]) -> bytes:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
+    # a spreadsheet would compute a text that begins like a formula: an apostrophe before it says that it is text
+    texts = [f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value for value in values]
+    csv.writer(line, lineterminator="\n").writerow(texts)
     return line.getvalue().encode("utf-8")
 
 

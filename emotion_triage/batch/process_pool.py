@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Literal, NamedTuple, TypeVar, cast
@@ -27,6 +28,8 @@ MAX_ATTEMPTS = 2
 
 GivenUp = Literal["dead", "late"]
 """Why an item has no result: it ended two workers, or took too long."""
+_UNSTARTED = 1
+"""Exit code of a Python process that an error ended; a worker has none of its own once it has begun."""
 GRACE_S = 10.0
 """What a worker has beyond an item's time, to start, and to end a late item by itself; then it is ended."""
 
@@ -59,6 +62,20 @@ class _Task(NamedTuple):
 class _Worker(NamedTuple):
     process: SpawnProcess
     connection: Connection
+
+    def refuse_unguarded_script(self) -> None:
+        """Raise where a worker ended before it began because it ran the script that asked for it.
+
+        Raises
+        ------
+        TriageError
+        """
+        self.process.join(GRACE_S)
+        if self.process.exitcode == _UNSTARTED:
+            raise TriageError(
+                "got workers that cannot start, expected a script in a file whose own work is below `if __name__ == "
+                '"__main__":`, as each worker runs it anew; add that line, or ask for one worker without limits'
+            )
 
 
 class _Busy(NamedTuple):
@@ -94,7 +111,8 @@ def in_order(
     Raises
     ------
     TriageError
-        If memory cannot be limited on this system.
+        If memory cannot be limited on this system, or the script that asks for workers lacks
+        ``if __name__ == "__main__":``.
 
     Examples
     --------
@@ -136,6 +154,8 @@ def in_order(
                         raise EOFError
                     result = connection.recv()
                 except (EOFError, OSError):
+                    if reason == "dead":
+                        worker.refuse_unguarded_script()
                     _end(worker)
                     if reason == "dead" and task.attempts < MAX_ATTEMPTS:
                         again.append(task)
@@ -168,6 +188,8 @@ def _ready(busy: dict[Connection, _Busy]) -> list[Connection]:
 
 
 def _start(function: Callable[[Item], Result], memory_mib: int | None) -> _Worker:
+    if getattr(current_process(), "_inheriting", False):  # a worker that runs the script which asked for it
+        sys.exit(_UNSTARTED)
     context = get_context("spawn")  # a forked process would share the threads' locks of onnxruntime
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, function, memory_mib), daemon=True)

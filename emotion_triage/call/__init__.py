@@ -2,5 +2,5 @@
 
 In come packets of the caller's audio; out go `Affect`, `Escalation` and `Route` events.
 
-Reading order: arguments, caller < batching < triage < sharding.
+Reading order: arguments, pickling, caller < batching < triage < sharding.
 """

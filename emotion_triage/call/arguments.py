@@ -9,6 +9,9 @@ from emotion_triage.routing.standing import CLEAR, Standing, StandingState
 
 __all__ = ["sample_index", "standing_or_clear"]
 
+LONGEST_CALL = 1 << 40
+"""Samples: 265 days at 48 kHz. A later index is another number."""
+
 
 def standing_or_clear(standing: object) -> Standing:
     """Return the standing, or the clear one where none is given.
@@ -39,7 +42,7 @@ def sample_index(name: str, value: int) -> int:
     Raises
     ------
     ArgumentError
-        If it is no whole number.
+        If it is no whole number, or one beyond any call.
 
     Examples
     --------
@@ -47,7 +50,12 @@ def sample_index(name: str, value: int) -> int:
     160
     """
     try:
-        return operator.index(value)
+        index = operator.index(value)
+        if index > LONGEST_CALL:
+            raise ArgumentError(
+                f"{name}: got {value}, expected a stream index, at most {LONGEST_CALL} samples; check it"
+            )
+        return index
     except TypeError:
         raise ArgumentError(
             f"{name}: got {value!r}, expected a stream index, a whole number of samples at the call's rate; "

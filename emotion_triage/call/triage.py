@@ -14,6 +14,7 @@ from emotion_triage.audio.stream import Chunk, Encoding
 from emotion_triage.call.arguments import sample_index, standing_or_clear
 from emotion_triage.call.batching import Due, Heard, process, score_windows
 from emotion_triage.call.caller import MIN_NEW_SPEECH_S, CallerState, Event, typical_caller
+from emotion_triage.call.pickling import STAMP, Stamp, unpickled
 from emotion_triage.errors import ArgumentError, PushError, StreamError, TriageError
 from emotion_triage.prosody.frames import FRAME_S, HOP_S
 from emotion_triage.prosody.vad import STEP_FRAMES
@@ -90,8 +91,8 @@ class Triage:
         step_s = STEP_FRAMES * HOP_S
         return self.affect_latency_s + math.ceil(self.policy.escalation.min_duration_on_s / step_s) * step_s
 
-    def __reduce__(self) -> tuple[type[Triage], tuple[Classifier, Policy]]:
-        return type(self), (self.classifier, self.policy)
+    def __reduce__(self) -> tuple[object, tuple[Stamp, type[Triage], Classifier, Policy]]:
+        return unpickled, (STAMP, type(self), self.classifier, self.policy)
 
     def call(
         self,
@@ -181,7 +182,8 @@ class Triage:
 class Call:
     """One caller leg: push its audio, get typed events. Made by `Triage.call`; one thread at a time.
 
-    Calls pickle between two pushes, so that they can move to another process.
+    Calls pickle between two pushes, so that they can move to another process of the same version. Unpickling runs what
+    a pickle says: only read those that you trust.
 
     Attributes
     ----------
@@ -214,6 +216,9 @@ class Call:
         self._format = (encoding, sample_rate_hz)
         self._objection = objection or self.standing.objection
         self.reset()
+
+    def __reduce__(self) -> tuple[object, tuple[Stamp, type[Call]], dict[str, object]]:
+        return unpickled, (STAMP, type(self)), self.__dict__
 
     def reset(self) -> None:
         """Give the call back as constructed, for another call of the same leg."""

@@ -2,5 +2,6 @@
 
 In come arguments and files; out go lines, tables, files and exit codes.
 
-Reading order: options, terminal < ledger_access, progress < score, policy, model, ledger, log, calibrate, report < app.
+Reading order: output, options, terminal < ledger_access, progress < score, policy, model, ledger, log, calibrate
+< report < app.
 """

@@ -271,7 +271,7 @@ def export(
     """Write everything that is kept of a caller, for him to read, as JSON."""
     with _ledger(url, key_path, policy_path) as ledger:
         copy = ledger.export(told_caller(caller))
-    typer.echo(msgspec.json.format(msgspec.json.encode(copy)).decode())
+    typer.echo(msgspec.json.format(msgspec.json.encode(copy)))
 
 
 @ledger_app.command()

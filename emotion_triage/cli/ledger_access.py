@@ -140,7 +140,7 @@ def tell(structs: Iterable[msgspec.Struct], columns: Sequence[str], as_json: boo
     """Show structs: each as a line of JSON, or all as a table of some of their fields."""
     if as_json or (as_json is None and not sys.stdout.isatty()):
         for struct in structs:
-            typer.echo(msgspec.json.encode(struct).decode())
+            typer.echo(msgspec.json.encode(struct))  # bytes: JSON is UTF-8, whatever the terminal's code page
         return
     table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
     for struct in structs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -80,12 +79,18 @@ def export(
         from emotion_triage.ledger.verification import lines
 
         try:
-            target = nullcontext(sys.stdout) if out is None else open(out, "x", encoding="utf-8")  # noqa: SIM115
-            with target as file, store.read() as connection:
+            if out is None:
+                with store.read() as connection:
+                    for line in lines(connection):
+                        typer.echo(line.encode())  # bytes: JSON is UTF-8, whatever the terminal's code page
+                return
+            with open(out, "x", encoding="utf-8") as file, store.read() as connection:
                 file.writelines(f"{line}\n" for line in lines(connection))
         except FileExistsError:
             raise LedgerError(f"{out}: exists already; name another file, or remove it first") from None
         except OSError as error:
+            if out is None:  # standard output: `emotion_triage.cli.output` says so
+                raise
             raise LedgerError(f"{out}: cannot be written ({error.strerror}); check its folder and disk") from None
 
 

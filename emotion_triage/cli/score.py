@@ -191,7 +191,6 @@ def _policy(path: Path | None, min_speech_s: float | None) -> Policy:
 
 def _show(record: Record, language: Language, console: Console) -> None:
     if console.stderr:
-        sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
-        sys.stdout.flush()
+        typer.echo(msgspec.json.encode(record))  # bytes: JSON is UTF-8, whatever the terminal's code page
     else:
         console.print(record_line(record, language), soft_wrap=True)
