@@ -53,7 +53,7 @@ class FreeSwitch:
     mix : {"mono", "stereo"}
         As in the command. ``mixed`` is refused: it holds the agent's voice.
     caller_channel : {0, 1}, optional
-        The caller's channel of ``stereo``: 0 where the fork runs on his leg, 1 where it runs on the agent's.
+        The caller's channel of ``stereo``: 0 where the fork runs on their leg, 1 where it runs on the agent's.
     max_message_bytes : int
         Longest message that is read.
 

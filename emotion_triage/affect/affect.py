@@ -1,7 +1,7 @@
 """What was heard and why: `Affect` and its `Driver`s.
 
 A driver is a group of prosodic features. Its weight is measured, not guessed: the window is scored once more with
-the group put back to the caller's own baseline (before he has one, to the mean of the training speech), and the
+the group put back to the caller's own baseline (before they have one, to the mean of the training speech), and the
 difference in log-odds of anger is what the group added (occlusion: Zeiler & Fergus, ECCV 2014).
 """
 

@@ -30,7 +30,7 @@ _NO_ROWS = np.zeros((0, len(LLD_NAMES), WINDOW_FRAMES), np.float32)
 _NO_FEATURES = np.zeros((0, len(FEATURE_NAMES)), np.float32)
 LABELS = ("anger", "anger_against_baseline", "distress", "arousal", "speech")
 """The classifier's outputs: probabilities. The second anger also knows the caller's baseline and means nothing before
-he has one; `speech` tells a voice from music and noise."""
+they have one; `speech` tells a voice from music and noise."""
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Recordings on disk, read block by block: which side is the caller, and when he is heard."""
+"""Recordings on disk, read block by block: which side is the caller, and when they speak."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Labelled(NamedTuple):
     alone : ndarray of float64, shape (n,)
         Log-odds of anger by the voice itself.
     against : ndarray of float64, shape (n,)
-        Log-odds of anger against the caller's baseline; NaN before he had one.
+        Log-odds of anger against the caller's baseline; NaN before they had one.
     unlabelled : int
         Rows that were left out: without a label, or without a score.
     """

@@ -100,7 +100,7 @@ class Reference(NamedTuple):
 
 
 class Typical(NamedTuple):
-    """The typical caller of a model: to be compared with, and his log-odds of anger against himself."""
+    """The typical caller of a model: to be compared with, and their log-odds of anger against their own baseline."""
 
     reference: Reference
     odds: float

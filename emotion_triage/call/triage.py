@@ -117,7 +117,7 @@ class Triage:
         standing : Standing, optional
             What the ledger knows of the caller; clear by default.
         objection : bool
-            The caller objected to being scored, now or as his standing remembers: no score is computed, and the route
+            The caller objected to being scored, now or as their standing remembers: no score is computed, and the route
             is neutral.
 
         Raises

@@ -136,7 +136,7 @@ def demo(
         float | None, typer.Option(min=0.1, help="Times real time; as fast as it goes by default.")
     ] = None,
 ) -> None:
-    """Hear a synthetic caller lose his temper: events, route, reasons."""
+    """Hear a synthetic caller lose their temper: events, route, reasons."""
     Console().print(ANNOUNCEMENT[language], style="bold", soft_wrap=True)
     with ending(INCOMPLETE):
         triage = Triage.load()

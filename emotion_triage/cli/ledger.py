@@ -1,4 +1,4 @@
-"""Commands on the ledger: what is held of a caller, what people decide about him, what is kept and for how long.
+"""Commands on the ledger: what is held of a caller, what people decide about them, what is kept and for how long.
 
 A caller is an argument or, as ``-``, the first line of stdin; no command shows one.
 """
@@ -55,7 +55,7 @@ def _ledger(url: str | None, key_path: Path | None, policy_path: Path | None) ->
 @ledger_app.command()
 def standing(
     caller: CallerArgument,
-    queue: Annotated[str | None, typer.Option(help="Where he wants to go.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Where they want to go.")] = None,
     url: LedgerUrl = None,
     key_path: KeyPath = None,
     policy_path: PolicyPath = None,
@@ -185,7 +185,7 @@ def outcome(
 @ledger_app.command()
 def restrict(
     caller: CallerArgument,
-    kind: Annotated[RestrictionKind, typer.Argument(help="What he may still do.")],
+    kind: Annotated[RestrictionKind, typer.Argument(help="What they may still do.")],
     by: By,
     reason: Reason,
     until: Annotated[str, typer.Option(help="When it ends, as 2026-05-31.")],
@@ -195,7 +195,7 @@ def restrict(
     key_path: KeyPath = None,
     policy_path: PolicyPath = None,
 ) -> None:
-    """Restrict a caller, and show what to tell him; it ends by itself."""
+    """Restrict a caller, and show what to tell them; it ends by itself."""
     with _ledger(url, key_path, policy_path) as ledger:
         restriction = Restriction(
             kind=kind,
@@ -226,12 +226,12 @@ def lift(
 def appeal(
     caller: CallerArgument,
     by: By,
-    text: Annotated[str, typer.Option(help="What he says, in the words of whoever notes it.")],
+    text: Annotated[str, typer.Option(help="What they say, in the words of whoever notes it.")],
     url: LedgerUrl = None,
     key_path: KeyPath = None,
     policy_path: PolicyPath = None,
 ) -> None:
-    """Note a caller's appeal against his restriction."""
+    """Note a caller's appeal against their restriction."""
     with _ledger(url, key_path, policy_path) as ledger:
         ledger.appeal(told_caller(caller), by=by, text=text)
 
@@ -239,7 +239,7 @@ def appeal(
 @ledger_app.command("object")
 def object_command(
     caller: CallerArgument,
-    withdraw: Annotated[bool, typer.Option("--withdraw", help="He objects no longer.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="They object no longer.")] = False,
     url: LedgerUrl = None,
     key_path: KeyPath = None,
     policy_path: PolicyPath = None,
@@ -259,7 +259,7 @@ def forget(
     key_path: KeyPath = None,
     policy_path: PolicyPath = None,
 ) -> None:
-    """Erase a caller: contacts, restrictions, and what the decision log says of him."""
+    """Erase a caller: contacts, restrictions, and what the decision log says of them."""
     with _ledger(url, key_path, policy_path) as ledger:
         ledger.forget(told_caller(caller), by=by, reason=reason)
 
@@ -268,7 +268,7 @@ def forget(
 def export(
     caller: CallerArgument, url: LedgerUrl = None, key_path: KeyPath = None, policy_path: PolicyPath = None
 ) -> None:
-    """Write everything that is kept of a caller, for him to read, as JSON."""
+    """Write everything that is kept of a caller, for them to read, as JSON."""
     with _ledger(url, key_path, policy_path) as ledger:
         copy = ledger.export(told_caller(caller))
     typer.echo(msgspec.json.format(msgspec.json.encode(copy)))

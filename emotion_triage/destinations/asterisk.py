@@ -72,10 +72,10 @@ def actions(
     channel : str
         The caller's channel, such as ``PJSIP/trunk-00000007``.
     waits_in : str or None
-        The queue in which he waits now. If it is the route's, his priority changes and he keeps his place.
+        The queue in which they wait now. If it is the route's, their priority changes and they keep their place.
     context : str or None
         Dialplan context with one extension for each target (``queue``, ``supervisor``, ``voicebot``,
-        ``callback``), to which he is led unless he keeps his place. None: the dialplan reads the variables by itself.
+        ``callback``), to which they are led unless they keep their place. None: the dialplan reads the variables.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def actions(
         for name, text in variables(route).items()
     ]
     if waits_in == route.queue:
-        # Versions before Immediate existed ignore it, and move the caller when he is next looked at.
+        # Versions before Immediate existed ignore it, and move the caller when they are next looked at.
         headers = {"Queue": route.queue, "Caller": caller, "Priority": str(route.priority), "Immediate": "yes"}
         told.append(Action(name="QueueChangePriorityCaller", headers=headers))
     elif context is not None:

@@ -34,7 +34,7 @@ def commands(route: Route, uuid: str, *, context: str | None = None) -> tuple[st
         The caller's channel.
     context : str or None
         Dialplan context with one extension for each target (``queue``, ``supervisor``, ``voicebot``,
-        ``callback``), to which he is led. None: he has not joined a queue yet, and the dialplan reads the variables.
+        ``callback``), to which they are led. None: they wait in no queue yet, and the dialplan reads the variables.
 
     Returns
     -------

@@ -32,7 +32,7 @@ def requests(
     conversation_id, participant_id : str
         The call and the caller in it, as AudioHook's ``open`` names them.
     waits_in : str or None
-        The queue in which he waits now. If it is the route's, his priority there changes too.
+        The queue in which they wait now. If it is the route's, their priority there changes too.
 
     Raises
     ------

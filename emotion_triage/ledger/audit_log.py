@@ -2,7 +2,7 @@
 
 An entry commits to its content by ``commitment = SHA-256(JSON [salt, call_id, subject_id, body])``, and the chain
 runs over commitments: ``digest = SHA-256(JSON [digest before, seq, at_us, kind, commitment])``. So a caller who is
-forgotten takes body, salt and identifiers with him and every digest still follows from the one before; without the
+forgotten takes body, salt and identifiers with them and every digest still follows from the one before; without the
 salt nobody can try contents until one fits. What may be missing is itself in the chain: a `Forgotten` entry lists the
 entries that it emptied, a `Pruned` one tells where the log begins.
 
@@ -120,9 +120,9 @@ def erase(
     at_us : int
         When, in microseconds since 1970 (UTC).
     by, reason : str
-        Who forgets him, and why.
+        Who forgets them, and why.
     call_ids : sequence of str, optional
-        His calls, whose entries may name no caller.
+        Their calls, whose entries may name no caller.
 
     Returns
     -------
@@ -130,9 +130,9 @@ def erase(
         How many entries were emptied.
     """
     _lock(connection)
-    his = or_(decisions.c.subject_id == subject_id, decisions.c.call_id.in_(call_ids))
-    seqs = list(connection.scalars(select(decisions.c.seq).where(his).order_by(decisions.c.seq)))
-    connection.execute(update(decisions).where(his).values(call_id=None, subject_id=None, salt=None, body=None))
+    own = or_(decisions.c.subject_id == subject_id, decisions.c.call_id.in_(call_ids))
+    seqs = list(connection.scalars(select(decisions.c.seq).where(own).order_by(decisions.c.seq)))
+    connection.execute(update(decisions).where(own).values(call_id=None, subject_id=None, salt=None, body=None))
     append(connection, Forgotten(by=by, reason=reason, erased=_runs(seqs)), at_us=at_us)
     return len(seqs)
 

@@ -65,7 +65,7 @@ class Commands:
         self.now_us = now_us
 
     def log_all(self, about: Sequence[tuple[Decision, str | None]]) -> None:
-        """Append decisions, each with its caller's pseudonym: linked to him where something is kept of him already."""
+        """Append decisions, each with its caller's pseudonym, linked to the caller where something is kept already."""
         for decision, pseudonym in about:
             self._note(decision.body, decision.call_id, pseudonym, at_us=instant("at", decision.at))
 
@@ -183,10 +183,10 @@ class Commands:
                 f"at {restriction.until.isoformat()}"
             )
         restriction = msgspec.structs.replace(restriction, reason=without_numbers(restriction.reason))
-        _, his = self.rows.known(pseudonym)
+        _, own = self.rows.known(pseudonym)
         if any(
             entry.kind == "restriction" and entry.decoded().restriction_id == restriction.restriction_id
-            for entry in his
+            for entry in own
         ):
             return
         link = Link(self._subject(pseudonym), None, until_us)
@@ -220,7 +220,7 @@ class Commands:
         self._tell("objection", Objected(objects=objects), pseudonym)
 
     def forget(self, pseudonym: str, by: str, reason: str) -> None:
-        """Erase a caller; where nothing is known of him, nothing is done."""
+        """Erase a caller; where nothing is known of them, nothing is done."""
         _require(by=by, reason=reason)
         subject_id = self.rows.subject_of(pseudonym)
         if subject_id is None:
@@ -293,8 +293,8 @@ class Commands:
         return self.rows.subject_of(pseudonym) or self.rows.new_subject(pseudonym)
 
     def _in_force(self, pseudonym: str) -> list[Restriction]:
-        _, his = self.rows.known(pseudonym)
-        imposed = [restriction for _, restriction in restrictions(his, self.now_us)]
+        _, own = self.rows.known(pseudonym)
+        imposed = [restriction for _, restriction in restrictions(own, self.now_us)]
         if not imposed:
             raise LedgerError(
                 "caller: got one who is not restricted now, expected a restriction in force; nothing changed"

@@ -54,7 +54,7 @@ def exposure(
     agent_id : str
         The agent.
     told : iterable of Account
-        His contacts in order of their ends, up to the moment.
+        Their contacts in order of their ends, up to the moment.
     policy : ProtectionPolicy
         The limits.
     now_us : int
@@ -63,13 +63,13 @@ def exposure(
         When contacts ended that are not told: abusive ones of the window before the shift, easy ones of the shift.
     """
     shift_us, window_us = micros(policy.shift), micros(policy.window)
-    his = [each for each in told if not each.void]
-    shift = [each for each in his if now_us < each.at_us + shift_us]
+    own = [each for each in told if not each.void]
+    shift = [each for each in own if now_us < each.at_us + shift_us]
     hard = [each.at_us for each in shift if each.hard]
     easy = [*easy, *(each.at_us for each in shift if not each.hard)]
     last_easy_us = max(easy, default=0)
     in_a_row = sum(at_us >= last_easy_us for at_us in hard)
-    abusive = sorted([*settled, *(each.at_us for each in his if each.abusive and now_us < each.at_us + window_us)])
+    abusive = sorted([*settled, *(each.at_us for each in own if each.abusive and now_us < each.at_us + window_us)])
     ends = [now_us]
     if in_a_row >= policy.max_in_a_row:
         ends.append(hard[-1] + int(policy.rest_s * US_PER_S))
@@ -97,13 +97,13 @@ def exposures(agents: Sequence[str], had: Suffered, policy: ProtectionPolicy, no
     return {
         agent: exposure(
             agent,
-            his,
+            own,
             policy,
             now_us,
             settled=had.settled.get(agent, ()),
             easy=[had.easy[agent]] if agent in had.easy else (),
         )
-        for agent, his in by_agent.items()
+        for agent, own in by_agent.items()
     }
 
 
@@ -116,7 +116,7 @@ def ranked(
 ) -> Candidates:
     """Return who may take a call, best first.
 
-    Whom the caller abused, and who still has after-call work, takes no call of his. A hard call (the caller is
+    Whom the caller abused, and who still has after-call work, takes no call of theirs. A hard call (the caller is
     escalated, or has a record) reaches no shielded agent; it goes first to who did not just have one, then to who had
     fewest, then to the caller's usual adviser, then to who has rested longest. Any other call goes to the usual
     adviser first, then to who has rested longest; a stranger's, which may turn out hard, last to who just had one.
@@ -142,13 +142,13 @@ def ranked(
     barred = {*avoided, *resting, *shielded}
 
     def order(agent: str) -> tuple[float, ...]:
-        his = had[agent]
+        own = had[agent]
         burden: tuple[float, ...] = ()
         if hard:
-            burden = his.hard_in_a_row, his.hard_in_shift, his.abusive_contacts
+            burden = own.hard_in_a_row, own.hard_in_shift, own.abusive_contacts
         elif not usual:
-            burden = (his.hard_in_a_row,)
-        return (*burden, usual.get(agent, len(usual)), his.last_at.timestamp() if his.last_at else 0.0)
+            burden = (own.hard_in_a_row,)
+        return (*burden, usual.get(agent, len(usual)), own.last_at.timestamp() if own.last_at else 0.0)
 
     free = tuple(sorted((agent for agent in dict.fromkeys(agents) if agent not in barred), key=order))
     counts = ", ".join(

@@ -60,7 +60,7 @@ class Identity:
         return self._wrapped(FINGERPRINTED)
 
     def pseudonym(self, caller: str | None) -> str | None:
-        """Return a caller's pseudonym, 64 hex digits; None where his number is withheld.
+        """Return a caller's pseudonym, 64 hex digits; None where their number is withheld.
 
         Raises
         ------

@@ -21,7 +21,7 @@ WINDOW_COLUMNS: tuple[str, ...] = (*_PLACE, *FUNCTIONAL_NAMES)
 SCORE_COLUMNS: tuple[str, ...] = (*_PLACE, "anger", "anger_alone")
 """What is kept of a window that a model scored: as in `emotion_triage.affect.affect.Affect`."""
 LABELLED_COLUMNS: tuple[str, ...] = ("contact", "caller", "angry", "escalated", *SCORE_COLUMNS, *FUNCTIONAL_NAMES)
-"""An export: numbers for contact and caller, whether a person found him angry and the voice so, and the window."""
+"""An export: numbers for contact and caller, whether a person found them angry and the voice so, and the window."""
 _LABELS = LABELLED_COLUMNS.index("time_s")
 
 
@@ -82,7 +82,7 @@ def labelled(cases: Mapping[str, Case], windows: Iterable[Entry], model_digest: 
     Yields
     ------
     ndarray of float64, shape (n_windows, n_columns)
-        In the order of `LABELLED_COLUMNS`. A caller who withheld his number is another in each contact; `escalated`
+        In the order of `LABELLED_COLUMNS`. A caller who withheld their number is another in each contact; `escalated`
         is NaN where nothing was scored, scores and features where they are not kept.
     """
     contacts: dict[str, int] = {}

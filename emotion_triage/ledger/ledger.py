@@ -39,7 +39,7 @@ class Ledger:
 
     Made by `Ledger.open`. Each method takes the clock as `at`, with a time zone; left out, it is now. Every method
     raises `LedgerError` where the ledger cannot be used, a person or reason is empty, or a caller who must be told
-    apart withheld his number; save for what a call waits for: `standing` and `eligible` go on without the ledger.
+    apart withheld their number; save for what a call waits for: `standing` and `eligible` go on without the ledger.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class Ledger:
         caller : str or None
             Number, ``tel:`` or SIP URI, ``crm:ID``; None or what carriers send for a withheld number: always clear.
         queue : str, optional
-            Where he wants to go: in the policy's exempt queues nobody is restricted.
+            Where they want to go: in the policy's exempt queues nobody is restricted.
 
         Returns
         -------
@@ -151,11 +151,11 @@ class Ledger:
         now_us = _us(at)
         try:
             with self._read() as rows:
-                his = self._standing(rows, caller, queue, now_us)
+                own = self._standing(rows, caller, queue, now_us)
                 had = self._exposures(rows, agents, now_us)
         except LedgerError as error:
             return self.policy.protection.unranked(agents, str(error))
-        return ranked(agents, had, his, level, self.policy.protection)
+        return ranked(agents, had, own, level, self.policy.protection)
 
     def exposure(self, agent_id: str, *, at: datetime | None = None) -> Exposure:
         """Return what an agent has been through, counted from contacts alone."""
@@ -173,15 +173,15 @@ class Ledger:
             return reviews(rows.entries_that_ask(now_us - kept_us), self.policy.protection, now_us)
 
     def export(self, caller: str, *, at: datetime | None = None) -> Copy:
-        """Return everything that is kept of a caller, for him to read."""
+        """Return everything that is kept of a caller, for them to read."""
         pseudonym = self._required(caller)
         with self._read() as rows:
             self._refuse_other_keys(rows.fingerprint())
             subject_id = rows.subject_of(pseudonym)
             if subject_id is None:
                 return copied([], [], CLEAR)
-            his, decided = rows.entries_about(subject_id), rows.decisions_about(subject_id)
-        return copied(his, decided, standing([entry for entry, _, _ in his], self.policy.protection, _us(at)))
+            own, decided = rows.entries_about(subject_id), rows.decisions_about(subject_id)
+        return copied(own, decided, standing([entry for entry, _, _ in own], self.policy.protection, _us(at)))
 
     def log_all(self, decisions: Sequence[Decision]) -> None:
         """Append decisions to the log, all or none."""
@@ -255,13 +255,13 @@ class Ledger:
             acts.lift(pseudonym, by, reason)
 
     def appeal(self, caller: str, *, by: str, text: str, at: datetime | None = None) -> None:
-        """Note a caller's appeal against his restriction; `by` is who noted it down."""
+        """Note a caller's appeal against their restriction; `by` is who noted it down."""
         pseudonym = self._required(caller)
         with self._write(at) as acts:
             acts.appeal(pseudonym, by, text)
 
     def object_to_scoring(self, caller: str, *, at: datetime | None = None) -> None:
-        """Remember that a caller objects to being scored, until he is forgotten or withdraws it."""
+        """Remember that a caller objects to being scored, until they are forgotten or withdraw it."""
         pseudonym = self._required(caller)
         with self._write(at) as acts:
             acts.object_to_scoring(pseudonym, True)
@@ -273,9 +273,9 @@ class Ledger:
             acts.object_to_scoring(pseudonym, False)
 
     def forget(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
-        """Erase a caller: his pseudonym, contacts, restrictions, objection, and what the decision log says of him.
+        """Erase a caller: pseudonym, contacts, restrictions, objection, and what the decision log says of them.
 
-        The contacts leave his agents' exposure too. Of a SQLite database no trace stays in its files; PostgreSQL
+        The contacts leave their agents' exposure too. Of a SQLite database no trace stays in its files; PostgreSQL
         keeps deleted rows in its files until it vacuums.
         """
         pseudonym = self._required(caller)
@@ -294,7 +294,7 @@ class Ledger:
     ) -> None:
         """Note in the decision log what was recommended for a call, or what a person did with it.
 
-        `call_id` is the contact's name, never a number; with `caller`, forgetting him erases this even where no contact
+        `call_id` is the contact's name, never a number; with `caller`, forgetting them erases this where no contact
         is recorded. A route brings the digest of its model, an `Escalation` is given it.
         """
         with self._write(at) as acts:
@@ -369,9 +369,9 @@ class Ledger:
         pseudonym = self._identity.pseudonym(caller)
         if pseudonym is None:
             return CLEAR
-        fingerprint, his = rows.known(pseudonym)
+        fingerprint, own = rows.known(pseudonym)
         self._refuse_other_keys(fingerprint)
-        return standing(his, self.policy.protection, now_us, queue) if his else CLEAR
+        return standing(own, self.policy.protection, now_us, queue) if own else CLEAR
 
     def _exposures(self, rows: Queries, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
         policy = self.policy.protection
@@ -381,7 +381,7 @@ class Ledger:
     def _required(self, caller: str) -> str:
         pseudonym = self._identity.pseudonym(caller)
         if pseudonym is None:
-            raise LedgerError("caller: got a withheld number, expected one that tells him apart; nothing is kept")
+            raise LedgerError("caller: got a withheld number, expected one that tells them apart; nothing is kept")
         return pseudonym
 
     def _refuse_other_keys(self, fingerprint: str | None) -> None:

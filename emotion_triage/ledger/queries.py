@@ -127,7 +127,7 @@ class Queries:
         return rows[0][0], [Entry(*row[1:]) for row in rows if row[1] is not None]
 
     def subject_of(self, pseudonym: str) -> str | None:
-        """Return a caller's subject; None where nothing is known of him."""
+        """Return a caller's subject; None where nothing is known of them."""
         return self.connection.scalar(select(subjects.c.subject_id).where(subjects.c.pseudonym == pseudonym))
 
     def new_subject(self, pseudonym: str) -> str:
@@ -231,24 +231,24 @@ class Queries:
 
     def entries_about(self, subject_id: str) -> list[tuple[Entry, int, int | None]]:
         """Return all entries of a caller, each with when it was recorded and when it is to be removed."""
-        his = select(*_COLUMNS, entries.c.recorded_at_us, entries.c.expires_at_us).where(
+        own = select(*_COLUMNS, entries.c.recorded_at_us, entries.c.expires_at_us).where(
             entries.c.subject_id == subject_id
         )
-        rows = self.connection.execute(his.order_by(entries.c.at_us, entries.c.entry_id))
+        rows = self.connection.execute(own.order_by(entries.c.at_us, entries.c.entry_id))
         return [(Entry(*row[:-2]), row[-2], row[-1]) for row in rows]
 
     def decisions_about(self, subject_id: str) -> list[tuple[int, str]]:
         """Return when and what was decided about a caller, as the decision log has it."""
-        his = select(decisions.c.at_us, decisions.c.body).where(decisions.c.subject_id == subject_id)
+        own = select(decisions.c.at_us, decisions.c.body).where(decisions.c.subject_id == subject_id)
         return [
-            (at_us, body) for at_us, body in self.connection.execute(his.order_by(decisions.c.seq)) if body is not None
+            (at_us, body) for at_us, body in self.connection.execute(own.order_by(decisions.c.seq)) if body is not None
         ]
 
     def forget(self, subject_id: str) -> list[str]:
-        """Delete a caller and every entry of his; return the names of his contacts."""
-        his = entries.c.subject_id == subject_id
-        contacts = list(self.connection.scalars(select(entries.c.contact_id).where(his, entries.c.kind == "contact")))
-        self.connection.execute(delete(entries).where(his))
+        """Delete a caller and all their entries; return the names of their contacts."""
+        own = entries.c.subject_id == subject_id
+        contacts = list(self.connection.scalars(select(entries.c.contact_id).where(own, entries.c.kind == "contact")))
+        self.connection.execute(delete(entries).where(own))
         self.connection.execute(delete(subjects).where(subjects.c.subject_id == subject_id))
         return contacts
 

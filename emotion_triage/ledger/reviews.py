@@ -1,4 +1,4 @@
-"""What waits for a person, and what a caller may read of what is kept of him. Pure: entries in, structs out."""
+"""What waits for a person, and what a caller may read of what is kept of them. Pure: entries in, structs out."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
 def copied(
     entries: Iterable[tuple[Entry, int, int | None]], decided: Iterable[tuple[int, str]], standing: Standing
 ) -> Copy:
-    """Return a caller's copy from his entries and the decisions about him."""
+    """Return a caller's copy from their entries and the decisions about them."""
     kept = [
         Kept(
             kind=entry.kind,

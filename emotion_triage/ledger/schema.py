@@ -25,7 +25,7 @@ subjects = Table(
     Column("subject_id", String(32), primary_key=True),
     Column("pseudonym", String(64), nullable=False, unique=True),
 )
-"""One row per caller who has a record: a random name, and the keyed hash by which he is found."""
+"""One row per caller who has a record: a random name, and the keyed hash by which they are found."""
 
 entries = Table(
     "entries",

@@ -14,7 +14,7 @@ __all__ = ["restrictions", "standing"]
 
 
 def standing(entries: Sequence[Entry], policy: ProtectionPolicy, now_us: int, queue: str | None = None) -> Standing:
-    """Return a caller's standing from his entries.
+    """Return a caller's standing from their entries.
 
     A confirmed abusive contact counts whole from its end until the window has passed since then; as each leaves by
     itself, a standing steps down from protected over watch to clear. A restriction goes before all of that while it is
@@ -29,7 +29,7 @@ def standing(entries: Sequence[Entry], policy: ProtectionPolicy, now_us: int, qu
     now_us : int
         The moment, in microseconds since 1970 (UTC).
     queue : str, optional
-        Where he wants to go.
+        Where they want to go.
     """
     window_us = micros(policy.window)
     recent = [each for each in accounts(entries, now_us) if now_us < each.at_us + window_us and not each.void]

@@ -52,7 +52,7 @@ POSTGRES_FAULTS = {
     "25006": ("is read-only", "connect to the primary server"),
     "28": ("refuses this user", "check user and password in the URL or in ~/.pgpass"),
     "3D": ("does not exist", "create it: createdb NAME"),
-    "42501": ("refuses this user", "grant him create and write on the schema"),
+    "42501": ("refuses this user", "grant them create and write on the schema"),
     "53100": ("has no room left", "free space on the server's disk, then go on: what was acknowledged is kept"),
     "53300": ("has no connection left", "raise max_connections or put a pooler before it"),
     "55P03": ("is locked by another process", "find who holds a transaction open (pg_stat_activity) and end it"),

@@ -216,7 +216,7 @@ def _rhythm(frames: SpeechFrames) -> Real:
     n_speech = count(frames.speech)
     speech_s = np.maximum(n_speech, 1) * HOP_S
     starts = count(frames.voiced[:, 1:] & ~frames.voiced[:, :-1])
-    # pauses are counted from the first to the last speech frame: how long the caller waited before is not his rhythm
+    # pauses are counted from the first to the last speech frame: how long the caller waited before is not their rhythm
     order = np.arange(frames.speech.shape[-1])
     first = np.where(frames.speech, order, order[-1]).min(axis=-1)
     last = np.where(frames.speech, order, 0).max(axis=-1)
@@ -239,7 +239,7 @@ def features(statistics: NDArray[np.float32], baseline: NDArray[np.float32] | No
     ----------
     statistics : ndarray of float32, shape (..., n_statistics)
     baseline : ndarray of float32, shape (n_statistics,) or broadcastable, or None
-        The caller's own mean statistics; None before he has a baseline: then every change is 0.
+        The caller's own mean statistics; None before they have a baseline: then every change is 0.
 
     Returns
     -------
@@ -270,9 +270,9 @@ def population(feature_mean: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Baseline:
-    """The caller's own reference: his mean statistics over his first seconds of speech.
+    """The caller's own reference: their mean statistics over their first seconds of speech.
 
-    It fills up once and then stays: a baseline that went on following the caller would follow him into his anger.
+    It fills up once and then stays: a baseline that went on following the caller would follow them into their anger.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Which frames can be speech at all: those that stand out from the call's own noise floor.
 
-Half of what a caller sends is the line between his words. Its frames never count as speech, so nothing but their energy
+Half of what a caller sends is the line between words. Its frames never count as speech, so nothing but their energy
 is measured. The floor is the lowest level of late, as in minimum statistics (Martin 2001): it falls at once and rises
 slowly, so that a pause of speech finds it again. Levels are whole thousandths of a decibel: however a call's packets
 are cut, and whatever calls are beside it, its floor is the same.

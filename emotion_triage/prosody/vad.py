@@ -33,7 +33,7 @@ STEP_FRAMES = 25
 MIN_ENERGY_DBFS = -60.0
 """Softer frames are line noise: G.711's own quantisation noise lies near -70 dBFS."""
 DYNAMICS_DB = 25.0
-"""Speech this far below the window's loudest frames is not the caller but what is behind him."""
+"""Speech this far below the window's loudest frames is not the caller but what is behind them."""
 MIN_RANGE_DB = 9.0
 """Energy of speech swings by more between syllables and gaps; hum, tones and comfort noise stay within it."""
 ABOVE_FLOOR_DB = 5.0

@@ -47,7 +47,7 @@ class Disposition(enum.StrEnum):
 
     @property
     def abusive(self) -> bool:
-        """Whether the agent says that he was abused."""
+        """Whether the agent says that they were abused."""
         return self in (Disposition.ABUSE, Disposition.THREAT)
 
 
@@ -150,7 +150,7 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     kind : RestrictionKind
-        What he may still do.
+        What they may still do.
     decided_by, reason : str
         The person who answers for it, and why.
     until, review_at : datetime
@@ -168,7 +168,7 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent has been through, counted from contacts and never from his voice.
+    """What an agent has been through, counted from contacts and never from their voice.
 
     Attributes
     ----------
@@ -181,11 +181,11 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     hard_in_a_row : int
         How many of them came last, with none between.
     after_call_work_s : float
-        Seconds that he still has before the next call may come.
+        Seconds that they still have before the next call may come.
     shielded_until : datetime or None
-        Until then no caller with a record and no escalated call may reach him.
+        Until then no caller with a record and no escalated call may reach them.
     last_at : datetime or None
-        When his last contact of the shift ended.
+        When their last contact of the shift ended.
     """
 
     agent_id: str

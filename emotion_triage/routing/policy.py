@@ -37,12 +37,12 @@ class NoticeText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """How a caller learns that his voice is analysed.
+    """How a caller learns that their voice is analysed.
 
     Attributes
     ----------
     mode : {"assumed", "required"}
-        ``assumed``: the line's announcement told him. ``required``: no score until the notice was played.
+        ``assumed``: the line's announcement told them. ``required``: no score until the notice was played.
     text : NoticeText
         The announcement.
     """

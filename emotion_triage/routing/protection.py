@@ -70,7 +70,7 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     watch_after, protected_after : int
         Abusive contacts in the window from which a caller is watched or protected.
     when_unknown : {"neutral", "score"}
-        Whether a caller is scored while the ledger cannot be asked whether he objected: ``neutral`` does not.
+        Whether a caller is scored while the ledger cannot be asked whether they objected: ``neutral`` does not.
     warn_escalated_s : float
         Time at ESCALATED from which a contact asks for a verdict, in seconds.
     max_restriction_days : float
@@ -145,7 +145,7 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {problem}")
 
     def notice(self, restriction: Restriction, language: Language) -> str:
-        """Return what to tell a restricted caller, and how he may appeal, in French or English."""
+        """Return what to tell a restricted caller, and how they may appeal, in French or English."""
         texts = self.texts.fr if language == "fr" else self.texts.en
         told = getattr(texts, restriction.kind.value)
         return f"{told} {texts.appeal}".replace("{until}", restriction.until.date().isoformat())

@@ -196,7 +196,7 @@ class Api:
         return Done()
 
     async def objection(self, asked: Session, call_id: str) -> Done:
-        """Say that the caller objects: nothing more is scored, now and when he calls again."""
+        """Say that the caller objects: nothing more is scored, now and when they call again."""
         live = self._live(call_id)
         await self.live_calls.batcher.ask(live.call, Call.object)
         live.forget_scores()
@@ -239,7 +239,7 @@ class Api:
     def _caller(self, call_id: str | None, named: str | None) -> str:
         number = named or (self._live(call_id).number if call_id is not None else None)
         if number is None:
-            raise Refused(422, "the caller withheld his number; nothing can be kept of him")
+            raise Refused(422, "the caller withheld their number; nothing can be kept of them")
         return number
 
 

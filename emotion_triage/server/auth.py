@@ -1,6 +1,6 @@
 """Who asks: bearer tokens for programs, a signed cookie and a CSRF token for browsers.
 
-A session is the person's name and its end, signed with a key made from his token: it survives a restart, is good in
+A session is the person's name and its end, signed with a key made from their token: it survives a restart, is good in
 every process, and ends when the token is changed. No list of sessions is kept.
 """
 
@@ -28,7 +28,7 @@ class _Door(NamedTuple):
 
 
 class Session(NamedTuple):
-    """Who asks, and the CSRF token that his browser has to send with whatever changes something."""
+    """Who asks, and the CSRF token that their browser has to send with whatever changes something."""
 
     access: Access
     csrf: str | None

@@ -88,7 +88,7 @@ class LiveCall:
     queue : str or None
         Where the caller wants to go; `waits_in`, where the engine last took them, begins with it.
     caller : Hidden of str, optional
-        His number, kept until the call is forgotten and never shown.
+        Their number, kept until the call is forgotten and never shown.
     caller_name : str or None
         As the engine tells it, cleared of numbers.
     """

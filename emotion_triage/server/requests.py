@@ -36,7 +36,7 @@ class Refused(TriageError):
 
 
 def identify(request: Request, auth: Authenticator) -> Session | None:
-    """Return who asks: by bearer token, or by session; None where nobody says who he is.
+    """Return who asks: by bearer token, or by session; None where the request names no one.
 
     Raises
     ------

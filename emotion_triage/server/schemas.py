@@ -148,7 +148,7 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
 class RestrictCaller(msgspec.Struct, frozen=True, kw_only=True):
     """A restriction; the person who asks is the one who answers for it.
 
-    `caller` names him where his call is long over: a number, a SIP URI or ``crm:ID``; the call's own caller otherwise.
+    `caller` names them where the call is long over: a number, a SIP URI or ``crm:ID``; the call's own caller otherwise.
     """
 
     kind: RestrictionKind

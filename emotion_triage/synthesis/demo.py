@@ -1,4 +1,4 @@
-"""A synthetic caller who loses his temper: calm, then angry, then calmer. Never a real voice."""
+"""A synthetic caller whose temper rises: calm, then angry, then calmer. Never a real voice."""
 
 from __future__ import annotations
 

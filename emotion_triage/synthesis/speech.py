@@ -249,7 +249,7 @@ def synthetic_speech(
     corner_hz = manner.tilt_hz * (0.3 + 1.2 * voiced)
     tilt = np.hypot(1, harmonics_hz / (4 * corner_hz)) / np.hypot(1, harmonics_hz / corner_hz)
     gains = source[:, None] * tilt * _tract(harmonics_hz, formants_hz) * (harmonics_hz < 3900)
-    # A speaker evens out his vowels: half of the differences in loudness that the tract alone would make.
+    # A speaker evens out their vowels: half of the differences in loudness that the tract alone would make.
     gains *= voiced / np.sqrt(np.linalg.norm(gains, axis=0))
     sound = np.zeros(len(time))
     for number, gain in enumerate(gains, start=1):

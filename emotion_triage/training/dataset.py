@@ -156,7 +156,7 @@ def _speaker(clips: list[Clip], backgrounds: list[Path], *, rng: np.random.Gener
 
 
 def calm_references(windows: WindowSet, seed: int) -> Refer:
-    """Return what compares each window with a run of the same speaker's calm speech; NaN where he has none.
+    """Return what compares each window with a run of the same speaker's calm speech; NaN where they have none.
 
     The windows of a speaker over one line stand together.
     """

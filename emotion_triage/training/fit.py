@@ -69,7 +69,7 @@ RISING = tuple(
         "syllable_rate_hz",
     )
 )
-"""Louder, higher, sharper or faster than himself never speaks against a caller's anger: a driver must be believed."""
+"""Louder, higher, sharper or faster than usual never speaks against a caller's anger: a driver must be believed."""
 
 _CONTOUR = np.array([FEATURE_NAMES.index(name) for name in (CONTOUR_NAME, f"{CONTOUR_NAME}_change")])
 _CHANGES = np.arange(len(FEATURE_NAMES)) >= len(FEATURE_NAMES) - len(CHANGE_NAMES)

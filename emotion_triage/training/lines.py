@@ -27,7 +27,7 @@ def trim(samples: Samples) -> Samples:
 
 
 class Line:
-    """One caller's line, drawn at random: the same for all he says in a call.
+    """One caller's line, drawn at random: the same for all that they say in a call.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Line:
         samples : ndarray of float32, shape (n,)
             Clean speech at 8 kHz.
         reference_rms : float
-            The speaker's typical level in `samples`, so that his loud clips stay louder than his soft ones.
+            The speaker's typical level in `samples`, so that loud clips stay louder than soft ones.
         """
         x = samples / max(reference_rms, 1e-6)
         # what a telephone's automatic gain control takes away of the difference between loud and soft stretches
