@@ -12,7 +12,7 @@ ARGS ?= -n 2
 .PHONY: help demo test lint format docs ci matrix release clean
 
 help:
-	@echo "make demo    a synthesised caller loses his temper: events, route, reasons"
+	@echo "make demo    a synthesised caller loses their temper: events, route, reasons"
 	@echo "make test    the tests, ARGS=\"...\" for pytest's own options"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  what ruff can repair by itself"
