@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.prosody.frames import HOP_S
-from emotion_triage.prosody.lld import LLD_NAMES
+from emotion_triage.prosody.lld import COLUMN, LLD_NAMES
 from emotion_triage.prosody.vad import SpeechFrames, count, quantiles, steady_ratio
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 Real = NDArray[np.floating]
-_COLUMN = {name: i for i, name in enumerate(LLD_NAMES)}
 F0_REFERENCE_HZ = 27.5
 """0 semitones, as in GeMAPS."""
 FLOOR_RANK = 0.05
@@ -181,16 +180,16 @@ def functionals(windows: NDArray[np.float32], frames: SpeechFrames) -> Functiona
     True
     """
     columns = [_level(windows, frames), _f0(frames)]
-    floor = quantiles(windows[:, _COLUMN["energy_dbfs"]], ~frames.lost, (FLOOR_RANK,))
+    floor = quantiles(windows[:, COLUMN["energy_dbfs"]], ~frames.lost, (FLOOR_RANK,))
     for names, mask in ((_VOICED, frames.voiced), (_SPEECH, frames.speech)):
-        values = windows[:, [_COLUMN[name] for name in names]]
+        values = windows[:, [COLUMN[name] for name in names]]
         columns.append(_interleave(_moments(values, mask[:, None, :])))
     columns.append(_rhythm(frames))
     return Functionals(np.concatenate(columns, axis=-1).astype(np.float32), columns[0][:, 0] - floor[:, 0])
 
 
 def _level(windows: NDArray[np.float32], frames: SpeechFrames) -> Real:
-    energy = windows[:, _COLUMN["energy_dbfs"]]
+    energy = windows[:, COLUMN["energy_dbfs"]]
     mean, std = _moments(energy, frames.voiced)
     low_high = quantiles(energy, frames.voiced, (0.2, 0.8))
     delta, _ = _moments(np.abs(np.diff(energy, axis=-1)), frames.speech[:, 1:] & frames.speech[:, :-1])

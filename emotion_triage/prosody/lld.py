@@ -48,6 +48,7 @@ from emotion_triage.prosody.pitch import N_FFT, WINDOW, normalise, pitch, power_
 from emotion_triage.prosody.voice import voice
 
 __all__ = [
+    "COLUMN",
     "ENERGY_FLOOR_DBFS",
     "LLD_NAMES",
     "LLD_UNITS",
@@ -99,6 +100,10 @@ LLD_UNITS: dict[str, str] = {
 """Unit of each column, in the order of the columns."""
 LLD_NAMES: tuple[str, ...] = tuple(LLD_UNITS)
 """Names of the columns of `lld`, in order."""
+COLUMN: dict[str, int] = {name: i for i, name in enumerate(LLD_NAMES)}
+"""Where in a row each descriptor stands."""
+_VOICE = slice(COLUMN["hnr_db"], COLUMN["shimmer_local_db"] + 1)
+_MFCC = slice(COLUMN["mfcc_1"], None)
 
 _FREQUENCY_HZ = np.fft.rfftfreq(N_FFT, 1.0 / SAMPLE_RATE_HZ)
 _BIN_HZ = _FREQUENCY_HZ.astype(np.float32)
@@ -236,11 +241,11 @@ def _describe(frames: NDArray[np.float32], rows: NDArray[np.float32]) -> None:
     blocks = [_spectral(frames[at : at + each], rows[at : at + each]) for at in range(0, len(frames), each)]
     samples, f0_hz, strength = (np.concatenate(each) for each in zip(*blocks, strict=True))
     if len(samples):
-        voiced = np.flatnonzero(~np.isnan(rows[: len(frames), 2]))
+        voiced = np.flatnonzero(~np.isnan(rows[: len(frames), COLUMN["f0_hz"]]))
         quality = voice(samples, f0_hz)
-        rows[voiced, 6] = 10.0 * np.log10(strength / (1.0 - strength))
-        rows[voiced, 7] = quality.jitter_local
-        rows[voiced, 8] = quality.shimmer_local_db
+        rows[voiced, COLUMN["hnr_db"]] = 10.0 * np.log10(strength / (1.0 - strength))
+        rows[voiced, COLUMN["jitter_local"]] = quality.jitter_local
+        rows[voiced, COLUMN["shimmer_local_db"]] = quality.shimmer_local_db
 
 
 def _spectral(frames: Samples, row: Samples) -> tuple[Samples, Array, Array]:
@@ -260,19 +265,24 @@ def _spectral(frames: Samples, row: Samples) -> tuple[Samples, Array, Array]:
     n_telephone = np.float32(telephone_db.shape[1])
     mel_db = _db(np.maximum(mel_spectrum(power), _MEL_FLOOR))
 
-    row[:, 0] = level_dbfs(power_before)
-    row[:, 1] = crossings * np.float32(SAMPLE_RATE_HZ / (FRAME_LENGTH - 1))
-    row[:, 2], row[:, 3], row[:, 4], row[:, 5] = f0
-    row[:, 6:9] = np.nan
-    row[:, 9] = np.einsum("nf,f->n", spectrum_db[:, _LOW], _SLOPE_LOW)
-    row[:, 10] = np.einsum("nf,f->n", spectrum_db[:, _HIGH], _SLOPE_HIGH)
-    row[:, 11] = _db(high / low)
-    row[:, 12] = np.max(spectrum_db[:, _BELOW_2000], axis=-1) - np.max(spectrum_db[:, _ABOVE_2000], axis=-1)
-    row[:, 13] = np.einsum("nf,f->n", power, _BIN_HZ) / np.where(total > 0.0, total, np.float32(1.0))
-    row[:, 14] = np.add.reduce(telephone_db, axis=-1) / n_telephone - _db((low + high) / n_telephone)
-    row[:, 15] = _flux(samples)
-    row[:, 16] = np.max(spectrum_db, axis=-1) - _db(np.maximum(total / np.float32(len(_BIN_HZ)), _POWER_FLOOR))
-    row[:, 17:] = np.einsum("nm,km->nk", mel_db, _DCT)
+    row[:, COLUMN["energy_dbfs"]] = level_dbfs(power_before)
+    row[:, COLUMN["zero_crossing_rate_hz"]] = crossings * np.float32(SAMPLE_RATE_HZ / (FRAME_LENGTH - 1))
+    for name, column in f0._asdict().items():
+        row[:, COLUMN[name]] = column
+    row[:, _VOICE] = np.nan
+    row[:, COLUMN["slope_300_1000_db_per_khz"]] = np.einsum("nf,f->n", spectrum_db[:, _LOW], _SLOPE_LOW)
+    row[:, COLUMN["slope_1000_3400_db_per_khz"]] = np.einsum("nf,f->n", spectrum_db[:, _HIGH], _SLOPE_HIGH)
+    row[:, COLUMN["band_balance_db"]] = _db(high / low)
+    row[:, COLUMN["peak_balance_db"]] = np.max(spectrum_db[:, _BELOW_2000], axis=-1) - np.max(
+        spectrum_db[:, _ABOVE_2000], axis=-1
+    )
+    row[:, COLUMN["centroid_hz"]] = np.einsum("nf,f->n", power, _BIN_HZ) / np.where(total > 0.0, total, np.float32(1.0))
+    row[:, COLUMN["flatness_db"]] = np.add.reduce(telephone_db, axis=-1) / n_telephone - _db((low + high) / n_telephone)
+    row[:, COLUMN["spectral_flux"]] = _flux(samples)
+    row[:, COLUMN["crest_db"]] = np.max(spectrum_db, axis=-1) - _db(
+        np.maximum(total / np.float32(len(_BIN_HZ)), _POWER_FLOOR)
+    )
+    row[:, _MFCC] = np.einsum("nm,km->nk", mel_db, _DCT)
 
     voiced = np.flatnonzero(~np.isnan(f0.f0_hz))
     return samples[voiced], f0.f0_hz[voiced], f0.voicing[voiced]

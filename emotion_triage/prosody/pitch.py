@@ -53,8 +53,6 @@ VOICING_THRESHOLD = 0.6
 """Strength in [0, 1] from which a frame is voiced: HNR 1.8 dB. Praat's 0.45 also leans on the clip's peak level."""
 OCTAVE_COST = 0.02
 """What a candidate loses for each octave it lies lower (Boersma 1993, eq. 26; Praat's default is 0.01)."""
-COMPRESSION = 0.25
-"""Exponent on the power spectrum before candidates are sought, so that no single strong harmonic decides."""
 SILENCE_POWER = 1e-20
 """Mean square (-200 dBFS) up to which a frame is digital zero: far below the last bit of any codec."""
 
@@ -246,7 +244,7 @@ def _autocorrelations(power: Samples) -> tuple[Samples, Samples]:
     the true spectrum's neighbours is its imaginary part and comes out odd, as the true autocorrelation times a sine.
     """
     true = power * _per_energy(power)
-    compressed = np.sqrt(np.sqrt(true))
+    compressed = np.sqrt(np.sqrt(true))  # power to the 1/4: no single strong harmonic decides
     compressed *= _per_energy(compressed)
     spectrum = np.empty(power.shape, np.complex64)
     spectrum.real = compressed

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.prosody.frames import HOP_S
-from emotion_triage.prosody.lld import LLD_NAMES
+from emotion_triage.prosody.lld import COLUMN
 
 __all__ = [
     "STEP_FRAMES",
@@ -32,8 +32,14 @@ STEP_FRAMES = 25
 
 MIN_ENERGY_DBFS = -60.0
 """Softer frames are line noise: G.711's own quantisation noise lies near -70 dBFS."""
+SILENCE_DBFS = MIN_ENERGY_DBFS - 40.0
+"""A frame no louder than this is digital silence: it says nothing of the line's floor."""
+LOST_DBFS = MIN_ENERGY_DBFS - 60.0
+"""What a lost frame counts as: below everything that a line carries."""
 DYNAMICS_DB = 25.0
 """Speech this far below the window's loudest frames is not the caller but what is behind them."""
+LEVEL_RANKS = (0.05, 0.95)
+"""Quantiles of a window's energy that stand for its softest and its loudest frames."""
 MIN_RANGE_DB = 9.0
 """Energy of speech swings by more between syllables and gaps; hum, tones and comfort noise stay within it."""
 ABOVE_FLOOR_DB = 5.0
@@ -55,7 +61,6 @@ NUCLEUS_DIP_REACH_FRAMES = 8
 NUCLEUS_DIP_DB = 2.0
 """A nucleus is a voiced energy peak with a dip of 2 dB on both sides (de Jong & Wempe 2009)."""
 
-_COLUMN = {name: i for i, name in enumerate(LLD_NAMES)}
 Mask = NDArray[np.bool_]
 
 
@@ -226,16 +231,16 @@ def speech_frames(windows: NDArray[np.float32]) -> SpeechFrames:
     -------
     SpeechFrames
     """
-    energy = windows[:, _COLUMN["energy_dbfs"]]
+    energy = windows[:, COLUMN["energy_dbfs"]]
     lost = np.isnan(energy)
-    heard = ~lost & (energy > MIN_ENERGY_DBFS - 40.0)
-    low_high = quantiles(energy, heard, (0.05, 0.95))
+    heard = ~lost & (energy > SILENCE_DBFS)
+    low_high = quantiles(energy, heard, LEVEL_RANKS)
     floor, peak = low_high[:, :1], low_high[:, 1:]
-    energy = np.where(lost, np.float32(MIN_ENERGY_DBFS - 60.0), energy)
+    energy = np.where(lost, np.float32(LOST_DBFS), energy)
     floor = np.minimum(floor, peak - np.float32(MIN_RANGE_DB - ABOVE_FLOOR_DB))
     loud = (energy > MIN_ENERGY_DBFS) & (energy > floor + ABOVE_FLOOR_DB) & (energy > peak - DYNAMICS_DB)
 
-    f0_hz = repair_octaves(windows[:, _COLUMN["f0_hz"]], windows[:, _COLUMN["f0_second_hz"]])
+    f0_hz = repair_octaves(windows[:, COLUMN["f0_hz"]], windows[:, COLUMN["f0_second_hz"]])
     voiced = _runs(loud & np.isfinite(f0_hz), MIN_VOICED_RUN_FRAMES)
     speech = loud & _within(voiced, VOICED_REACH_FRAMES)
 
