@@ -11,52 +11,98 @@ if TYPE_CHECKING:
     from emotion_triage.batch.record import Record
     from emotion_triage.batch.scoring import score
     from emotion_triage.call.triage import Call, Triage
-    from emotion_triage.errors import LedgerError, TriageError
+    from emotion_triage.errors import (
+        ArgumentError,
+        AudioError,
+        CallIdError,
+        ConfigError,
+        DestinationError,
+        LedgerError,
+        LedgerUnavailable,
+        MissingExtraError,
+        ModelError,
+        PolicyError,
+        PushError,
+        StreamError,
+        TriageError,
+        WireError,
+    )
     from emotion_triage.ledger import Ledger
-    from emotion_triage.routing.contacts import Contact, Disposition, Exposure, Restriction
+    from emotion_triage.routing.contacts import Candidates, Contact, Disposition, Exposure, Restriction, Review
     from emotion_triage.routing.escalation import Escalation, Level
     from emotion_triage.routing.policy import Policy
-    from emotion_triage.routing.rules import Route, Standing
+    from emotion_triage.routing.rules import Route
+    from emotion_triage.routing.standing import Standing, StandingState
 
 __all__ = [
     "Affect",
+    "ArgumentError",
+    "AudioError",
     "Call",
+    "CallIdError",
+    "Candidates",
+    "ConfigError",
     "Contact",
+    "DestinationError",
     "Disposition",
     "Driver",
     "Escalation",
     "Exposure",
     "Ledger",
     "LedgerError",
+    "LedgerUnavailable",
     "Level",
+    "MissingExtraError",
+    "ModelError",
     "Policy",
+    "PolicyError",
+    "PushError",
     "Record",
     "Restriction",
+    "Review",
     "Route",
     "Standing",
+    "StandingState",
+    "StreamError",
     "Triage",
     "TriageError",
+    "WireError",
     "score",
 ]
 
 _HOMES = {
     "Affect": "affect.affect",
+    "ArgumentError": "errors",
+    "AudioError": "errors",
     "Call": "call.triage",
+    "CallIdError": "errors",
+    "Candidates": "routing.contacts",
+    "ConfigError": "errors",
     "Contact": "routing.contacts",
+    "DestinationError": "errors",
     "Disposition": "routing.contacts",
     "Driver": "affect.affect",
     "Escalation": "routing.escalation",
     "Exposure": "routing.contacts",
     "Ledger": "ledger",
     "LedgerError": "errors",
+    "LedgerUnavailable": "errors",
     "Level": "routing.escalation",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
     "Policy": "routing.policy",
+    "PolicyError": "errors",
+    "PushError": "errors",
     "Record": "batch.record",
     "Restriction": "routing.contacts",
+    "Review": "routing.contacts",
     "Route": "routing.rules",
-    "Standing": "routing.rules",
+    "Standing": "routing.standing",
+    "StandingState": "routing.standing",
+    "StreamError": "errors",
     "Triage": "call.triage",
     "TriageError": "errors",
+    "WireError": "errors",
     "score": "batch.scoring",
 }
 
@@ -68,3 +114,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Name what can be reached, so that an editor completes what was not loaded yet."""
+    return sorted({*globals(), *__all__})

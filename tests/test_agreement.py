@@ -17,6 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 import emotion_triage as et
+from emotion_triage import errors
 from emotion_triage.audio.stream import ENCODINGS, Encoding
 from emotion_triage.batch import dask, scoring
 from emotion_triage.batch.append_log import rows_of_file
@@ -185,3 +186,10 @@ def test_a_time_that_is_none_says_what_was_expected(at: Any, tmp_path: Path, tri
             with pytest.raises(et.LedgerError, match=r"at: got .*, expected .*datetime\.now\(timezone\.utc\)"):
                 ask(at=at)
         assert ledger.exposure("a-1", at=datetime(2026, 3, 2, tzinfo=UTC)).abusive_contacts == 0
+
+
+def test_an_editor_sees_every_public_name() -> None:
+    """`dir(emotion_triage)` lists what can be reached, errors among it, before anything of it was loaded."""
+    assert set(et.__all__) <= set(dir(et))
+    raised = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, TriageError)}
+    assert raised <= set(et.__all__)

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from emotion_triage.affect.affect import Driver
 from emotion_triage.errors import LedgerError
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.fairness import Z_95, GroupAudit, wilson
+from emotion_triage.ledger.fairness import GroupAudit
 from emotion_triage.ledger.labelled import LABELLED_COLUMNS, SCORE_COLUMNS, WINDOW_COLUMNS
 from emotion_triage.ledger.log_events import Override
 from emotion_triage.ledger.verification import Entry, entries, verify
+from emotion_triage.proportions import Z_95, wilson
 from emotion_triage.routing.contacts import Contact, Disposition
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.policy import Policy

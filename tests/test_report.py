@@ -21,7 +21,7 @@ from emotion_triage.batch.record import Record
 from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.prosody.functionals import HEADLINES
-from emotion_triage.report.audit import Batch, Proportion
+from emotion_triage.report.audit import Batch
 from emotion_triage.report.envelope import envelope_of
 from emotion_triage.report.pictures import timeline_picture
 from emotion_triage.report.wording import WORDS, masked, reasons
@@ -312,22 +312,11 @@ def test_counts() -> None:
             ]
         )
     ]
-    audits = {audit.group: (audit.false_alarms, audit.found) for audit in Batch(records).audits()}
+    audits = {
+        audit.group: tuple((rate.count, rate.of) for rate in (audit.false_alarms, audit.found))
+        for audit in Batch(records).audits()
+    }
     assert audits == {"a": ((1, 2), (1, 1)), "b": ((0, 1), (0, 0)), None: ((2, 4), (1, 1))}
-
-
-@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_intervals(counts: tuple[int, int]) -> None:
-    """Wilson's interval holds the share, lies within 0 and 1, and its ends solve the score equation."""
-    hits, n = counts
-    interval = Proportion(hits, n).interval
-    assert interval is not None
-    low, high = interval
-    assert 0.0 <= low <= hits / n <= high <= 1.0
-    for end in (low, high):
-        if 0 < end < 1:
-            assert abs(hits / n - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / n), abs=1e-9)
-    assert Proportion(0, 0).interval is None
 
 
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,10 @@ from emotion_triage.batch.measurements import WINDOW_UNITS
 from emotion_triage.cli.ledger_access import AsJson, KeyPath, LedgerUrl, opened, stored, tell
 from emotion_triage.cli.options import ModelPath, PolicyPath, ending
 from emotion_triage.errors import LedgerError, MissingExtraError
-from emotion_triage.ledger.fairness import GroupAudit, Rate
+from emotion_triage.ledger.fairness import GroupAudit
 from emotion_triage.ledger.labelled import LABELLED_COLUMNS
 from emotion_triage.ledger.projection import moment
+from emotion_triage.proportions import Rate
 
 __all__ = ["audit_command", "log_app"]
 

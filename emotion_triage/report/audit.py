@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from emotion_triage.batch.record import Record
+from emotion_triage.proportions import Rate, wilson
 
-__all__ = ["LEVEL_NAMES", "Batch", "GroupAudit", "Proportion", "worth_a_listen"]
+__all__ = ["LEVEL_NAMES", "Batch", "GroupAudit", "worth_a_listen"]
 
 LEVEL_NAMES = ("calm", "tense", "escalated")
-Z_95 = 1.959964
-"""Two-sided 95 % quantile of the normal distribution."""
-
-
-class Proportion(NamedTuple):
-    """So many of so many, with Wilson's interval (Wilson, J. Am. Stat. Assoc. 22, 1927), which holds at 0 and 1.
-
-    Examples
-    --------
-    >>> Proportion(0, 10).interval  # doctest: +ELLIPSIS
-    (0.0, 0.277532803...)
-    """
-
-    hits: int
-    of: int
-
-    @property
-    def share(self) -> float | None:
-        """Hits of all, 0 to 1; None of none."""
-        return self.hits / self.of if self.of else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Lower and upper end, 0 to 1; None of none."""
-        if not self.of:
-            return None
-        p, n, z2 = self.hits / self.of, self.of, Z_95 * Z_95
-        middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-        half = Z_95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-        return (0.0 if not self.hits else middle - half), (1.0 if self.hits == n else middle + half)
 
 
 class GroupAudit(NamedTuple):
     """What became of a group's labelled calls."""
 
     group: str | None
-    false_alarms: Proportion
-    found: Proportion
+    false_alarms: Rate
+    found: Rate
 
 
 class Batch:
@@ -103,9 +73,9 @@ class Batch:
         return [self._audit(group, [group]) for group in groups] + [self._audit(None, [*groups, None])]
 
     def _audit(self, name: str | None, groups: Sequence[str | None]) -> GroupAudit:
-        def of(label: str) -> Proportion:
+        def of(label: str) -> Rate:
             hits, misses = (sum(self._labelled[group, label, up] for group in groups) for up in (True, False))
-            return Proportion(hits, hits + misses)
+            return wilson(hits, hits + misses)
 
         return GroupAudit(name, of("other"), of("angry"))
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from emotion_triage.errors import MissingExtraError
 
-for package in ("jinja2", "prometheus_client", "starlette", "uvicorn", "websockets"):
+for package in ("itsdangerous", "jinja2", "prometheus_client", "starlette", "uvicorn", "websockets"):
     if find_spec(package) is None:
         raise MissingExtraError(
             f"the server needs {package}, which is not installed; pip install 'emotion-triage[serve]'"

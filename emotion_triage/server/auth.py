@@ -13,18 +13,25 @@ import hmac
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from itsdangerous import BadSignature, Signer
+
 from emotion_triage.errors import ConfigError
 from emotion_triage.server.config import MIN_TOKEN_CHARACTERS, Access
 
 __all__ = ["COOKIE", "Authenticator", "Session"]
 
 COOKIE = "emotion_triage"
+SALTS = ("session", "csrf")
+"""What keeps a signature of one purpose from being taken for another."""
 
 
 class _Door(NamedTuple):
+    """A token that is taken: whose it is, its digest, and what signs sessions and CSRF tokens with it."""
+
     access: Access
     digest: bytes
-    key: bytes
+    session: Signer
+    csrf: Signer
 
 
 class Session(NamedTuple):
@@ -49,7 +56,7 @@ class Authenticator:
     """
 
     def __init__(self, accesses: Iterable[Access]) -> None:
-        self._auth: dict[str, _Door] = {}
+        self._doors: dict[str, _Door] = {}
         for access in accesses:
             token = access.token.read()
             if len(token) < MIN_TOKEN_CHARACTERS:
@@ -58,16 +65,16 @@ class Authenticator:
                     f"{MIN_TOKEN_CHARACTERS} or more; make one with: openssl rand -base64 32"
                 )
             digest = hashlib.sha256(token.encode()).digest()
-            if any(digest == door.digest for door in self._auth.values()):
+            if any(digest == door.digest for door in self._doors.values()):
                 raise ConfigError(f"access {access.name!r}: the token is another's too, expected one for each")
-            key = hmac.digest(token.encode(), b"emotion-triage session", "sha256")
-            self._auth[access.name] = _Door(access, digest, key)
+            signers = (Signer(token, salt=f"emotion-triage {salt}", digest_method=hashlib.sha256) for salt in SALTS)
+            self._doors[access.name] = _Door(access, digest, *signers)
 
     def by_token(self, token: str, *, now_s: float) -> Access | None:
         """Return whose token it is, if it is still good."""
         digest = hashlib.sha256(token.encode()).digest()
         found = None
-        for door in self._auth.values():  # each of them, so that time tells nothing
+        for door in self._doors.values():  # each of them, so that time tells nothing
             if hmac.compare_digest(digest, door.digest):
                 found = door.access
         return found if found is not None and _good(found, now_s) else None
@@ -75,27 +82,18 @@ class Authenticator:
     def cookie(self, access: Access, *, until_s: float) -> str:
         """Return a person's session."""
         text = base64.urlsafe_b64encode(access.name.encode()).decode() + f".{int(until_s)}"
-        return f"{text}.{self._signed(access.name, 'session', text)}"
+        return self._doors[access.name].session.sign(text).decode()
 
     def by_cookie(self, cookie: str, *, now_s: float) -> Session | None:
         """Return whose session it is, if it is still good."""
-        text, _, signature = cookie.rpartition(".")
-        encoded, _, until = text.partition(".")
         try:
-            name = base64.urlsafe_b64decode(encoded.encode()).decode()
-        except (binascii.Error, UnicodeError):
+            door = self._doors[base64.urlsafe_b64decode(cookie.partition(".")[0].encode()).decode()]
+            text = door.session.unsign(cookie).decode()
+        except (KeyError, BadSignature, binascii.Error, UnicodeError):
             return None
-        if name not in self._auth or not hmac.compare_digest(
-            signature.encode(), self._signed(name, "session", text).encode()
-        ):
+        if int(text.rpartition(".")[2]) <= now_s or not _good(door.access, now_s):
             return None
-        access = self._auth[name].access
-        if int(until) <= now_s or not _good(access, now_s):
-            return None
-        return Session(access, self._signed(name, "csrf", text))
-
-    def _signed(self, name: str, purpose: str, text: str) -> str:
-        return hmac.new(self._auth[name].key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+        return Session(door.access, door.csrf.get_signature(text).decode())
 
 
 def _good(access: Access, now_s: float) -> bool:
