@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emotion_triage.affect.affect import (
-    LANGUAGES,
     MAX_DRIVERS,
     MIN_WEIGHT,
     Driver,
@@ -24,6 +23,7 @@ from emotion_triage.affect.affect import (
 from emotion_triage.affect.classifier import LABELS, Classifier
 from emotion_triage.call.triage import Triage
 from emotion_triage.prosody.functionals import DRIVER_GROUPS, HEADLINES, STATISTIC_NAMES, features
+from emotion_triage.texts import LANGUAGES
 
 CALM = np.array([3.5 + 0.01 * k for k in range(len(STATISTIC_NAMES))], np.float32)
 """A caller's own statistics; any will do, since the hand-made model sees their changes."""

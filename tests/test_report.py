@@ -15,7 +15,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.affect.affect import LANGUAGES, Driver, Language, describe
+from emotion_triage.affect.affect import Driver, describe
 from emotion_triage.batch.append_log import lines_of
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.timeline import TimelineRow
@@ -25,6 +25,7 @@ from emotion_triage.report.audit import Batch
 from emotion_triage.report.envelope import envelope_of
 from emotion_triage.report.pictures import timeline_picture
 from emotion_triage.report.wording import WORDS, masked, reasons
+from emotion_triage.texts import LANGUAGES, Language
 
 pytest.importorskip("jinja2")
 pytest.importorskip("vl_convert")

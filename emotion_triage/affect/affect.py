@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.prosody.functionals import DRIVER_GROUPS, FEATURE_NAMES, HEADLINES
+from emotion_triage.texts import Language, Text, number
 
 __all__ = [
-    "LANGUAGES",
     "Affect",
     "Driver",
-    "Language",
     "describe",
     "describe_fall",
     "driver_weights",
@@ -31,8 +30,6 @@ __all__ = [
     "occlusions",
 ]
 
-Language = Literal["en", "fr"]
-LANGUAGES: tuple[Language, ...] = ("en", "fr")
 _OCCLUDED = np.zeros((1 + len(DRIVER_GROUPS), len(FEATURE_NAMES)), np.bool_)
 for _row, _columns in zip(_OCCLUDED[1:], DRIVER_GROUPS.values(), strict=True):
     _row[_columns] = True
@@ -75,44 +72,30 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
 
     def text(self, language: Language = "en") -> str:
-        """Return the driver in words, in English or French."""
-        up, down = _WORDS[self.name][language]
+        """Return the driver in words."""
+        up, down = _WORDS[self.name]
         phrase = up if self.change >= 0 else down
-        value = f"{abs(self.change):.{0 if self.unit in ('%', 'pt') or abs(self.change) >= 3 else 1}f}"
-        return phrase.format(value.replace(".", ",") if language == "fr" else value)
+        size = abs(self.change)
+        return phrase[language].format(number(size, 0 if self.unit in ("%", "pt") or size >= WHOLE else 1, language))
 
 
-_WORDS: dict[str, dict[Language, tuple[str, str]]] = {
-    "loudness": {
-        "en": ("voice {} dB louder", "voice {} dB softer"),
-        "fr": ("voix {} dB plus forte", "voix {} dB plus faible"),
-    },
-    "f0": {"en": ("F0 +{} %", "F0 -{} %"), "fr": ("F0 +{} %", "F0 -{} %")},
-    "intonation": {
-        "en": ("intonation wider by {} semitones", "intonation narrower by {} semitones"),
-        "fr": ("intonation plus ample de {} demi-tons", "intonation plus plate de {} demi-tons"),
-    },
-    "rate": {"en": ("speech rate +{} %", "speech rate -{} %"), "fr": ("débit +{} %", "débit -{} %")},
-    "pauses": {
-        "en": ("pauses +{} points", "pauses -{} points"),
-        "fr": ("pauses +{} points", "pauses -{} points"),
-    },
-    "effort": {
-        "en": ("sharper timbre (+{} dB above 1 kHz)", "duller timbre (-{} dB above 1 kHz)"),
-        "fr": (
-            "timbre plus tendu (+{} dB au-dessus de 1 kHz)",
-            "timbre plus sourd (-{} dB au-dessus de 1 kHz)",
-        ),
-    },
-    "voice_quality": {
-        "en": ("clearer voice (HNR +{} dB)", "rougher voice (HNR -{} dB)"),
-        "fr": ("voix plus claire (HNR +{} dB)", "voix plus rauque (HNR -{} dB)"),
-    },
-    # what the contour network hears has no unit that a supervisor knows
-    "contour": {
-        "en": ("tone of voice more like anger", "tone of voice less like anger"),
-        "fr": ("ton de voix plus proche de la colère", "ton de voix plus loin de la colère"),
-    },
+WHOLE = 3.0
+"""Changes from here on are written without decimals."""
+_WORDS = {
+    "loudness": (Text("driver", "voice {} dB louder"), Text("driver", "voice {} dB softer")),
+    "f0": (Text("driver", "F0 +{} %"), Text("driver", "F0 -{} %")),
+    "intonation": (
+        Text("driver", "intonation wider by {} semitones"),
+        Text("driver", "intonation narrower by {} semitones"),
+    ),
+    "rate": (Text("driver", "speech rate +{} %"), Text("driver", "speech rate -{} %")),
+    "pauses": (Text("driver", "pauses +{} points"), Text("driver", "pauses -{} points")),
+    "effort": (
+        Text("driver", "sharper timbre (+{} dB above 1 kHz)"),
+        Text("driver", "duller timbre (-{} dB above 1 kHz)"),
+    ),
+    "voice_quality": (Text("driver", "clearer voice (HNR +{} dB)"), Text("driver", "rougher voice (HNR -{} dB)")),
+    "contour": (Text("driver", "tone of voice more like anger"), Text("driver", "tone of voice less like anger")),
 }
 
 

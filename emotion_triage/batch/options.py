@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from emotion_triage.affect.affect import LANGUAGES, Language
 from emotion_triage.audio.decoding import Headerless
 from emotion_triage.audio.recordings import Recording, open_recording
 from emotion_triage.batch.append_log import LogSuffix
 from emotion_triage.batch.inputs import CallerSpans
+from emotion_triage.texts import LANGUAGES, Language
 
 __all__ = ["ScoringOptions"]
 

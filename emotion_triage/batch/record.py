@@ -6,10 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from emotion_triage.affect.affect import Affect, Driver, Language, describe
+from emotion_triage.affect.affect import Affect, Driver, describe
 from emotion_triage.call.triage import Event
 from emotion_triage.routing.escalation import REASONS, Escalation, Level
 from emotion_triage.routing.rules import Route
+from emotion_triage.texts import Language
 
 __all__ = ["DECIMALS", "Record", "Status", "Summary"]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from emotion_triage.affect.affect import Language
 from emotion_triage.audio.decoding import is_of_this_process
 from emotion_triage.audio.g711 import Samples
 from emotion_triage.audio.recordings import to_its_end
@@ -22,6 +21,7 @@ from emotion_triage.batch.timeline import Timeline
 from emotion_triage.call.triage import Call, Event, Triage
 from emotion_triage.errors import AudioError, PolicyError, TriageError, TruncatedError
 from emotion_triage.routing.policy import Policy
+from emotion_triage.texts import Language
 
 __all__ = [
     "Record",

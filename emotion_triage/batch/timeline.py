@@ -7,13 +7,14 @@ from typing import Literal
 
 import msgspec
 
-from emotion_triage.affect.affect import Affect, Language, describe
+from emotion_triage.affect.affect import Affect, describe
 from emotion_triage.audio.g711 import Samples
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.batch.record import DECIMALS
 from emotion_triage.call.triage import Event
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route
+from emotion_triage.texts import Language
 
 __all__ = ["Timeline", "TimelineRow"]
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import emotion_triage
-from emotion_triage.affect.affect import Language
 from emotion_triage.audio.recordings import open_recording, to_its_end
 from emotion_triage.batch.feature_table import check_table_path, write_table
 from emotion_triage.batch.inputs import read_spans
@@ -20,6 +19,7 @@ from emotion_triage.batch.scoring import call_of_recording, events_of
 from emotion_triage.call.triage import Call, Triage
 from emotion_triage.errors import MissingExtraError, TriageError, TruncatedError
 from emotion_triage.synthesis.demo import synthetic_caller
+from emotion_triage.texts import Language, Text
 
 try:
     import typer
@@ -58,10 +58,10 @@ except ImportError as error:
 __all__ = ["app"]
 
 BLOCK_S = 0.1
-ANNOUNCEMENT = {
-    "en": "A synthetic caller, made by a formula: no real voice. Calm for 20 s, angry for 15 s, then calmer.",
-    "fr": "Un appelant synthétique, fait d'une formule : aucune voix réelle. Calme 20 s, en colère 15 s, puis apaisé.",
-}
+ANNOUNCEMENT = Text(
+    "demo",
+    "A synthetic caller, made by a formula: no real voice. Calm for 20 s, angry for 15 s, then calmer.",
+)
 
 app = typer.Typer(
     name="emotion-triage",

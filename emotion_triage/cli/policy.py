@@ -66,7 +66,7 @@ def explain_command(
             rule = policy.router.table[each, state]
             route = rule.route
             told = (
-                LEVELS[language][each],
+                LEVELS[each][language],
                 state.value,
                 rule.name,
                 route.queue,

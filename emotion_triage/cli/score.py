@@ -11,7 +11,6 @@ import msgspec
 import typer
 from rich.console import Console
 
-from emotion_triage.affect.affect import Language
 from emotion_triage.audio.decoding import is_of_this_process
 from emotion_triage.batch.dask import check_cluster, cluster_address, run_on_cluster
 from emotion_triage.batch.inputs import as_text, find, read_spans
@@ -39,6 +38,7 @@ from emotion_triage.cli.progress import with_progress
 from emotion_triage.cli.terminal import record_line
 from emotion_triage.errors import AudioError, TriageError
 from emotion_triage.routing.policy import Policy
+from emotion_triage.texts import Language
 
 __all__ = ["score_command"]
 

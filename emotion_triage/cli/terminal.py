@@ -1,40 +1,46 @@
-"""What a supervisor sees: events and records as lines on a terminal, in English or French."""
+"""What a supervisor sees: events and records as lines on a terminal, in the supervisor's language."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
-from emotion_triage.affect.affect import Affect, Language, describe
+from emotion_triage.affect.affect import Affect, describe
 from emotion_triage.batch.record import Record
 from emotion_triage.call.triage import Event
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Destination, Route
+from emotion_triage.texts import Language, clock, texts
 
-__all__ = ["LEVELS", "clock", "destination_words", "event_line", "record_line", "words"]
+__all__ = ["LEVELS", "destination_words", "event_line", "record_line", "words"]
 
 STYLES = {Level.CALM: "green", Level.TENSE: "yellow", Level.ESCALATED: "bold red"}
 BAR_CELLS = 8
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SOURCE_CELLS = 36
 
-LEVELS: dict[Language, dict[Level, str]] = {
-    "en": {Level.CALM: "calm", Level.TENSE: "tense", Level.ESCALATED: "escalated"},
-    "fr": {Level.CALM: "calme", Level.TENSE: "tendu", Level.ESCALATED: "escalade"},
+LEVELS = {
+    level: text
+    for level, text in zip(
+        Level, texts("level", {"calm": "calm", "tense": "tense", "escalated": "escalated"}).values(), strict=True
+    )
 }
-_WORDS: dict[str, dict[Language, str]] = {
-    "anger": {"en": "anger", "fr": "colère"},
-    "distress": {"en": "distress", "fr": "détresse"},
-    "arousal": {"en": "arousal", "fr": "activation"},
-    "before": {"en": "{} for {:.1f} s before", "fr": "{} pendant {:.1f} s avant"},
-    "level": {"en": "level", "fr": "niveau"},
-    "standing": {"en": "standing", "fr": "dossier"},
-    "queue": {"en": "queue", "fr": "file"},
-    "priority": {"en": "priority", "fr": "priorité"},
-    "skills": {"en": "skills", "fr": "compétences"},
-    "rule": {"en": "rule", "fr": "règle"},
-    "no_speech": {"en": "no speech to score", "fr": "pas de parole à noter"},
-    "escalated": {"en": "escalated {:.0f} s, from {}", "fr": "en escalade {:.0f} s, dès {}"},
-}
+_WORDS = texts(
+    "terminal",
+    {
+        "anger": "anger",
+        "distress": "distress",
+        "arousal": "arousal",
+        "before": "{} for {:.1f} s before",
+        "level": "level",
+        "standing": "standing",
+        "queue": "queue",
+        "priority": "priority",
+        "skills": "skills",
+        "rule": "rule",
+        "no_speech": "no speech to score",
+        "escalated": "escalated {:.0f} s, from {}",
+    },
+)
 
 
 def words(key: str, language: Language) -> str:
@@ -48,22 +54,9 @@ def destination_words(to: Destination | Route, language: Language) -> str:
     return f"{told}, {words('skills', language)} {', '.join(to.skills)}" if to.skills else told
 
 
-def clock(time_s: float) -> str:
-    """Return a stream time to be read: ``1:02:03.5``, ``2:03.5``.
-
-    Examples
-    --------
-    >>> clock(123.5), clock(3723.5)
-    ('2:03.5', '1:02:03.5')
-    """
-    minutes, seconds = divmod(round(time_s, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
-
-
 def event_line(event: Event, language: Language) -> Text:
     """Return one event as one line."""
-    line = Text(f"{clock(event.time_s):>9}  ")
+    line = Text(f"{clock(event.time_s, 1):>9}  ")
     match event:
         case Affect():
             for name, style in (("anger", "red"), ("distress", "magenta"), ("arousal", "cyan")):
@@ -71,8 +64,8 @@ def event_line(event: Event, language: Language) -> Text:
                 line.append(f"{words(name, language)} ").append(_bar(value), style).append(f" {value:.2f}  ")
             line.append(describe(event.drivers, language), "dim")
         case Escalation():
-            name = LEVELS[language][event.level].upper()
-            before = words("before", language).format(LEVELS[language][event.previous], event.held_s)
+            name = LEVELS[event.level][language].upper()
+            before = words("before", language).format(LEVELS[event.previous][language], event.held_s)
             line.append(name, STYLES[event.level]).append(f"  ({before})  {event.reason(language)}")
         case Route():
             line.append(f"→ {destination_words(event, language)}", "bold")
@@ -90,14 +83,14 @@ def record_line(record: Record, language: Language) -> Text:
     if record.peak_level is None:
         return line.append(words("no_speech", language), "dim")
     level = Level[record.peak_level.upper()]
-    line.append(f"{LEVELS[language][level]:<10}", STYLES[level])
+    line.append(f"{LEVELS[level][language]:<10}", STYLES[level])
     line.append(f"{words('anger', language)} {record.anger_max:.2f}")
     calm = level is Level.CALM  # then the reasons are those of the highest anger, not of the level
     if calm and record.drivers:
         line.append(f" ({record.drivers})", "dim")
     line.append(f"  → {record.route}")
     if record.first_escalation_s is not None:
-        line.append("  " + words("escalated", language).format(record.escalated_s, clock(record.first_escalation_s)))
+        line.append("  " + words("escalated", language).format(record.escalated_s, clock(record.first_escalation_s, 1)))
     return line if calm else line.append(f"  {record.drivers or ''}", "dim")
 
 

@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emotion_triage.affect.affect import Language
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import events_path, read_records, read_timelines
 from emotion_triage.batch.timeline import TimelineRow
@@ -17,7 +16,8 @@ from emotion_triage.errors import MissingExtraError, TriageError
 from emotion_triage.report.audit import LEVEL_NAMES, Batch, worth_a_listen
 from emotion_triage.report.envelope import envelope_of
 from emotion_triage.report.pictures import days_picture, hours_picture, queues_picture, timeline_picture
-from emotion_triage.report.wording import WORDS, clock, day_and_time, masked, number, reasons, share
+from emotion_triage.report.wording import WORDS, masked, reasons, share
+from emotion_triage.texts import Language, clock, day_and_time, number
 
 __all__ = ["write_report"]
 

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from emotion_triage.affect.affect import Language
 from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.errors import MissingExtraError
 from emotion_triage.prosody.frames import HOP_S
 from emotion_triage.prosody.vad import WINDOW_FRAMES
 from emotion_triage.report.audit import LEVEL_NAMES, Batch
 from emotion_triage.report.envelope import Peak
-from emotion_triage.report.wording import WORDS, clock
+from emotion_triage.report.wording import WORDS
+from emotion_triage.texts import Language, clock
 
 __all__ = ["Picture", "days_picture", "hours_picture", "queues_picture", "timeline_picture"]
 

@@ -10,28 +10,25 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.affect.affect import Affect, Driver, Language, describe, describe_fall, log_odds
+from emotion_triage.affect.affect import Affect, Driver, describe, describe_fall, log_odds
+from emotion_triage.texts import Language, texts
 
 __all__ = ["REASONS", "Cause", "Escalation", "EscalationPolicy", "Escalator", "Level"]
 
 Cause = Literal["rise", "fall", "silence"]
-REASONS: Mapping[Cause, Mapping[Language, str]] = {
-    "rise": {
-        "en": "the voice as a whole sounds angry",
-        "fr": "la voix dans son ensemble sonne en colère",
+REASONS = texts(
+    "cause",
+    {
+        "rise": "the voice as a whole sounds angry",
+        "fall": "the voice as a whole sounds less angry",
+        "silence": "no more speech to score",
     },
-    "fall": {
-        "en": "the voice as a whole sounds less angry",
-        "fr": "la voix dans son ensemble sonne moins en colère",
-    },
-    "silence": {"en": "no more speech to score", "fr": "plus aucune parole à noter"},
-}
+)
 """What is said of a change of level that no driver explains."""
 
 ROUNDING_S = 1e-6

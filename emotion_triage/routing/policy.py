@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.affect.affect import Language
 from emotion_triage.errors import PolicyError
 from emotion_triage.routing.escalation import EscalationPolicy, Level
 from emotion_triage.routing.protection import ProtectionPolicy
 from emotion_triage.routing.rules import Destination, Router, RoutingPolicy, Rule
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
+from emotion_triage.texts import Language
 
 __all__ = ["PRESETS", "LevelTexts", "Notice", "NoticeText", "Policy", "Suggestions", "policy_text"]
 

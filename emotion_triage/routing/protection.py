@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.affect.affect import Language
 from emotion_triage.routing.contacts import Candidates, Fallback, Restriction
 from emotion_triage.routing.standing import CLEAR, Standing
+from emotion_triage.texts import Language
 
 __all__ = ["ProtectionPolicy", "RestrictionText", "Retention"]
 

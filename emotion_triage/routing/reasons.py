@@ -1,15 +1,14 @@
-"""Why this rule and not another, in English and French."""
+"""Why this rule and not another, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import get_args
 
 import msgspec
 
-from emotion_triage.affect.affect import Language
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.rules import LevelName, Router, Rule, StandingState
+from emotion_triage.texts import Language, texts
 
 __all__ = ["Verdict", "explain"]
 
@@ -24,7 +23,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(router: Router, level: Level, state: StandingState, language: Language) -> tuple[Verdict, ...]:
-    """Return, for each rule in order, whether it matches this case and why, in English or French.
+    """Return, for each rule in order, whether it matches this case and why.
 
     Examples
     --------
@@ -33,7 +32,7 @@ def explain(router: Router, level: Level, state: StandingState, language: Langua
     >>> [verdict.rule for verdict in verdicts if verdict.chosen]
     ['escalated caller']
     """
-    words = _WORDS[language]
+    words = {key: text[language] for key, text in _WORDS.items()}
     chosen = router.table[level, state]
     verdicts = []
     for rule in router.rules:
@@ -48,36 +47,28 @@ def explain(router: Router, level: Level, state: StandingState, language: Langua
     return tuple(verdicts)
 
 
-_WORDS: Mapping[Language, Mapping[str, str]] = {
-    "en": {
+_WORDS = texts(
+    "rule",
+    {
         "chosen": "matches, and no rule before it does",
         "late": "matches too, but '{rule}' comes first",
         "level": "level is {got}, not {wanted}",
         "standing": "standing is {got}, not {wanted}",
         "and": "; ",
         "or": " or ",
-    }
-    | {word: word for word in (*get_args(LevelName), *StandingState)},
-    "fr": {
-        "chosen": "correspond, et aucune règle avant elle",
-        "late": "correspond aussi, mais « {rule} » passe avant",
-        "level": "niveau {got}, et non {wanted}",
-        "standing": "dossier {got}, et non {wanted}",
-        "and": " ; ",
-        "or": " ou ",
-        "calm": "calme",
-        "tense": "tendu",
-        "escalated": "escalade",
-        "clear": "sans antécédent",
-        "watch": "à surveiller",
-        "protected": "protégé",
-        "restricted": "restreint",
+        "calm": "calm",
+        "tense": "tense",
+        "escalated": "escalated",
+        "clear": "clear",
+        "watch": "watch",
+        "protected": "protected",
+        "restricted": "restricted",
     },
-}
+)
 
 
 def _misses(rule: Rule, level: Level, state: StandingState, language: Language) -> list[str]:
-    words = _WORDS[language]
+    words = {key: text[language] for key, text in _WORDS.items()}
     conditions = (
         ("level", level.name.lower(), [name for name in get_args(LevelName) if name in rule.when.level]),
         ("standing", state.value, [each.value for each in StandingState if each in rule.when.standing]),

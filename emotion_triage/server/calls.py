@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.adapters.protocol import Hidden
-from emotion_triage.affect.affect import Affect, Driver, Language, describe
+from emotion_triage.affect.affect import Affect, Driver, describe
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.ledger.labelled import SCORE_COLUMNS
 from emotion_triage.routing.contacts import Restriction
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route, Target
 from emotion_triage.server.batcher import Heard
+from emotion_triage.texts import Language
 
 __all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Override", "Point", "Told"]
 

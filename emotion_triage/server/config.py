@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Meta
 
 from emotion_triage.adapters.protocol import MAX_MESSAGE_BYTES
-from emotion_triage.affect.affect import Language
 from emotion_triage.errors import ConfigError
 from emotion_triage.server.engines import Destinations, Name, Port, Seconds, Secret, Wires
 from emotion_triage.settings import checked, toml_settings, toml_text
+from emotion_triage.texts import Language
 
 __all__ = ["Access", "Config", "HttpConfig", "LedgerConfig", "Limits"]
 

@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from emotion_triage.affect.affect import Language
 from emotion_triage.routing.contacts import RestrictionKind
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.rules import Target
@@ -28,8 +27,9 @@ from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.drawing import sparkline, timeline
 from emotion_triage.server.requests import MAX_COMPLAINT, Refused, body_of, check_csrf
 from emotion_triage.server.schemas import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
-from emotion_triage.server.words import WORDS, clock
+from emotion_triage.server.words import clock, words
 from emotion_triage.settings import explained
+from emotion_triage.texts import LANGUAGES, Language
 
 __all__ = ["STATIC", "Page"]
 
@@ -89,7 +89,7 @@ class Page:
             if session is None:
                 return RedirectResponse("/login", status_code=303)
             response = await show(request, session)
-            if request.query_params.get("lang") in WORDS:
+            if request.query_params.get("lang") in LANGUAGES:
                 response.set_cookie(
                     LANGUAGE_COOKIE, request.query_params["lang"], max_age=YEAR_S, samesite="strict", httponly=True
                 )
@@ -223,7 +223,7 @@ class Page:
             except Refused:
                 html = self._render("_missing.html", language)
             say = ". ".join(
-                f"{call.call_id}: {WORDS[language][call.level]}"
+                f"{call.call_id}: {words(language)[call.level]}"
                 for call in calls
                 if call.level and call.call_id in levels and levels[call.call_id] != call.level
             )
@@ -258,11 +258,11 @@ class Page:
 
     def _language(self, request: Request) -> Language:
         wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
-        if wanted not in WORDS:
+        if wanted not in LANGUAGES:
             accepted = request.headers.get("accept-language", "").lower()
             offered = [part.strip()[:2] for part in accepted.split(",")]
-            wanted = next((each for each in offered if each in WORDS), self._live_calls.config.http.language)
-        return "fr" if wanted == "fr" else "en"
+            wanted = next((each for each in offered if each in LANGUAGES), self._live_calls.config.http.language)
+        return next(each for each in LANGUAGES if each == wanted)
 
     def _page(
         self, request: Request, template: str, session: Session | None, *, status: int = 200, **fields: Any
@@ -280,4 +280,4 @@ class Page:
         return HTMLResponse(html, status_code=status)
 
     def _render(self, template: str, language: Language, **fields: Any) -> str:
-        return self._templates.get_template(template).render(language=language, t=WORDS[language], **fields)
+        return self._templates.get_template(template).render(language=language, t=words(language), **fields)

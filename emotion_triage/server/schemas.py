@@ -8,12 +8,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.affect.affect import LANGUAGES
 from emotion_triage.routing.contacts import Disposition, RestrictionKind
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.reasons import Verdict, explain
 from emotion_triage.routing.rules import Route, Target
 from emotion_triage.server.calls import Gap, LiveCall, Override, Point
+from emotion_triage.texts import LANGUAGES
 
 __all__ = [
     "AskForCandidates",
