@@ -315,12 +315,7 @@ class Call:
         return self._skip(max(sample_index("to", to), self._stream.source_position))
 
     def flush(self) -> list[Event]:
-        """Say that no more audio comes: score what is left. A second flush returns nothing.
-
-        Returns
-        -------
-        list of Event
-        """
+        """Say that no more audio comes; return the events of what is left. A second flush returns none."""
         if self._flushed:
             return []
         events: list[Event] = []

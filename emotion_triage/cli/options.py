@@ -11,6 +11,7 @@ import typer
 
 from emotion_triage.audio.decoding import Headerless
 from emotion_triage.errors import AudioError, TriageError
+from emotion_triage.texts import Language
 
 __all__ = [
     "INCOMPLETE",
@@ -34,7 +35,7 @@ INCOMPLETE, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 PIPE_CELLS = 200
 """Width of a table where no terminal says how wide it is."""
 
-LanguageOption = Annotated[Literal["en", "fr"], typer.Option("--language", help="Language of levels and reasons.")]
+LanguageOption = Annotated[Language, typer.Option("--language", help="Language of levels and reasons.")]
 PolicyPath = Annotated[
     Path | None, typer.Option("--policy", help="A TOML policy, or cautious, balanced or eager; balanced by default.")
 ]
