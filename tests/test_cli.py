@@ -565,7 +565,8 @@ def test_without_the_extra() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        "emotion-triage: the command line needs typer, which is not installed; pip install 'emotion-triage[cli]'\n"
+        "emotion-triage: the command line needs typer, which is not installed; "
+        "install the extra 'cli', see docs/install.md\n"
     )
 
 

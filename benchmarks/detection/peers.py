@@ -42,7 +42,7 @@ Model = Callable[[Array, NDArray[np.bool_], Array], Callable[[Array], Array]]
 def run(study: Study) -> list[Table]:
     """One table for each way to ask; one row a corpus."""
     if find_spec("opensmile") is None:
-        return [Table("Peers", ("skipped",), [("opensmile is missing: pip install emotion-triage[bench]",)])]
+        return [Table("Peers", ("skipped",), [("opensmile is missing: pip install '.[bench]'",)])]
     clips = study.clips
     functionals = np.concatenate(study.across(egemaps, study.drawn, seed=study.seed, backgrounds=study.backgrounds))
     linear = [held_out(clips, functionals, regression(c)) for c in PENALTIES]

@@ -49,7 +49,7 @@ class Course(NamedTuple):
 def run(study: Study) -> list[Table]:
     """One row a policy: ours, and the rival at as few false escalations."""
     if find_spec("opensmile") is None:
-        return [Table("Rival on calls", ("skipped",), [("opensmile is missing: pip install emotion-triage[bench]",)])]
+        return [Table("Rival on calls", ("skipped",), [("opensmile is missing: pip install '.[bench]'",)])]
     functionals = np.concatenate(study.across(egemaps, study.drawn, seed=study.seed, backgrounds=study.backgrounds))
     models = held_out_models(study.clips, functionals, regression(INVERSE_PENALTY))
     heard = study.across(courses, by_speaker(study.angry_clips), seed=study.seed, backgrounds=study.backgrounds)

@@ -156,7 +156,7 @@ def _place(path: str) -> tuple[Any, str]:
         import fsspec
     except ImportError:
         raise MissingExtraError(
-            f"{path}: an address needs fsspec, which is not installed; pip install 'emotion-triage[remote]'"
+            f"{path}: an address needs fsspec, which is not installed; install the extra 'remote', see docs/install.md"
         ) from None
     try:
         files, inner = fsspec.core.url_to_fs(path)

@@ -180,7 +180,7 @@ def _client(address: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError:
         raise MissingExtraError(
-            "--engine dask:// needs Dask, which is not installed; pip install 'emotion-triage[cluster]'"
+            "--engine dask:// needs Dask, which is not installed; install the extra 'cluster', see docs/install.md"
         ) from None
     try:
         client: Any = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]

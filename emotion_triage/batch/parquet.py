@@ -136,7 +136,8 @@ def pyarrow_modules() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError:
         raise MissingExtraError(
-            "Parquet needs pyarrow, which is not installed; pip install 'emotion-triage[parquet]', or write .csv or "
+            "Parquet needs pyarrow, which is not installed; install the extra 'parquet', see docs/install.md, "
+            "or write .csv or "
             ".jsonl"
         ) from None
     return pyarrow, pyarrow.parquet

@@ -52,7 +52,7 @@ except ImportError as error:
     if error.name is None or error.name.partition(".")[0] not in {"typer", "rich"}:
         raise
     raise MissingExtraError(
-        f"the command line needs {error.name}, which is not installed; pip install 'emotion-triage[cli]'"
+        f"the command line needs {error.name}, which is not installed; install the extra 'cli', see docs/install.md"
     ) from None
 
 __all__ = ["app"]

@@ -119,7 +119,7 @@ def _policy_text(path: Path | None, settings: dict[str, float], model_digest: st
         import tomlkit
     except ImportError:
         raise MissingExtraError(
-            "calibrate needs tomlkit, which is not installed; pip install 'emotion-triage[cli]'"
+            "calibrate needs tomlkit, which is not installed; install the extra 'cli', see docs/install.md"
         ) from None
     if path is None:
         document = tomlkit.document()

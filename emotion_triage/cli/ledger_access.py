@@ -77,7 +77,7 @@ def stored(url: str | None) -> Iterator[Store]:
         from emotion_triage.ledger.store import Store
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"the ledger needs {error.name}, which is not installed; pip install 'emotion-triage[ledger]'"
+            f"the ledger needs {error.name}, which is not installed; install the extra 'ledger', see docs/install.md"
         ) from None
     store = Store(_named(url))
     try:

@@ -57,7 +57,7 @@ def verify(
             from emotion_triage.ledger import verification
         except ModuleNotFoundError as error:
             raise MissingExtraError(
-                f"the log needs {error.name}, which is not installed; pip install 'emotion-triage[ledger]'"
+                f"the log needs {error.name}, which is not installed; install the extra 'ledger', see docs/install.md"
             ) from None
         if path is not None:
             told = verification.verify_lines(path, head=head)

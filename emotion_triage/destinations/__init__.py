@@ -13,5 +13,5 @@ from emotion_triage.errors import MissingExtraError
 for package in ("httpx", "stamina", "standardwebhooks"):
     if find_spec(package) is None:
         raise MissingExtraError(
-            f"routes out need {package}, which is not installed; pip install 'emotion-triage[destinations]'"
+            f"routes out need {package}, which is not installed; install the extra 'destinations', see docs/install.md"
         )

@@ -91,7 +91,7 @@ class SigV4(httpx.Auth):
         except ImportError:
             raise MissingExtraError(
                 "signing for Amazon Connect needs botocore, which is not installed; "
-                "pip install 'emotion-triage[connect]'"
+                "install the extra 'connect', see docs/install.md"
             ) from None
         self._credentials = credentials
         self._signer = SigV4Auth

@@ -81,7 +81,8 @@ class Ledger:
             from emotion_triage.ledger.store import Store
         except ModuleNotFoundError as error:
             raise MissingExtraError(
-                f"the ledger needs {error.name}, which is not installed; pip install 'emotion-triage[ledger]'"
+                f"the ledger needs {error.name}, which is not installed; "
+                "install the extra 'ledger', see docs/install.md"
             ) from None
         identity = Identity((*previous_keys, key), policy.protection.region)
         ledger = cls(Store(url), policy, identity)

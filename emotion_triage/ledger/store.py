@@ -226,7 +226,8 @@ def _engine(url: str, timeout_s: float) -> tuple[str, Engine]:
         raise LedgerError(f"ledger {name}: got an unknown driver, {EXPECTED}") from None
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"ledger {name}: the driver {error.name} is not installed; pip install 'emotion-triage[postgres]'"
+            f"ledger {name}: the driver {error.name} is not installed; "
+            "install the extra 'postgres', see docs/install.md"
         ) from None
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare)

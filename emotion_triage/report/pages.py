@@ -97,7 +97,7 @@ def _templates(language: Language) -> Any:
         import jinja2
     except ImportError:
         raise MissingExtraError(
-            "reports need Jinja2, which is not installed; pip install 'emotion-triage[report]'"
+            "reports need Jinja2, which is not installed; install the extra 'report', see docs/install.md"
         ) from None
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("emotion_triage.report"),

@@ -269,7 +269,7 @@ def _svg(spec: dict[str, Any], language: Language) -> str:
         import vl_convert
     except ImportError:
         raise MissingExtraError(
-            "reports need vl-convert-python, which is not installed; pip install 'emotion-triage[report]'"
+            "reports need vl-convert-python, which is not installed; install the extra 'report', see docs/install.md"
         ) from None
     whole = {"autosize": {"type": "fit-x", "contains": "padding"}, "config": _CONFIG, **spec}
     svg = vl_convert.vegalite_to_svg(whole, vl_version=VEGA_LITE, format_locale=NUMBER_FORMATS[language])

@@ -12,5 +12,5 @@ from emotion_triage.errors import MissingExtraError
 for package in ("itsdangerous", "jinja2", "prometheus_client", "starlette", "uvicorn", "websockets"):
     if find_spec(package) is None:
         raise MissingExtraError(
-            f"the server needs {package}, which is not installed; pip install 'emotion-triage[serve]'"
+            f"the server needs {package}, which is not installed; install the extra 'serve', see docs/install.md"
         )

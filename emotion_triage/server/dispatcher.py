@@ -137,7 +137,7 @@ class Dispatcher:
             import panoramisk
         except ImportError:
             raise MissingExtraError(
-                "AMI needs panoramisk, which is not installed; pip install 'emotion-triage[destinations]'"
+                "AMI needs panoramisk, which is not installed; install the extra 'destinations', see docs/install.md"
             ) from None
         from emotion_triage.destinations.asterisk import Ami
 
@@ -181,7 +181,8 @@ class Dispatcher:
             import botocore.session
         except ImportError:
             raise MissingExtraError(
-                "Amazon Connect needs botocore, which is not installed; pip install 'emotion-triage[connect]'"
+                "Amazon Connect needs botocore, which is not installed; "
+                "install the extra 'connect', see docs/install.md"
             ) from None
         credentials = botocore.session.get_session().get_credentials()
         if credentials is None:

@@ -293,4 +293,4 @@ def test_a_missing_extra_is_named() -> None:
     code = "import sys; sys.modules['httpx'] = None\nimport emotion_triage.destinations.asterisk"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "MissingExtraError: routes out need httpx" in run.stderr
-    assert "pip install 'emotion-triage[destinations]'" in run.stderr
+    assert "install the extra 'destinations', see docs/install.md" in run.stderr
