@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import json
 import os
 from collections import Counter
@@ -16,6 +14,7 @@ import msgspec
 
 from emotion_triage.audio.decoding import AUDIO_SUFFIXES, FOREIGN_SUFFIXES, headerless_suffix
 from emotion_triage.audio.remote import find_remote, is_remote
+from emotion_triage.batch.spreadsheets import read_table
 from emotion_triage.errors import ArgumentError, AudioError
 
 __all__ = ["CallerSpans", "Found", "as_text", "find", "find_recordings", "read_spans", "whole_path"]
@@ -84,25 +83,28 @@ class CallerSpans(msgspec.Struct, frozen=True, kw_only=True):
         The file they were read from, for messages.
     spans : dict of str to tuple of (float, float)
         Starts and ends in seconds, in order.
+    of_all : bool
+        Whether a recording without spans is an error, and not one of the caller alone.
     """
 
     path: str
     spans: Mapping[str, tuple[tuple[float, float], ...]]
+    of_all: bool = True
 
-    def of(self, source: str) -> Sequence[tuple[float, float]]:
-        """Return the spans of one recording.
+    def of(self, source: str) -> Sequence[tuple[float, float]] | None:
+        """Return the spans of one recording; None where it has none and need not have any.
 
         Raises
         ------
         AudioError
-            If the file tells none: the other side would be scored.
+            If the file tells none of it and is of all recordings: the other side would be scored.
         """
-        try:
-            return self.spans[whole_path(source)]
-        except KeyError:
+        spans = self.spans.get(whole_path(source))
+        if spans is None and self.of_all:
             raise AudioError(
                 f"{source}: got no caller spans for it in {self.path}, expected one or more rows; add them"
-            ) from None
+            )
+        return spans
 
 
 def find_recordings(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
@@ -214,8 +216,9 @@ def read_spans(path: str | os.PathLike[str]) -> CallerSpans:
     Parameters
     ----------
     path : path
-        A CSV file with the columns ``source,start_s,end_s``, or a JSON array of objects with these keys; one row
-        for each span. A relative source is looked for beside this file and in the current folder.
+        A CSV file, as any spreadsheet writes it, with the columns ``source,start_s,end_s``, or a JSON array of objects
+        with these keys; one row for each span. A relative source is looked for beside this file and in the current
+        folder.
 
     Raises
     ------
@@ -225,18 +228,25 @@ def read_spans(path: str | os.PathLike[str]) -> CallerSpans:
     name = os.fspath(path)
     expected = "expected CSV with the columns source,start_s,end_s or a JSON array of such objects"
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        if name.lower().endswith(".json"):
+            rows = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        else:
+            table = read_table(name, wanted=("source", "start_s", "end_s"))
+            rows = [{**row, **_points(row)} for _, row in table.rows]
+        spans = msgspec.convert(rows, list[_Span], strict=False)
     except OSError as error:
         raise AudioError(f"{name}: cannot be read ({error.strerror}); {expected}") from None
     except UnicodeDecodeError as error:
         raise AudioError(f"{name}: not UTF-8 text ({error}); {expected}") from None
-    try:
-        rows = json.loads(text) if name.lower().endswith(".json") else list(csv.DictReader(io.StringIO(text)))
-        spans = msgspec.convert(rows, list[_Span], strict=False)
-    except (json.JSONDecodeError, csv.Error, msgspec.ValidationError) as error:
+    except (json.JSONDecodeError, msgspec.ValidationError) as error:
         raise AudioError(f"{name}: got what is not caller spans ({error}); {expected}") from None
     by_source: dict[str, list[tuple[float, float]]] = {}
     for span in spans:
         for source in {whole_path(span.source), whole_path(os.path.join(Path(path).parent, span.source))}:
             by_source.setdefault(source, []).append((span.start_s, span.end_s))
     return CallerSpans(path=name, spans={source: tuple(each) for source, each in by_source.items()})
+
+
+def _points(row: Mapping[str, str]) -> dict[str, str]:
+    """Return the times of a row with points where a spreadsheet wrote decimal commas."""
+    return {name: row[name].replace(",", ".", 1) for name in ("start_s", "end_s") if name in row}

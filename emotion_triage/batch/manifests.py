@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from emotion_triage.audio.remote import is_remote, open_remote
-from emotion_triage.batch.inputs import as_text
-from emotion_triage.batch.parquet import pyarrow_modules
+from emotion_triage.audio.recordings import CALLER_CHANNELS
+from emotion_triage.audio.remote import is_remote
+from emotion_triage.batch.inputs import CallerSpans, as_text, whole_path
 from emotion_triage.batch.record import Record
+from emotion_triage.batch.spreadsheets import read_table, seconds
 from emotion_triage.errors import AudioError, TriageError
 
 __all__ = ["COLUMNS", "Manifest", "find_manifest", "read_manifest"]
 
-COLUMNS = ("source", "call", "caller", "agent", "disposition", "queue", "started_at", "group", "label")
+COLUMNS = (
+    *("source", "call", "caller", "agent", "disposition", "queue", "started_at", "group", "label"),
+    *("caller_channel", "start_s", "end_s"),
+)
 """What a manifest may say; `caller` is never read beyond its name: a number that is nowhere cannot leak."""
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -43,9 +45,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     sources : tuple of str
         The recordings, in order, as `find_recordings` would name them.
+    channels : dict of str to str
+        The caller's channel of the recordings of which it says one.
+    spans : CallerSpans or None
+        When the caller speaks in the recordings of which it says so.
+    notes : tuple of str
+        What to tell of how it was read.
     """
 
     sources: tuple[str, ...]
+    channels: Mapping[str, str] = {}
+    spans: CallerSpans | None = None
+    notes: tuple[str, ...] = ()
     _rows: Mapping[str, _Row]
 
     def annotated(self, record: Record) -> Record:
@@ -81,59 +92,89 @@ def read_manifest(path: str) -> Manifest:
     Parameters
     ----------
     path : str
-        CSV with a header, or Parquet, here or at an address for fsspec; columns of `COLUMNS`, others are left out.
-        ``source`` is the recording, relative to the manifest's folder, absolute or an address; without this column,
-        ``call`` is. ``started_at`` is ISO 8601; ``label`` is ``angry`` or ``other``.
+        CSV with a header, as any spreadsheet writes it, or Parquet, here or at an address for fsspec; columns of
+        `COLUMNS`, others are left out and noted. ``source`` is the recording, relative to the manifest's folder,
+        absolute or an address; without this column, ``call`` is. ``started_at`` is ISO 8601; ``label`` is ``angry`` or
+        ``other``; ``caller_channel`` is ``left``, ``right`` or ``mono``; ``start_s`` and ``end_s`` are a span of the
+        caller in seconds, and a recording with several has a row for each.
 
     Raises
     ------
     TriageError
-        If it cannot be read, names no recordings, or names one twice.
+        If it cannot be read, names no recordings, or says two things of one.
     """
-    sources: list[str] = []
+    table = read_table(path, wanted=[name for name in COLUMNS if name != "caller"], dropped=["caller"])
     rows: dict[str, _Row] = {}
+    channels: dict[str, str] = {}
+    spans: dict[str, list[tuple[float, float]]] = {}
+    sources: dict[str, str] = {}
+    again = 0
     folder = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
-    for number, told in enumerate(_read(path), 2):
+    for number, told in table.rows:
+        where = f"{path}, row {number}"
         name = told.pop("source", None) or told.get("call")
         if not name:
-            raise AudioError(f"{path}, row {number}: got no recording, expected one in the column source (or call)")
+            raise AudioError(f"{where}: got no recording, expected one in the column source (or call)")
         source = name if is_remote(name) or os.path.isabs(name) else f"{folder}/{name}" if folder else name
-        if as_text(source) in rows:
-            raise AudioError(f"{path}, row {number}: got {name} twice, expected each recording once; leave one out")
+        key = as_text(source)
+        channel, span = _channel(where, told), _span(where, told)
         try:
             if "started_at" in told:  # one way to write it, so that its day is its first ten characters
                 told["started_at"] = datetime.fromisoformat(told["started_at"]).isoformat()
             row = msgspec.convert(told, _Row)
         except (msgspec.ValidationError, ValueError) as error:
-            raise AudioError(f"{path}, row {number}: {error}; correct the manifest") from None
-        sources.append(source)
-        rows[as_text(source)] = row
+            raise AudioError(f"{where}: {error}; correct the manifest") from None
+        if key in rows:
+            known = spans.get(source, [])
+            if (row, channel) != (rows[key], channels.get(source)) or (span is None) != (not known):
+                raise AudioError(
+                    f"{where}: got {name} twice and not alike, expected each recording once, or once for each span "
+                    "with all else the same; leave one out"
+                )
+            if span is None or span in known:
+                again += 1
+                continue
+        rows[key], sources[source] = row, source
+        if channel is not None:
+            channels[source] = channel
+        if span is not None:
+            spans.setdefault(source, []).append(span)
     if not sources:
         raise AudioError(f"{path}: got a manifest without rows, expected a recording in each")
-    return Manifest(sources=tuple(sources), _rows=rows)
+    if again:
+        table.notes.append(f"{path}: left out {again} rows that say again what another says")
+    return Manifest(
+        sources=tuple(sources),
+        channels=channels,
+        spans=_caller_spans(path, spans),
+        notes=tuple(table.notes),
+        _rows=rows,
+    )
 
 
-def _read(path: str) -> Iterator[dict[str, Any]]:
-    """Yield what each row says that is known here; never the caller."""
-    wanted = [name for name in COLUMNS if name != "caller"]
+def _channel(where: str, told: dict[str, str]) -> str | None:
+    channel = told.pop("caller_channel", None)
+    if channel is not None and channel.lower() not in CALLER_CHANNELS:
+        raise AudioError(f"{where}: got caller_channel {channel!r}, expected {', '.join(CALLER_CHANNELS)}; correct it")
+    return channel and channel.lower()
+
+
+def _span(where: str, told: dict[str, str]) -> tuple[float, float] | None:
+    start, end = told.pop("start_s", None), told.pop("end_s", None)
+    if start is None and end is None:
+        return None
     try:
-        with open_remote(path) if is_remote(path) else open(path, "rb") as file:
-            if path.lower().endswith(".parquet"):
-                _, parquet = pyarrow_modules()
-                with parquet.ParquetFile(file) as table:
-                    names = [name for name in wanted if name in table.schema_arrow.names]
-                    for block in table.iter_batches(columns=names):
-                        for row in block.to_pylist():
-                            yield {name: _text(value) for name, value in row.items() if value not in (None, "")}
-                return
-            with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-                for row in csv.DictReader(text):
-                    yield {name: row[name] for name in wanted if row.get(name)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        if start is None or end is None:
+            raise ValueError
+        return seconds(start), seconds(end)
+    except ValueError:
         raise AudioError(
-            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); expected a CSV or Parquet manifest"
+            f"{where}: got start_s {start} and end_s {end}, expected both as seconds, as 12.5; correct the manifest"
         ) from None
 
 
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _caller_spans(path: str, spans: Mapping[str, list[tuple[float, float]]]) -> CallerSpans | None:
+    if not spans:
+        return None
+    by_path = {whole_path(source): tuple(sorted(each)) for source, each in spans.items()}
+    return CallerSpans(path=path, spans=by_path, of_all=False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal, TypeVar
 
 import msgspec
@@ -39,6 +39,8 @@ class RecordFile:
         ``new`` refuses a file that exists; ``resume`` keeps its records and cuts off what a kill left half written.
     model_digest, policy_digest, caller_channel : str
         What scores now; records that were scored otherwise are not gone on with.
+    channels : dict of str to str
+        Of the sources, as records name them, whose channel is another than `caller_channel`.
     events : bool
         Keep timelines too, in a file beside it (see `events_path`).
     partition_by : {"day", "month"}, optional
@@ -72,6 +74,7 @@ class RecordFile:
         model_digest: str,
         policy_digest: str,
         caller_channel: str | None,
+        channels: Mapping[str, str] = MappingProxyType({}),
         events: bool = False,
         partition_by: Partition | None = None,
     ) -> None:
@@ -103,6 +106,7 @@ class RecordFile:
         self._events: AppendLog[TimelineRow] | None = None
         self.log_suffix: LogSuffix = self._records.suffix
         made_by = (model_digest, policy_digest, caller_channel)
+        self._channels = channels
         try:
             if mode == "resume":
                 if self._parquet and self._records.fresh and self.path.exists():
@@ -213,7 +217,8 @@ class RecordFile:
         TriageError
             If it was scored otherwise.
         """
-        model_digest, policy_digest, caller_channel = made_by
+        model_digest, policy_digest, default_channel = made_by
+        caller_channel = self._channels.get(record.source, default_channel)
         if (record.model_digest, record.policy_digest) != (model_digest, policy_digest):
             raise TriageError(
                 f"{self.path}: got records of model {record.model_digest[:12]} and policy {record.policy_digest}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
@@ -99,9 +100,20 @@ def score_command(
                     f"--engine {engine}: got --workers or --max-memory, which are of this machine; set them where the "
                     "cluster's workers are started"
                 )
-        refuse_unnamed_caller(caller_channel, spans_path)
         listed = find_manifest(paths)
+        if listed is None:
+            refuse_unnamed_caller(caller_channel, spans_path)
         manifest = None if listed is None else read_manifest(listed)
+        spans = None if spans_path is None else read_spans(spans_path)
+        channels: Mapping[str, str] = {}
+        if manifest is not None:
+            if spans is not None and manifest.spans is not None:
+                raise AudioError(
+                    f"{spans_path}: got caller spans here and in {listed}, expected one of both; leave one out"
+                )
+            spans, channels = spans or manifest.spans, manifest.channels
+            if spans is None and not channels:
+                refuse_unnamed_caller(caller_channel, spans_path)
         headerless = headerless_of(encoding, sample_rate_hz)
         found = find(paths, headerless=headerless is not None) if manifest is None else None
         sources = list(manifest.sources) if found is None else found.recordings
@@ -112,7 +124,6 @@ def score_command(
                 f"{only_here[0]}: got what only this process can read, expected a file; leave out --workers, --engine "
                 "and limits"
             )
-        spans = None if spans_path is None else read_spans(spans_path)
         triage = Triage.load(model=model_path, policy=_policy(policy_path, min_speech_s))
         refuse_unknown_notice(triage.policy)
         if engine != "local":
@@ -125,6 +136,7 @@ def score_command(
                 model_digest=triage.classifier.digest,
                 policy_digest=triage.policy.digest,
                 caller_channel=caller_channel,
+                channels={as_text(source): channel for source, channel in channels.items()},
                 events=events,
                 partition_by=partition_by,
             )
@@ -132,6 +144,7 @@ def score_command(
         options = ScoringOptions(
             caller_channel=caller_channel,
             caller_spans=spans,
+            channels=channels,
             headerless=headerless,
             language=language,
             max_seconds=max_seconds,
@@ -142,8 +155,9 @@ def score_command(
             if engine == "local"
             else run_on_cluster(triage, options, left, engine=engine)
         )
-    if found is not None and (told := found.told()):
-        typer.echo(f"emotion-triage: {told}", err=True)
+    passed_over = None if found is None else found.told()
+    for note in (passed_over,) if passed_over else () if manifest is None else manifest.notes:
+        typer.echo(f"emotion-triage: {note}", err=True)
     failed = cut_short = 0
     # one terminal, one console: a bar and lines from two of them would write over each other
     console = Console(stderr=out is not None or not sys.stdout.isatty())
