@@ -25,7 +25,7 @@ from sqlalchemy import insert
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.identity import Identity
 from emotion_triage.ledger.projection import ContactBody, micros
-from emotion_triage.ledger.queries import KNOWN
+from emotion_triage.ledger.queries import KNOWN, Queries
 from emotion_triage.ledger.schema import entries, subjects
 from emotion_triage.routing.contacts import Disposition
 from emotion_triage.routing.policy import Policy
@@ -61,6 +61,7 @@ def fill(ledger: Ledger, first: int, last: int, chance: random.Random) -> None:
             connection.execute(
                 insert(entries), [row(each, last, chance) for each in range(start, min(start + 10_000, last))]
             )
+        Queries(connection, ledger.seal).sign_all()
 
 
 def row(number: int, of: int, chance: random.Random) -> dict[str, object]:

@@ -64,7 +64,7 @@ class LedgerError(TriageError, RuntimeError):
 
 
 class LedgerUnavailable(LedgerError):
-    """A ledger whose database cannot be used now: unreachable, locked, full or damaged; the same may succeed later."""
+    """A ledger that cannot be used now, unreachable, locked, full or under another key; the same may succeed later."""
 
 
 class DestinationError(TriageError, RuntimeError):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import shutil
 import socket
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
@@ -104,6 +107,77 @@ def postgres_url() -> Iterator[str]:
     yield f"{server.rpartition('/')[0]}/{name}"
     with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Network(threading.Thread):
+    """What lies between here and a server: bytes pass until it is frozen, and connections stay open."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.frozen = False
+        self._server = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._ended = False
+
+    def run(self) -> None:
+        other: dict[socket.socket, socket.socket] = {}
+        self._pass(other)
+        for each in other:
+            each.close()
+
+    def _pass(self, other: dict[socket.socket, socket.socket]) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            while not self._ended:
+                for key, _ in selector.select(0.05):
+                    if key.fileobj is self._listener:
+                        here, _ = self._listener.accept()
+                        there = socket.create_connection(("127.0.0.1", self._server))
+                        other[here], other[there] = there, here
+                        for each in (here, there):
+                            selector.register(each, selectors.EVENT_READ)
+                        continue
+                    if self.frozen:
+                        time.sleep(0.01)
+                        continue
+                    side = key.fileobj
+                    assert isinstance(side, socket.socket)
+                    try:
+                        received = side.recv(65536)
+                        other[side].sendall(received)
+                    except OSError:
+                        received = b""
+                    if not received:
+                        for each in (side, other[side]):
+                            selector.unregister(each)
+                            each.close()
+
+    def end(self) -> None:
+        self._ended = True
+        self.join()
+        self._listener.close()
+
+
+@pytest.fixture
+def network(postgres_url: str) -> Iterator[Network]:
+    """What lies between here and a PostgreSQL database of one's own, to be frozen."""
+    from sqlalchemy.engine import make_url
+
+    port = make_url(postgres_url).port
+    assert port is not None
+    between = Network(port)
+    between.start()
+    yield between
+    between.end()
+
+
+@pytest.fixture
+def through(network: Network, postgres_url: str) -> str:
+    """The URL of the database by way of the network."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(postgres_url).set(port=network.port).render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -208,10 +209,86 @@ def test_an_altered_log_is_found(home: Path) -> None:
 
 
 def test_the_log_needs_no_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever checks the log needs the database or its export, and no key."""
+    """Whoever reads the log needs no key; without one the chain alone is checked, where that is what was asked for."""
     monkeypatch.delenv("EMOTION_TRIAGE_LEDGER_KEY")
-    assert run("log", "verify").exit_code == 0
+    without = run("log", "verify")
+    assert without.exit_code == 2
+    assert "got no key" in without.stderr
+    (chain,) = told("log", "verify", "--chain-only")
+    assert (chain["bad_seq"], chain["signed"]) == (None, None)
     assert run("log", "show", "--call", "c-1").exit_code == 0
+
+
+def test_a_head_kept_elsewhere(home: Path) -> None:
+    """What `log head` writes is checked by `log verify --heads`: of a log put back as it was, that alone tells."""
+    lines = []
+    for name in ("c-0", "c-1"):
+        before = (home / "ledger.db").read_bytes(), (home / "ledger.db-wal").read_bytes()
+        assert run("ledger", "verdict", name, "--abusive", *BY).exit_code == 0
+        lines.append(run("log", "head").stdout)
+    (home / "heads.jsonl").write_text("".join(lines))
+    assert told("log", "verify", "--heads", "heads.jsonl")[0]["signed"]
+    for name, content in zip(("ledger.db", "ledger.db-wal"), before, strict=True):
+        (home / name).write_bytes(content)
+    (home / "ledger.db-shm").unlink()
+    assert run("log", "verify").exit_code == 0
+    cut = run("log", "verify", "--heads", "heads.jsonl")
+    assert cut.exit_code == 1
+    assert json.loads(lines[1])["digest"] in cut.stderr
+    (home / "heads.jsonl").write_bytes(b"\xff\n")
+    assert run("log", "verify", "--heads", "heads.jsonl").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\n", b'{"seq": 1}\n', b"", b'{"seq":0,"digest":"","first_seq":1,"first_digest":"\xc3"}\n']
+)
+def test_a_log_that_is_no_text(content: bytes, home: Path) -> None:
+    """A file that is no exported log, or no text, is refused with what was expected, and no traceback."""
+    (home / "log.jsonl").write_bytes(content)
+    result = run("log", "verify", "log.jsonl")
+    assert result.exit_code == 2
+    assert "log export" in result.stderr
+
+
+def test_a_line_that_is_no_text(home: Path) -> None:
+    """A line of an exported log that is not UTF-8 is named."""
+    lines = run("log", "export").stdout.encode().splitlines(keepends=True)
+    (home / "log.jsonl").write_bytes(b"".join([lines[0], lines[1].replace(b"verdict", b"v\xe9rdict"), *lines[2:]]))
+    result = run("log", "verify", "log.jsonl")
+    assert result.exit_code == 1
+    assert "line 1 cannot be read" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "body", ["'no JSON'", "'[1, 2]'", "'\"a\"'", "'{}'", "17", "x'ff00'", "cast(x'c328' AS TEXT)", "'{\"kind\":3}'"]
+)
+def test_a_tampered_body_is_shown(body: str, home: Path) -> None:
+    """Whatever a line's body was made, the log is shown as a table and as JSON, and `log verify` names the line."""
+    with sqlite3.connect(home / "ledger.db") as connection:
+        connection.execute(f"UPDATE decisions SET body = {body}, call_id = 'c\x1b[2J' WHERE seq = 1")
+    table = run("log", "show", "--table")
+    assert (table.exit_code, table.exception) == (0, None)
+    assert "\x1b" not in table.stdout
+    assert len(told("log", "show")) == len(told("log", "show", "--last", "100"))
+    assert run("log", "verify").exit_code == 1
+
+
+def test_rows_of_somebody_else_are_named(home: Path) -> None:
+    """`log verify` names each row that the ledger did not sign, and `ledger standing` says that it left them out."""
+    with sqlite3.connect(home / "ledger.db") as connection:
+        connection.execute("UPDATE entries SET body = replace(body, 'ABUSE', 'OK')")
+    result = run("log", "verify")
+    assert result.exit_code == 1
+    assert "entry 1: this contact was added or altered" in result.stderr
+    standing = run("ledger", "standing", NUMBER)
+    assert standing.exit_code == 0
+    assert "left out" in standing.stderr
+
+
+def test_a_purge_asks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A purge long after the latest entry is refused, until it is said how long that may be."""
+    assert run("ledger", "purge", "--most-idle-days", "-1").exit_code == 2
+    assert run("ledger", "purge").exit_code == 0
 
 
 # the audit

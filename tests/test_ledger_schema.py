@@ -21,6 +21,7 @@ from emotion_triage.errors import LedgerError
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.schema import metadata
 from emotion_triage.ledger.store import Store
+from emotion_triage.ledger.verification import entries, verify
 from emotion_triage.routing.contacts import Contact, Disposition
 from emotion_triage.routing.policy import Policy
 
@@ -75,8 +76,39 @@ def test_a_newer_schema_is_left_alone(ledger_url: str) -> None:
     engine = create_engine(ledger_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(LedgerError, match=r"got schema 9999, expected 0001 or older.*upgrade emotion-triage"):
+    with pytest.raises(LedgerError, match=rf"got schema 9999, expected {RELEASED[0]} or older.*upgrade emotion-triage"):
         Ledger.open(ledger_url, policy=Policy.load(), key=KEY)
     with engine.begin() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
     engine.dispose()
+
+
+def test_what_an_older_release_left_is_signed_once(ledger_url: str) -> None:
+    """Rows without signatures, of the first schema, are signed when they are first opened with their key, and it is
+    logged; a signature removed later is not made anew."""
+    contact = Contact(
+        contact_id="c-1", caller="crm:1", agent_id="a-1", started_at=AT, duration_s=0.0, disposition=Disposition.ABUSE
+    )
+    with Ledger.open(ledger_url, policy=Policy.load(), key=KEY) as ledger:
+        ledger.record(contact, at=AT)
+        ledger.object_to_scoring("crm:1", at=AT)
+        unsealed = ledger._access.identity.unsealed_fingerprint
+    engine = create_engine(ledger_url)
+    with engine.begin() as connection:
+        for table in ("subjects", "entries", "heads"):
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN seal"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        connection.execute(text("UPDATE meta SET value = :value WHERE key = 'fingerprint'"), {"value": unsealed})
+    for _ in range(2):
+        with Ledger.open(ledger_url, policy=Policy.load(), key=KEY) as ledger:
+            told = ledger.standing("crm:1", at=AT)
+            assert (told.abusive_contacts, told.objection, told.problem) == (1, True, None)
+            with ledger.store.scan() as connection:
+                assert verify(connection, seals=[ledger.seal]).sound
+                kinds = [line.kind for line in entries(connection)]
+    assert kinds == ["verdict", "objection", "seal"]
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE entries SET seal = NULL"))
+    engine.dispose()
+    with Ledger.open(ledger_url, policy=Policy.load(), key=KEY) as ledger:
+        assert ledger.standing("crm:1", at=AT).problem is not None

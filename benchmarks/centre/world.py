@@ -15,6 +15,7 @@ from sqlalchemy import insert
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.identity import Identity
 from emotion_triage.ledger.projection import ContactBody, micros
+from emotion_triage.ledger.queries import Queries
 from emotion_triage.ledger.schema import entries, subjects
 from emotion_triage.routing.contacts import Disposition
 from emotion_triage.routing.escalation import Level
@@ -132,6 +133,8 @@ def fill(ledger: Ledger, size: Size) -> Past:
                 [{"subject_id": f"{each:032x}", "pseudonym": identity.pseudonym(name(each))} for each in fresh],
             )
             connection.execute(insert(entries), rows)
+    with ledger.store.write() as connection:
+        Queries(connection, ledger.seal).sign_all()
     past.restricted = [each for each, times in offences.items() if times >= POLICY.protection.protected_after]
     return past
 

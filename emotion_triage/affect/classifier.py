@@ -248,7 +248,10 @@ def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
 
 
 def _contract(path: Path, session: onnxruntime.InferenceSession) -> Contract:
-    metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    try:
+        metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except UnicodeDecodeError:
+        raise ModelError(f"{path}: got metadata that is not UTF-8, expected text; copy the model again") from None
     if metadata is None:
         raise ModelError(
             f"{path}: got an ONNX model without the metadata {METADATA_KEY!r}, expected one made by "
@@ -256,7 +259,7 @@ def _contract(path: Path, session: onnxruntime.InferenceSession) -> Contract:
         )
     try:
         contract = msgspec.json.decode(metadata, type=Contract)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise ModelError(
             f"{path}: got a contract that this library cannot read ({error}), expected schema {SCHEMA}; retrain the "
             "model with this version or install the version it was made for"

@@ -33,6 +33,7 @@ from emotion_triage.cli.options import INCOMPLETE, LanguageOption, PolicyPath, e
 from emotion_triage.errors import LedgerError, TriageError
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.labelled import SCORE_COLUMNS
+from emotion_triage.ledger.ledger import MOST_IDLE_DAYS
 from emotion_triage.routing.contacts import Contact, Restriction, RestrictionKind
 from emotion_triage.settings import explained
 
@@ -64,8 +65,10 @@ def standing(
     """Show a caller's standing now."""
     with _ledger(url, key_path, policy_path) as ledger:
         told = ledger.standing(told_caller(caller), queue=queue)
-        if told.problem is not None:
+        if not told.known:
             raise LedgerError(told.problem)
+        if told.problem is not None:
+            typer.echo(f"emotion-triage: {told.problem}", err=True)
     tell([told], ("state", "abusive_contacts", "since", "expires_at", "avoid_agents", "objection"), as_json)
 
 
@@ -275,10 +278,17 @@ def export(
 
 
 @ledger_app.command()
-def purge(url: LedgerUrl = None, key_path: KeyPath = None, policy_path: PolicyPath = None) -> None:
+def purge(
+    most_idle_days: Annotated[
+        float, typer.Option(help="Days after the latest entry beyond which the clock is taken to run ahead.")
+    ] = MOST_IDLE_DAYS,
+    url: LedgerUrl = None,
+    key_path: KeyPath = None,
+    policy_path: PolicyPath = None,
+) -> None:
     """Remove what the policy keeps no longer; to be run each day."""
     with _ledger(url, key_path, policy_path) as ledger:
-        ledger.purge()
+        ledger.purge(most_idle_days=most_idle_days)
 
 
 @ledger_app.command("rotate-key")
@@ -302,10 +312,10 @@ def rotate_key(
 def stats(url: LedgerUrl = None, as_json: AsJson = None) -> None:
     """Show how much is kept of what, and since when."""
     with ending(), stored(url) as store:
-        from emotion_triage.ledger.queries import Queries
+        from emotion_triage.ledger.queries import holdings
 
-        with store.read() as connection:
-            told = Queries(connection).holdings()
+        with store.scan() as connection:
+            told = holdings(connection)
     tell(told, ("kind", "count", "first_at", "last_at"), as_json)
 
 

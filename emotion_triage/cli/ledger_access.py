@@ -155,4 +155,5 @@ def _cell(value: Any) -> str:
         return value.astimezone().strftime("%Y-%m-%d %H:%M")
     if isinstance(value, tuple | list):
         return ", ".join(map(_cell, value))
-    return str(value)
+    # an escape sequence in what a database holds must not reach the terminal
+    return "".join(each if each.isprintable() else "\ufffd" for each in str(value))

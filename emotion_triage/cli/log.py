@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -14,13 +14,17 @@ import typer
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.batch.feature_table import check_table_path, write_table
 from emotion_triage.batch.measurements import WINDOW_UNITS
-from emotion_triage.cli.ledger_access import AsJson, KeyPath, LedgerUrl, opened, stored, tell
+from emotion_triage.cli.ledger_access import AsJson, KeyPath, LedgerUrl, opened, read_keys, stored, tell
 from emotion_triage.cli.options import ModelPath, PolicyPath, ending
 from emotion_triage.errors import LedgerError, MissingExtraError
 from emotion_triage.ledger.fairness import GroupAudit
 from emotion_triage.ledger.labelled import LABELLED_COLUMNS
-from emotion_triage.ledger.projection import moment
+from emotion_triage.ledger.projection import moment_or_none
 from emotion_triage.proportions import Rate
+from emotion_triage.routing.call_ids import safe_call_id
+
+if TYPE_CHECKING:
+    from emotion_triage.ledger.verification import Anchor
 
 __all__ = ["audit_command", "log_app"]
 
@@ -44,30 +48,80 @@ log_app = typer.Typer(name="log", help="The decision log: check, export, show.",
 @log_app.command()
 def verify(
     path: Annotated[Path | None, typer.Argument(help="An exported log; the ledger's own without it.")] = None,
-    head: Annotated[str | None, typer.Option(help="A digest that was kept elsewhere.")] = None,
+    head: Annotated[list[str] | None, typer.Option(help="A digest that was kept elsewhere; more than once.")] = None,
+    heads: Annotated[Path | None, typer.Option(help="A file of lines of `log head`, all kept elsewhere.")] = None,
+    chain_only: Annotated[bool, typer.Option("--chain-only", help="Without the key: whether lines follow.")] = False,
     url: LedgerUrl = None,
+    key_path: KeyPath = None,
     as_json: AsJson = None,
 ) -> None:
-    """Find any line altered, missing, moved or added; ends with 1 if there is one.
+    """Find any line or row altered, missing, moved or added; ends with 1 if there is one.
 
-    Keep the digest that it shows somewhere else, and give it as --head the next time.
+    The key shows that the log's end was written by whoever has it; of the ledger's own, every row is checked too. Keep
+    what `log head` writes somewhere else, and give it as --heads: a whole older database put back has no other trace.
     """
+    problems: list[str] = []
     with ending():
         try:
             from emotion_triage.ledger import verification
+            from emotion_triage.ledger.coverage import uncovered
+            from emotion_triage.ledger.identity import Identity
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 f"the log needs {error.name}, which is not installed; install the extra 'ledger', see docs/install.md"
             ) from None
+        anchors = [verification.Anchor(digest=each) for each in head or ()]
+        if heads is not None:
+            anchors += _anchors(heads)
         if path is not None:
-            told = verification.verify_lines(path, head=head)
+            seals = () if chain_only else Identity(read_keys(key_path), "FR").seals
+            told = verification.verify_lines(path, seals=seals, anchors=anchors)
+        elif chain_only:
+            with stored(url) as store, store.scan() as connection:
+                told = verification.verify(connection, anchors=anchors)
         else:
-            with stored(url) as store, store.read() as connection:
-                told = verification.verify(connection, head=head)
-    tell([told], ("entries", "erased", "first_seq", "last_seq", "head"), as_json)
-    if not told.sound:
-        typer.echo(f"emotion-triage: line {told.bad_seq} {told.problem}", err=True)
+            with opened(url, key_path, None) as ledger, ledger.store.scan() as connection:
+                seal = ledger.seal
+                told = verification.verify(connection, seals=[seal], anchors=anchors)
+                problems += uncovered(connection, verification.entries(connection), seal)
+    tell([told], ("entries", "erased", "first_seq", "last_seq", "head", "signed"), as_json)
+    if told.bad_seq is not None:
+        problems.insert(0, f"line {told.bad_seq} {told.problem}")
+    for problem in problems[:SHOWN]:
+        typer.echo(f"emotion-triage: {problem}", err=True)
+    if len(problems) > SHOWN:
+        typer.echo(f"emotion-triage: and {len(problems) - SHOWN} more", err=True)
+    if problems:
         raise typer.Exit(UNSOUND)
+
+
+def _anchors(path: Path) -> list[Anchor]:
+    from emotion_triage.ledger.verification import Anchor
+
+    try:
+        return [msgspec.json.decode(line, type=Anchor) for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be read ({error.strerror}); expected lines of `log head`") from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise LedgerError(f"{path}: got a line that is no head ({error}); expected lines of `log head`") from None
+
+
+class _HeadLine(msgspec.Struct, frozen=True, kw_only=True):
+    at: datetime
+    seq: int
+    digest: str
+    seal: str | None
+
+
+@log_app.command("head")
+def head_command(url: LedgerUrl = None) -> None:
+    """Write where the log ends now, as one line of JSON, to be kept elsewhere: mailed, posted or printed each day."""
+    with ending(), stored(url) as store, store.scan() as connection:
+        from emotion_triage.ledger.verification import head_of
+
+        head = head_of(connection)
+    line = _HeadLine(at=datetime.now(UTC), seq=head.seq, digest=head.digest, seal=head.seal)
+    typer.echo(msgspec.json.encode(line).decode())
 
 
 @log_app.command()
@@ -81,11 +135,11 @@ def export(
 
         try:
             if out is None:
-                with store.read() as connection:
+                with store.scan() as connection:
                     for line in lines(connection):
                         typer.echo(line.encode())  # bytes: JSON is UTF-8, whatever the terminal's code page
                 return
-            with open(out, "x", encoding="utf-8") as file, store.read() as connection:
+            with open(out, "x", encoding="utf-8") as file, store.scan() as connection:
                 file.writelines(f"{line}\n" for line in lines(connection))
         except FileExistsError:
             raise LedgerError(f"{out}: exists already; name another file, or remove it first") from None
@@ -99,7 +153,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the log, to be read."""
 
     seq: int
-    at: datetime
+    at: datetime | None
     kind: str
     call_id: str | None
     told: msgspec.Raw | None
@@ -109,9 +163,24 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         """What was decided, or that it is erased."""
         if self.told is None:
             return "(erased)"
-        body: dict[str, object] = msgspec.json.decode(self.told)
-        del body["kind"]
-        return ", ".join(f"{name} {value}" for name, value in body.items() if value not in (None, []))
+        try:
+            body = msgspec.json.decode(self.told, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeError):
+            return f"(no body of this library: {bytes(self.told).decode(errors='replace')})"
+        return ", ".join(
+            f"{name} {value}" for name, value in body.items() if name != "kind" and value not in (None, [])
+        )
+
+
+def _raw(body: Any) -> msgspec.Raw | None:
+    """Return a body as JSON, whatever the database holds in its place."""
+    if body is None:
+        return None
+    try:
+        msgspec.json.decode(str(body))
+    except (msgspec.MsgspecError, UnicodeError):
+        body = msgspec.json.encode(repr(body)).decode()
+    return msgspec.Raw(str(body).encode())
 
 
 @log_app.command()
@@ -126,7 +195,8 @@ def show(
     with ending(), stored(url) as store:
         from emotion_triage.ledger.verification import entries
 
-        with store.read() as connection:
+        call = None if call is None else safe_call_id(call)
+        with store.scan() as connection:
             kept = deque(
                 (
                     entry
@@ -138,10 +208,10 @@ def show(
     shown = [
         Line(
             seq=entry.seq,
-            at=moment(entry.at_us),
+            at=moment_or_none(entry.at_us),
             kind=entry.kind,
             call_id=entry.call_id,
-            told=None if entry.body is None else msgspec.Raw(entry.body.encode()),
+            told=_raw(entry.body),
         )
         for entry in kept
     ]

@@ -1,7 +1,7 @@
 """Contacts over time: a caller's standing, an agent's exposure, and what people decided. Extra ``[ledger]``.
 
-Reading order: schema, store, withheld < spelling < identity, log_events < projection < audit_log < verification,
-standings, fairness, exposures < reviews, labelled < queries < commands < ledger.
+Reading order: schema, seals, patience, withheld < store, spelling, log_events < identity, projection, audit_log <
+verification, standings, fairness, exposures < reviews, labelled < queries < coverage, commands < access < ledger.
 
 Examples
 --------

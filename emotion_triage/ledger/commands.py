@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
-from emotion_triage.errors import LedgerError
+from emotion_triage.errors import CallIdError, LedgerError
 from emotion_triage.ledger import audit_log
 from emotion_triage.ledger.identity import Identity
 from emotion_triage.ledger.log_events import (
@@ -21,9 +23,11 @@ from emotion_triage.ledger.log_events import (
     Purged,
     Restricted,
     Rotated,
+    Sealed,
     Voided,
     Warned,
     body_of,
+    finite,
     without_numbers,
 )
 from emotion_triage.ledger.projection import (
@@ -39,6 +43,7 @@ from emotion_triage.ledger.projection import (
 )
 from emotion_triage.ledger.queries import Link, Queries
 from emotion_triage.ledger.standings import restrictions
+from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.contacts import Contact, Restriction
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
@@ -65,16 +70,25 @@ class Commands:
         self.now_us = now_us
 
     def log_all(self, about: Sequence[tuple[Decision, str | None]]) -> None:
-        """Append decisions, each with its caller's pseudonym, linked to the caller where something is kept already."""
+        """Append decisions, each with its caller's pseudonym, so that forgetting the caller finds them."""
         for decision, pseudonym in about:
             self._note(decision.body, decision.call_id, pseudonym, at_us=instant("at", decision.at))
 
     def record(self, contact: Contact, pseudonym: str | None) -> None:
         """Keep a contact, unless it is kept already."""
-        _require(contact_id=contact.contact_id, agent_id=contact.agent_id)
+        _name(contact.contact_id, "contact_id")
+        _require(agent_id=contact.agent_id)
+        finite(duration_s=contact.duration_s, escalated_s=contact.escalated_s)
         if not (contact.duration_s >= 0 and contact.escalated_s >= 0):
             raise LedgerError(f"contact {contact.contact_id}: got a negative length of time, expected seconds from 0")
-        at_us, body = instant("started_at", contact.ended_at), ContactBody.of(contact)
+        instant("started_at", contact.started_at)
+        try:
+            at_us = instant("started_at", contact.ended_at)
+        except OverflowError:
+            raise LedgerError(
+                f"contact {contact.contact_id}: got an end beyond the year 9999, expected seconds in duration_s"
+            ) from None
+        body = ContactBody.of(contact)
         subject_id = None if pseudonym is None else self.rows.subject_of(pseudonym)
         before = self.rows.contact_of(contact.contact_id)
         if before is not None:
@@ -124,9 +138,7 @@ class Commands:
             told = Judged(
                 contact_id=contact.contact_id, verdict=contact.disposition, by=contact.agent_id, reason="at wrap-up"
             )
-            audit_log.append(
-                self.rows.connection, told, at_us=self.now_us, call_id=contact.contact_id, subject_id=subject_id
-            )
+            self._log(told, call_id=contact.contact_id, subject_id=subject_id)
         if question is not None and contact.peak is not None:
             warning = Warned(
                 contact_id=contact.contact_id,
@@ -136,19 +148,19 @@ class Commands:
                 drivers=contact.drivers,
                 policy_digest=self.policy.digest,
             )
-            audit_log.append(
-                self.rows.connection, warning, at_us=self.now_us, call_id=contact.contact_id, subject_id=subject_id
-            )
+            self._log(warning, call_id=contact.contact_id, subject_id=subject_id)
 
     def void(self, contact_id: str, by: str, reason: str) -> None:
         """Declare that a contact counts no more."""
-        _require(contact_id=contact_id, by=by, reason=reason)
+        contact_id = _name(contact_id, "contact_id")
+        _require(by=by, reason=reason)
         voided = Voided(contact_id=contact_id, by=by, reason=without_numbers(reason))
         self._say("void", voided, voided)
 
     def verdict(self, contact_id: str, by: str, abusive: bool, reason: str) -> None:
         """Say whether a contact was abusive."""
-        _require(contact_id=contact_id, by=by, reason=reason)
+        contact_id = _name(contact_id, "contact_id")
+        _require(by=by, reason=reason)
         opinion = Opinion(by=by, abusive=abusive, reason=without_numbers(reason))
         told = Judged(contact_id=contact_id, verdict="abusive" if abusive else "not abusive", by=by, reason=reason)
         self._say("verdict", opinion, told)
@@ -157,7 +169,8 @@ class Commands:
 
     def outcome(self, contact_id: str, survey: float | None, false_alarm: bool | None, by: str | None) -> None:
         """Attach to a contact what became known afterwards."""
-        _require(contact_id=contact_id)
+        contact_id = _name(contact_id, "contact_id")
+        finite(survey=survey)
         if survey is None and false_alarm is None:
             raise LedgerError(f"contact {contact_id}: got nothing to attach, expected survey or false_alarm")
         if false_alarm is not None:
@@ -199,7 +212,7 @@ class Commands:
             until=restriction.until,
             review_at=restriction.review_at,
         )
-        audit_log.append(self.rows.connection, told, at_us=self.now_us, subject_id=link.subject_id)
+        self._log(told, subject_id=link.subject_id)
 
     def lift(self, pseudonym: str, by: str, reason: str) -> None:
         """End every restriction in force."""
@@ -226,10 +239,12 @@ class Commands:
         if subject_id is None:
             return
         contacts = self.rows.forget(subject_id)
-        audit_log.erase(self.rows.connection, subject_id, at_us=self.now_us, by=by, reason=reason, call_ids=contacts)
+        log, seal = self.rows.connection, self.rows.seal
+        audit_log.erase(log, seal, subject_id, at_us=self.now_us, by=by, reason=reason, call_ids=contacts)
 
     def keep_windows(self, contact_id: str, windows: Windows) -> None:
         """Keep the windows of a contact, as long as its scores; the same ones again change nothing."""
+        contact_id = _name(contact_id, "contact_id")
         known = self.rows.contact_of(contact_id)
         if known is None:
             raise LedgerError(f"contact {contact_id}: got windows of a contact that is not recorded; record it first")
@@ -241,29 +256,53 @@ class Commands:
         self.rows.append("windows", windows, at_us=entry.at_us, now_us=self.now_us, link=link, contact_id=contact_id)
 
     def log(self, noted: Noted, call_id: str, pseudonym: str | None, model_digest: str | None) -> None:
-        """Note what was recommended, or what a person did with it; nobody becomes known by it."""
-        _require(call_id=call_id)
+        """Note what was recommended, or what a person did with it; it is held against nobody."""
         body = body_of(noted, model_digest=model_digest, policy_digest=self.policy.digest)
         self._note(body, call_id, pseudonym, at_us=self.now_us)
 
     def _note(self, body: Body, call_id: str, pseudonym: str | None, *, at_us: int) -> None:
-        subject_id = None if pseudonym is None else self.rows.subject_of(pseudonym)
-        audit_log.append(self.rows.connection, body, at_us=at_us, call_id=call_id, subject_id=subject_id)
+        subject_id = None
+        if pseudonym is not None:
+            with suppress(LedgerError):  # whose pseudonym was altered; the line stands all the same
+                subject_id = self._subject(pseudonym)
+        self._log(body, at_us=at_us, call_id=_name(call_id, "call_id"), subject_id=subject_id)
 
-    def purge(self) -> None:
+    def purge(self, most_idle_days: float) -> None:
         """Remove what is past its time."""
-        removed = self.rows.remove_expired(self.now_us)
+        latest_us = self.rows.latest_us()
+        if latest_us is not None and self.now_us - latest_us > days_us(most_idle_days):
+            idle_days = (self.now_us - latest_us) / days_us(1)
+            raise LedgerError(
+                f"purge: got {moment(self.now_us).isoformat()}, {idle_days:.0f} days after the ledger's latest entry; "
+                f"expected at most {most_idle_days:g}, since a clock that runs ahead would erase what must be kept; "
+                f"set the clock, or purge with most_idle_days={math.ceil(idle_days)} (--most-idle-days)"
+            )
         before_us = self.now_us - days_us(self.policy.protection.retention.decisions_days)
-        removed["decisions"] = audit_log.prune(self.rows.connection, before_us, at_us=self.now_us)
-        audit_log.append(self.rows.connection, Purged(removed=removed), at_us=self.now_us)
+        dropped = audit_log.prune(self.rows.connection, self.rows.seal, before_us, at_us=self.now_us)
+        self._log(Purged(removed={**self.rows.remove_expired(self.now_us), "decisions": dropped}))
 
     def rotate(self, identity: Identity, following: Identity, key: bytes, by: str) -> None:
         """Wrap every pseudonym with a new key."""
         _require(by=by)
-        self.rows.rewrap(lambda pseudonym: identity.rewrapped(pseudonym, key))
+        self.rows.rewrap(lambda pseudonym: identity.rewrapped(pseudonym, key), following.seal)
         self.rows.set_fingerprint(following.fingerprint)
-        told = Rotated(before=identity.fingerprint, after=following.fingerprint, by=by)
-        audit_log.append(self.rows.connection, told, at_us=self.now_us)
+        self._log(Rotated(before=identity.fingerprint, after=following.fingerprint, by=by))
+        audit_log.reseal(self.rows.connection, self.rows.seal, following.seal, at_us=self.now_us)
+
+    def adopt(self, identity: Identity) -> None:
+        """Sign every row as it is found: in a ledger that was just made, or that an older release left unsigned."""
+        signed = self.rows.sign_all()
+        audit_log.begin(self.rows.connection, self.rows.seal)
+        if any(signed.values()):
+            self._log(Sealed(signed=signed))
+        self.rows.set_fingerprint(identity.fingerprint)
+
+    def _log(
+        self, body: Body, *, at_us: int | None = None, call_id: str | None = None, subject_id: str | None = None
+    ) -> None:
+        at_us = self.now_us if at_us is None else at_us
+        log, seal = self.rows.connection, self.rows.seal
+        audit_log.append(log, seal, body, at_us=at_us, call_id=call_id, subject_id=subject_id)
 
     def _say(self, kind: Kind, body: Voided | Opinion | Attached, told: Voided | Judged | Attached) -> None:
         """Append what someone says of a contact; where it has not arrived yet, it is linked when it does."""
@@ -272,9 +311,7 @@ class Commands:
         self.rows.append(
             kind, body, at_us=self.now_us, now_us=self.now_us, link=link, contact_id=told.contact_id, marked=True
         )
-        audit_log.append(
-            self.rows.connection, told, at_us=self.now_us, call_id=told.contact_id, subject_id=link.subject_id
-        )
+        self._log(told, call_id=told.contact_id, subject_id=link.subject_id)
 
     def _tell(
         self,
@@ -287,7 +324,7 @@ class Commands:
         """Append what someone decides about a caller."""
         link = Link(subject_id=self._subject(pseudonym), expires_at_us=expires_at_us)
         self.rows.append(kind, told, at_us=self.now_us, now_us=self.now_us, link=link)
-        audit_log.append(self.rows.connection, told, at_us=self.now_us, subject_id=link.subject_id)
+        self._log(told, subject_id=link.subject_id)
 
     def _subject(self, pseudonym: str) -> str:
         return self.rows.subject_of(pseudonym) or self.rows.new_subject(pseudonym)
@@ -305,7 +342,14 @@ class Commands:
         return micros(self.policy.protection.window) + days_us(self.policy.protection.retention.contacts_days)
 
 
+def _name(call_id: str, what: str) -> str:
+    try:
+        return safe_call_id(call_id, what)
+    except CallIdError as error:
+        raise LedgerError(str(error)) from None
+
+
 def _require(**named: str | None) -> None:
     for name, value in named.items():
-        if not value or not value.strip():
+        if not isinstance(value, str) or not value.strip():
             raise LedgerError(f"{name}: got {value!r}, expected a text that is not empty; name who and why")

@@ -7,14 +7,15 @@ import hmac
 from collections.abc import Sequence
 
 from emotion_triage.errors import LedgerError
+from emotion_triage.ledger.seals import Seal
 from emotion_triage.ledger.spelling import spelled
 
 __all__ = ["MIN_KEY_BYTES", "Identity", "spelled"]
 
 MIN_KEY_BYTES = 32
 """As many as SHA-256 gives: numbers are few enough to be tried one by one, so the key alone protects them."""
-FINGERPRINTED = "fingerprint"
-"""Hashed in a caller's place to tell keys apart; no caller is spelled so."""
+FINGERPRINTED, UNSEALED, SEALING = "sealed fingerprint", "fingerprint", "seal"
+"""Hashed in a caller's place, to tell keys apart (now, and in the first schema) and to sign; nobody is spelled so."""
 
 
 class Identity:
@@ -59,6 +60,22 @@ class Identity:
         """64 hex digits that tell this chain of keys from any other and give none of them away."""
         return self._wrapped(FINGERPRINTED)
 
+    @property
+    def unsealed_fingerprint(self) -> str:
+        """The fingerprint that ledgers had before their rows were signed."""
+        return self._wrapped(UNSEALED)
+
+    @property
+    def seals(self) -> tuple[Seal, ...]:
+        """What signs rows under this chain, then what did under each shorter one, the longest first."""
+        chains = (self._keys[:held] for held in range(len(self._keys), 0, -1))
+        return tuple(Seal(bytes.fromhex(_wrapped(SEALING, chain))) for chain in chains)
+
+    @property
+    def seal(self) -> Seal:
+        """What signs rows under this chain."""
+        return Seal(bytes.fromhex(self._wrapped(SEALING)))
+
     def pseudonym(self, caller: str | None) -> str | None:
         """Return a caller's pseudonym, 64 hex digits; None where their number is withheld.
 
@@ -85,6 +102,10 @@ class Identity:
         return Identity((*self._keys, key), self._region)
 
     def _wrapped(self, text: str) -> str:
-        for key in self._keys:
-            text = self.rewrapped(text, key)
-        return text
+        return _wrapped(text, self._keys)
+
+
+def _wrapped(text: str, keys: Sequence[bytes]) -> str:
+    for key in keys:
+        text = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return text

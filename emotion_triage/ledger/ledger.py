@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emotion_triage.errors import LedgerError, MissingExtraError
-from emotion_triage.ledger.exposures import exposures, ranked
+from emotion_triage.ledger.exposures import ranked
 from emotion_triage.ledger.fairness import AUDITED, GroupAudit, audit, cases
 from emotion_triage.ledger.labelled import labelled, packed
 from emotion_triage.ledger.log_events import Noted
-from emotion_triage.ledger.projection import days_us, instant, micros
-from emotion_triage.ledger.reviews import Copy, copied, reviews
+from emotion_triage.ledger.projection import days_us, now_us
+from emotion_triage.ledger.reviews import Copy, copied, reviews, without_names
 from emotion_triage.ledger.standings import standing
 from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restriction, Review
 from emotion_triage.routing.escalation import Level
@@ -25,13 +25,14 @@ from emotion_triage.routing.rules import CLEAR, Standing
 
 # The database library is heavy: it is loaded when a ledger is opened.
 if TYPE_CHECKING:
-    from emotion_triage.ledger.commands import Commands
-    from emotion_triage.ledger.identity import Identity
+    from emotion_triage.ledger.access import Access
     from emotion_triage.ledger.log_events import Decision
-    from emotion_triage.ledger.queries import Queries
-    from emotion_triage.ledger.store import Store
+    from emotion_triage.ledger.seals import Seal
 
-__all__ = ["Ledger"]
+__all__ = ["MOST_IDLE_DAYS", "Ledger"]
+
+MOST_IDLE_DAYS = 31.0
+"""Days after the latest entry beyond which a purge asks whether the clock is right."""
 
 
 class Ledger:
@@ -39,7 +40,7 @@ class Ledger:
 
     Made by `Ledger.open`. Each method takes the clock as `at`, with a time zone; left out, it is now. Every method
     raises `LedgerError` where the ledger cannot be used, a person or reason is empty, or a caller who must be told
-    apart withheld their number; save for what a call waits for: `standing` and `eligible` go on without the ledger.
+    apart withheld the number; save for what a call waits for: `standing` and `eligible` go on without the ledger.
 
     Attributes
     ----------
@@ -49,10 +50,10 @@ class Ledger:
         The database, for the decision log and audits.
     """
 
-    def __init__(self, store: Store, policy: Policy, identity: Identity) -> None:
-        self.store = store
+    def __init__(self, access: Access, policy: Policy) -> None:
+        self.store = access.store
         self.policy = policy
-        self._identity = identity
+        self._access = access
 
     @classmethod
     def open(cls, url: str, *, policy: Policy, key: bytes, previous_keys: Sequence[bytes] = ()) -> Ledger:
@@ -77,6 +78,7 @@ class Ledger:
             The database's driver is not installed.
         """
         try:
+            from emotion_triage.ledger.access import Access
             from emotion_triage.ledger.identity import Identity
             from emotion_triage.ledger.store import Store
         except ModuleNotFoundError as error:
@@ -85,18 +87,17 @@ class Ledger:
                 "install the extra 'ledger', see docs/install.md"
             ) from None
         identity = Identity((*previous_keys, key), policy.protection.region)
-        ledger = cls(Store(url), policy, identity)
+        store = Store(url)
         try:
-            with ledger._read() as rows:
-                fingerprint = rows.fingerprint()
-            if not fingerprint:
-                with ledger._transaction() as rows:
-                    fingerprint = rows.fingerprint() or rows.set_fingerprint(identity.fingerprint)
-            ledger._refuse_other_keys(fingerprint)
+            return cls(Access(store, policy, identity), policy)
         except LedgerError:
-            ledger.close()
+            store.close()
             raise
-        return ledger
+
+    @property
+    def seal(self) -> Seal:
+        """What signs the ledger's rows and its log, under the keys it was opened with."""
+        return self._access.identity.seal
 
     def close(self) -> None:
         """Close the database."""
@@ -117,19 +118,20 @@ class Ledger:
         Parameters
         ----------
         caller : str or None
-            Number, ``tel:`` or SIP URI, ``crm:ID``; None or what carriers send for a withheld number: always clear.
+            Number, ``tel:`` or SIP URI, ``crm:ID``; None, or what carriers send for a withheld number: always clear.
         queue : str, optional
-            Where they want to go: in the policy's exempt queues nobody is restricted.
+            Where the caller wants to go: in the policy's exempt queues nobody is restricted.
 
         Returns
         -------
         Standing
-            Where the ledger cannot be asked: clear, not `known`, with a `problem`, objecting as `when_unknown` says.
+            Where the ledger cannot be asked, or the caller cannot be read: clear, not `known`, with a
+            objecting as `when_unknown` says. Rows that something else wrote or altered are left out, with a `problem`.
         """
-        now_us = _us(at)
+        at_us = now_us(at)
         try:
-            with self._read() as rows:
-                return self._standing(rows, caller, queue, now_us)
+            with self._access.read() as rows:
+                return self._access.standing(rows, caller, queue, at_us)
         except LedgerError as error:
             return self.policy.protection.unknown_standing(str(error))
 
@@ -147,21 +149,24 @@ class Ledger:
         Returns
         -------
         Candidates
-            Never neither an agent nor a fallback. Where the ledger cannot be asked: the agents as they were given.
+            Never neither an agent nor a fallback. Where the ledger cannot be asked: the agents as they were given. The
+            reason says so, and what else was left out.
         """
-        now_us = _us(at)
+        at_us = now_us(at)
         try:
-            with self._read() as rows:
-                own = self._standing(rows, caller, queue, now_us)
-                had = self._exposures(rows, agents, now_us)
+            with self._access.read() as rows:
+                own = self._access.standing(rows, caller, queue, at_us)
+                had = self._access.exposures(rows, agents, at_us)
         except LedgerError as error:
             return self.policy.protection.unranked(agents, str(error))
-        return ranked(agents, had, own, level, self.policy.protection)
+        told = ranked(agents, had, own, level, self.policy.protection)
+        problem = rows.problem or own.problem
+        return told if problem is None else msgspec.structs.replace(told, reason=f"{told.reason}; {problem}")
 
     def exposure(self, agent_id: str, *, at: datetime | None = None) -> Exposure:
         """Return what an agent has been through, counted from contacts alone."""
-        with self._read() as rows:
-            return self._exposures(rows, [agent_id], _us(at))[agent_id]
+        with self._access.read() as rows:
+            return self._access.exposures(rows, [agent_id], now_us(at))[agent_id]
 
     def reviews(self, *, at: datetime | None = None) -> tuple[Review, ...]:
         """Return what waits for a person, the oldest first.
@@ -169,25 +174,30 @@ class Ledger:
         These are contacts whose evidence asks for a verdict or contradicts the agent's disposition, as long as
         their scores are kept, and restrictions in force whose review is due.
         """
-        now_us, kept_us = _us(at), days_us(self.policy.protection.retention.scores_days)
-        with self._read() as rows:
-            return reviews(rows.entries_that_ask(now_us - kept_us), self.policy.protection, now_us)
+        at_us, kept_us = now_us(at), days_us(self.policy.protection.retention.scores_days)
+        with self._access.scan() as rows:
+            return reviews(rows.entries_that_ask(at_us - kept_us), self.policy.protection, at_us)
 
     def export(self, caller: str, *, at: datetime | None = None) -> Copy:
-        """Return everything that is kept of a caller, for them to read."""
-        pseudonym = self._required(caller)
-        with self._read() as rows:
-            self._refuse_other_keys(rows.fingerprint())
+        """Return everything that is kept of a caller, for them to read.
+
+        Agents and whoever decided have names of their own in it (``staff-1``, ...), unless the policy's
+        ``protection.export_names`` says otherwise: who abused an agent is not told the agent's name.
+        """
+        pseudonym, at_us = self._access.required(caller), now_us(at)
+        with self._access.scan() as rows:
+            self._access.refuse_other_keys(rows.fingerprint())
             subject_id = rows.subject_of(pseudonym)
             if subject_id is None:
                 return copied([], [], CLEAR)
-            own, decided = rows.entries_about(subject_id), rows.decisions_about(subject_id)
-        return copied(own, decided, standing([entry for entry, _, _ in own], self.policy.protection, _us(at)))
+            kept, decided = rows.entries_about(subject_id), rows.decisions_about(subject_id)
+        copy = copied(kept, decided, standing([entry for entry, _, _ in kept], self.policy.protection, at_us))
+        return copy if self.policy.protection.export_names == "names" else without_names(copy)
 
     def log_all(self, decisions: Sequence[Decision]) -> None:
         """Append decisions to the log, all or none."""
-        with self._write(None) as acts:
-            acts.log_all([(each, self._identity.pseudonym(each.caller)) for each in decisions])
+        with self._access.write(None) as acts:
+            acts.log_all([(each, self._access.known(each.caller)) for each in decisions])
 
     def record(self, contact: Contact, *, at: datetime | None = None) -> None:
         """Keep a contact; the same contact again changes nothing, and contacts may arrive in any order.
@@ -199,17 +209,17 @@ class Ledger:
         LedgerError
             If another contact has this `contact_id`, or the caller cannot be read.
         """
-        with self._write(at) as acts:
-            acts.record(contact, self._identity.pseudonym(contact.caller))
+        with self._access.write(at) as acts:
+            acts.record(contact, self._access.identity.pseudonym(contact.caller))
 
     def void(self, contact_id: str, *, by: str, reason: str, at: datetime | None = None) -> None:
         """Declare that a contact counts no more: it was recorded by mistake. Nothing undoes this."""
-        with self._write(at) as acts:
+        with self._access.write(at) as acts:
             acts.void(contact_id, by, reason)
 
     def verdict(self, contact_id: str, *, by: str, abusive: bool, reason: str, at: datetime | None = None) -> None:
         """Say whether a contact was abusive: this outweighs the agent's disposition, and the latest verdict holds."""
-        with self._write(at) as acts:
+        with self._access.write(at) as acts:
             acts.verdict(contact_id, by, abusive, reason)
 
     def outcome(
@@ -234,7 +244,7 @@ class Ledger:
         by : str, optional
             The person; needed with `false_alarm`.
         """
-        with self._write(at) as acts:
+        with self._access.write(at) as acts:
             acts.outcome(contact_id, survey, false_alarm, by)
 
     def restrict(self, caller: str, restriction: Restriction, *, at: datetime | None = None) -> None:
@@ -245,42 +255,43 @@ class Ledger:
         LedgerError
             If it names no person or reason, lasts longer than the policy lets it, or is reviewed after its end.
         """
-        pseudonym = self._required(caller)
-        with self._write(at) as acts:
+        pseudonym = self._access.required(caller)
+        with self._access.write(at) as acts:
             acts.restrict(pseudonym, restriction)
 
     def lift(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
         """End every restriction of a caller that is in force."""
-        pseudonym = self._required(caller)
-        with self._write(at) as acts:
+        pseudonym = self._access.required(caller)
+        with self._access.write(at) as acts:
             acts.lift(pseudonym, by, reason)
 
     def appeal(self, caller: str, *, by: str, text: str, at: datetime | None = None) -> None:
         """Note a caller's appeal against their restriction; `by` is who noted it down."""
-        pseudonym = self._required(caller)
-        with self._write(at) as acts:
+        pseudonym = self._access.required(caller)
+        with self._access.write(at) as acts:
             acts.appeal(pseudonym, by, text)
 
     def object_to_scoring(self, caller: str, *, at: datetime | None = None) -> None:
         """Remember that a caller objects to being scored, until they are forgotten or withdraw it."""
-        pseudonym = self._required(caller)
-        with self._write(at) as acts:
+        pseudonym = self._access.required(caller)
+        with self._access.write(at) as acts:
             acts.object_to_scoring(pseudonym, True)
 
     def withdraw_objection(self, caller: str, *, at: datetime | None = None) -> None:
         """Remember that a caller no longer objects to being scored."""
-        pseudonym = self._required(caller)
-        with self._write(at) as acts:
+        pseudonym = self._access.required(caller)
+        with self._access.write(at) as acts:
             acts.object_to_scoring(pseudonym, False)
 
     def forget(self, caller: str, *, by: str, reason: str, at: datetime | None = None) -> None:
         """Erase a caller: pseudonym, contacts, restrictions, objection, and what the decision log says of them.
 
-        The contacts leave their agents' exposure too. Of a SQLite database no trace stays in its files; PostgreSQL
+        That includes what was logged with ``caller=`` of calls that were never recorded. Their contacts leave the
+        agents' exposure too. Of a SQLite database no trace stays in its files; PostgreSQL
         keeps deleted rows in its files until it vacuums.
         """
-        pseudonym = self._required(caller)
-        with self._write(at) as acts:
+        pseudonym = self._access.required(caller)
+        with self._access.write(at) as acts:
             acts.forget(pseudonym, by, reason)
         self.store.compact()
 
@@ -298,31 +309,37 @@ class Ledger:
         `call_id` is the contact's name, never a number; with `caller`, forgetting them erases this where no contact
         is recorded. A route brings the digest of its model, an `Escalation` is given it.
         """
-        with self._write(at) as acts:
-            acts.log(noted, call_id, self._identity.pseudonym(caller), model_digest)
+        with self._access.write(at) as acts:
+            acts.log(noted, call_id, self._access.known(caller), model_digest)
 
     def keep_windows(
         self, contact_id: str, windows: ArrayLike, *, model_digest: str | None = None, at: datetime | None = None
     ) -> None:
         """Keep a contact's windows: features, or a model's scores, as `emotion_triage.ledger.labelled.packed` says."""
-        with self._write(at) as acts:
+        with self._access.write(at) as acts:
             acts.keep_windows(contact_id, packed(windows, model_digest))
 
     def audit(self) -> list[GroupAudit]:
         """Return hits, false alarms and routes by group, from what people said of the contacts that are kept."""
-        with self._read() as rows:
+        with self._access.scan() as rows:
             return audit(cases(rows.entries_of_kinds(AUDITED)).values())
 
     def labelled_windows(self, model_digest: str) -> Iterator[NDArray[np.float64]]:
         """Give the windows kept of contacts that people judged: `emotion_triage.ledger.labelled.labelled`."""
-        with self._read() as rows:
+        with self._access.scan() as rows:
             told, windows = (rows.entries_of_kinds(kinds) for kinds in (AUDITED, ("windows",)))
             yield from labelled(cases(told), windows, model_digest)
 
-    def purge(self, *, at: datetime | None = None) -> None:
-        """Remove what the policy keeps no longer. No standing and no exposure changes by it."""
-        with self._write(at) as acts:
-            acts.purge()
+    def purge(self, *, at: datetime | None = None, most_idle_days: float = MOST_IDLE_DAYS) -> None:
+        """Remove what the policy keeps no longer. No standing and no exposure changes by it.
+
+        Raises
+        ------
+        LedgerError
+            If the clock is more than `most_idle_days` beyond the latest entry: one that runs ahead would erase all.
+        """
+        with self._access.write(at) as acts:
+            acts.purge(most_idle_days)
         self.store.compact()
 
     def rotate_key(self, key: bytes, *, by: str, at: datetime | None = None) -> None:
@@ -335,63 +352,8 @@ class Ledger:
         LedgerError
             If the key is too short or was used before.
         """
-        following = self._identity.followed_by(key)
-        with self._write(at) as acts:
-            acts.rotate(self._identity, following, key, by)
-        self._identity = following
+        following = self._access.identity.followed_by(key)
+        with self._access.write(at) as acts:
+            acts.rotate(self._access.identity, following, key, by)
+        self._access.identity = following
         self.store.compact()
-
-    @contextmanager
-    def _read(self) -> Iterator[Queries]:
-        from emotion_triage.ledger.queries import Queries
-
-        with self.store.read() as connection:
-            yield Queries(connection)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Queries]:
-        from emotion_triage.ledger.queries import Queries
-
-        with self.store.write() as connection:
-            rows = Queries(connection)
-            rows.wait()
-            yield rows
-
-    @contextmanager
-    def _write(self, at: datetime | None) -> Iterator[Commands]:
-        from emotion_triage.ledger.commands import Commands
-
-        now_us = _us(at)
-        with self._transaction() as rows:
-            self._refuse_other_keys(rows.fingerprint())
-            yield Commands(rows, self.policy, now_us)
-
-    def _standing(self, rows: Queries, caller: str | None, queue: str | None, now_us: int) -> Standing:
-        pseudonym = self._identity.pseudonym(caller)
-        if pseudonym is None:
-            return CLEAR
-        fingerprint, own = rows.known(pseudonym)
-        self._refuse_other_keys(fingerprint)
-        return standing(own, self.policy.protection, now_us, queue) if own else CLEAR
-
-    def _exposures(self, rows: Queries, agents: Sequence[str], now_us: int) -> dict[str, Exposure]:
-        policy = self.policy.protection
-        had = rows.suffered(agents, now_us - micros(policy.window), now_us - micros(policy.shift), now_us)
-        return exposures(agents, had, policy, now_us)
-
-    def _required(self, caller: str) -> str:
-        pseudonym = self._identity.pseudonym(caller)
-        if pseudonym is None:
-            raise LedgerError("caller: got a withheld number, expected one that tells them apart; nothing is kept")
-        return pseudonym
-
-    def _refuse_other_keys(self, fingerprint: str | None) -> None:
-        if fingerprint != self._identity.fingerprint:
-            raise LedgerError(
-                f"ledger {self.store.name}: got a key that is not the one in use here; open it with the newest key as "
-                "`key` and all before it, the oldest first, as `previous_keys`"
-            )
-
-
-def _us(at: datetime | None) -> int:
-    return instant("at", datetime.now(UTC) if at is None else at)

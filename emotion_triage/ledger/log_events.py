@@ -6,6 +6,7 @@ people write is cleared of whatever looks like a number.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
@@ -14,11 +15,13 @@ import msgspec
 from msgspec import Meta
 
 from emotion_triage.affect.affect import Driver
+from emotion_triage.errors import LedgerError
 from emotion_triage.routing.contacts import RestrictionKind
 from emotion_triage.routing.escalation import Cause, Escalation, Level
 from emotion_triage.routing.rules import Route, StandingState, Target
 
 __all__ = [
+    "Altered",
     "Appealed",
     "Attached",
     "Body",
@@ -35,9 +38,11 @@ __all__ = [
     "Restricted",
     "Rotated",
     "Routed",
+    "Sealed",
     "Voided",
     "Warned",
     "body_of",
+    "finite",
     "told",
     "without_numbers",
 ]
@@ -257,6 +262,18 @@ class Purged(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="p
     removed: dict[str, int]
 
 
+class Altered(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="altered"):
+    """The log's head was not as it had been signed when a line was to be written; the log goes on after `seq`."""
+
+    seq: int
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="seal"):
+    """Rows that an older release had left unsigned were signed as they were found: how many of what."""
+
+    signed: dict[str, int]
+
+
 class Rotated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rotate"):
     """The key of the callers' identities was replaced; keys are named by their fingerprints."""
 
@@ -281,6 +298,8 @@ Body: TypeAlias = (
     | Pruned
     | Purged
     | Rotated
+    | Altered
+    | Sealed
 )
 """Whatever an entry can tell; the tag is the entry's kind."""
 
@@ -327,12 +346,30 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def told(body: Body) -> str:
     """Return a body as JSON, with no number left in what people wrote.
 
+    Raises
+    ------
+    LedgerError
+        If it holds a number that is not finite.
+
     Examples
     --------
     >>> told(Lifted(restriction_id="r-1", by="m.durand", reason="heard on 0612345678"))
     '{"kind":"lift","restriction_id":"r-1","by":"m.durand","reason":"heard on [number]"}'
     """
     return msgspec.json.encode(_cleared(msgspec.to_builtins(body))).decode()
+
+
+def finite(**named: float | None) -> None:
+    """Refuse numbers that are not finite: JSON has no way to write them.
+
+    Raises
+    ------
+    LedgerError
+        If one is not; the message names it.
+    """
+    for name, value in named.items():
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+            raise LedgerError(f"{name}: got {value}, expected a finite number; leave out what is not known")
 
 
 def _cleared(value: dict[str, Any]) -> dict[str, Any]:
@@ -342,5 +379,9 @@ def _cleared(value: dict[str, Any]) -> dict[str, Any]:
             each = _cleared(each)
         elif isinstance(each, str) and name in WRITTEN_BY_PEOPLE:
             each = without_numbers(each)
+        elif isinstance(each, float):
+            finite(**{name: each})
+        elif isinstance(each, list):
+            each = [_cleared(item) if isinstance(item, dict) else item for item in each]
         cleared[name] = each
     return cleared

@@ -10,6 +10,7 @@ import msgspec
 
 from emotion_triage.errors import LedgerError
 from emotion_triage.ledger.log_events import Appealed, Attached, Lifted, Objected, Voided
+from emotion_triage.ledger.seals import Seal
 from emotion_triage.routing.contacts import Contact, Disposition, Restriction
 from emotion_triage.routing.escalation import Level
 
@@ -27,6 +28,8 @@ __all__ = [
     "instant",
     "micros",
     "moment",
+    "moment_or_none",
+    "now_us",
 ]
 
 Kind = Literal[
@@ -48,9 +51,14 @@ def instant(name: str, at: datetime) -> int:
     LedgerError
         If it is no datetime, or has no time zone.
     """
-    if not isinstance(at, datetime) or at.tzinfo is None:
+    if not isinstance(at, datetime) or at.utcoffset() is None:
         raise LedgerError(f"{name}: got {at!r}, expected a datetime with a time zone, as datetime.now(timezone.utc)")
     return micros(at)
+
+
+def now_us(at: datetime | None) -> int:
+    """Return a moment in microseconds since 1970 (UTC); now where none is given."""
+    return instant("at", datetime.now(UTC) if at is None else at)
 
 
 def days_us(days: float) -> int:
@@ -69,6 +77,14 @@ def moment(at_us: int) -> datetime:
     return EPOCH + timedelta(microseconds=at_us)
 
 
+def moment_or_none(at_us: Any) -> datetime | None:
+    """Return the moment of what a database holds in a time's place; None where that is no time."""
+    try:
+        return moment(at_us)
+    except (TypeError, OverflowError):
+        return None
+
+
 class ContactBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is kept of a contact beside its columns; its caller is not."""
 
@@ -83,7 +99,8 @@ class ContactBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     @classmethod
     def of(cls, contact: Contact) -> ContactBody:
         """Return what is kept of a contact."""
-        return cls(**{name: getattr(contact, name) for name in cls.__struct_fields__})
+        told = {name: getattr(contact, name) for name in cls.__struct_fields__}
+        return cls(**told | {"started_at": contact.started_at.astimezone(UTC)})
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,10 +165,32 @@ class Entry(NamedTuple):
     at_us: int
     body: str
     subject_id: str | None = None
+    recorded_at_us: int = 0
+    expires_at_us: int | None = None
+    marked: bool = False
+    seal: str | None = None
+
+    @property
+    def signed(self) -> tuple[Any, ...]:
+        """What its seal signs."""
+        return (
+            *("entry", self.kind, self.subject_id, self.contact_id, self.agent_id, self.at_us, self.recorded_at_us),
+            *(self.expires_at_us, self.marked, self.body),
+        )
 
     def decoded(self) -> Any:
         """Return the body as the struct of its kind."""
         return _DECODERS[self.kind].decode(self.body)
+
+    def readable(self, seal: Seal) -> bool:
+        """Return whether this library wrote it, under the ledger's key, and can read it."""
+        if not seal.holds(self.seal, *self.signed):
+            return False
+        try:
+            self.decoded()
+        except (KeyError, msgspec.MsgspecError):  # of a release that knew more, or allowed more
+            return False
+        return True
 
 
 class Account(msgspec.Struct):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
     Connection,
+    Row,
+    Select,
     String,
     and_,
     bindparam,
@@ -25,24 +27,30 @@ from sqlalchemy import (
     update,
 )
 
+from emotion_triage.errors import LedgerError
+from emotion_triage.ledger.audit_log import committed
 from emotion_triage.ledger.exposures import Suffered
 from emotion_triage.ledger.fairness import Holding
-from emotion_triage.ledger.projection import Body, Entry, Kind, moment
+from emotion_triage.ledger.projection import Body, Entry, Kind, moment_or_none
 from emotion_triage.ledger.schema import decisions, entries, meta, subjects
+from emotion_triage.ledger.seals import Seal
 
-__all__ = ["EASY", "KNOWN", "SETTLED", "TOLD", "Link", "Queries"]
+__all__ = ["EASY", "KNOWN", "SETTLED", "TOLD", "Link", "Queries", "holdings"]
 
 FINGERPRINT = "fingerprint"
 SUBJECT_BYTES = 16
 ROWS_AT_ONCE = 1000
+NAMED = 3
+"""Rows that a message names; the check of the log names them all."""
 OPINIONS = ("void", "verdict", "outcome")
 """What is said of a contact, before it arrives or after."""
 
 _COLUMNS = tuple(entries.c[name] for name in Entry._fields)
+_ENTRIES = select(*_COLUMNS)
 _KEYS = select(meta.c.value).where(meta.c.key == FINGERPRINT)
 # One row at least, so that a ledger whose key was changed elsewhere is never taken for one that knows nobody.
 KNOWN = (
-    select(meta.c.value, *_COLUMNS)
+    select(meta.c.value, subjects.c.subject_id, subjects.c.seal, *_COLUMNS)
     .select_from(
         meta.outerjoin(subjects, subjects.c.pseudonym == bindparam("pseudonym")).outerjoin(
             entries, and_(entries.c.subject_id == subjects.c.subject_id, entries.c.kind != "windows")
@@ -99,14 +107,42 @@ class Link(NamedTuple):
 class Queries:
     """Every statement of the ledger, on one connection.
 
+    Rows that this library did not write under the ledger's key, or cannot read, are left out and counted.
+
     Parameters
     ----------
     connection : Connection
         From `Store.read` or `Store.write`.
+    seal : Seal
+        Signs rows.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, seal: Seal) -> None:
         self.connection = connection
+        self.seal = seal
+        self.left_out: set[int] = set()
+        self._stranger = False
+
+    @property
+    def problem(self) -> str | None:
+        """What was left out so far, and the fix; None where nothing was."""
+        if not self.left_out and not self._stranger:
+            return None
+        rows = [f"entry {entry_id}" for entry_id in sorted(self.left_out)[:NAMED]]
+        named = ", ".join([*rows, *(["the caller's pseudonym"] if self._stranger else [])])
+        return (
+            f"ledger: left out what this library did not write or cannot read ({named}); expected rows signed with the "
+            "ledger's key: see `emotion-triage log verify`, and restore them from a backup"
+        )
+
+    def _kept(self, rows: Iterable[Any]) -> list[Entry]:
+        return [entry for row in rows if (entry := self._readable(Entry(*row))) is not None]
+
+    def _readable(self, entry: Entry) -> Entry | None:
+        if entry.readable(self.seal):
+            return entry
+        self.left_out.add(entry.entry_id)
+        return None
 
     def wait(self) -> None:
         """Let the writers before finish, and keep the next ones out until the transaction ends."""
@@ -124,16 +160,34 @@ class Queries:
     def known(self, pseudonym: str) -> tuple[str, list[Entry]]:
         """Return the fingerprint of the keys in use, and every entry of a caller."""
         rows = self.connection.execute(KNOWN, {"pseudonym": pseudonym}).all()
-        return rows[0][0], [Entry(*row[1:]) for row in rows if row[1] is not None]
+        fingerprint, subject_id, signature = rows[0][:3]
+        if subject_id is not None and not self.seal.holds(signature, "subject", subject_id, pseudonym):
+            self._stranger = True
+            return fingerprint, []
+        return fingerprint, self._kept(row[3:] for row in rows if row[3] is not None)
 
     def subject_of(self, pseudonym: str) -> str | None:
-        """Return a caller's subject; None where nothing is known of them."""
-        return self.connection.scalar(select(subjects.c.subject_id).where(subjects.c.pseudonym == pseudonym))
+        """Return a caller's subject; None where nothing is known of them.
+
+        Raises
+        ------
+        LedgerError
+            If the row was altered.
+        """
+        find = select(subjects.c.subject_id, subjects.c.seal).where(subjects.c.pseudonym == pseudonym)
+        row = self.connection.execute(find).one_or_none()
+        if row is None:
+            return None
+        if not self.seal.holds(row.seal, "subject", row.subject_id, pseudonym):
+            self._stranger = True
+            raise LedgerError(str(self.problem))
+        return str(row.subject_id)
 
     def new_subject(self, pseudonym: str) -> str:
         """Give a caller a subject, and return it."""
         subject_id = secrets.token_hex(SUBJECT_BYTES)
-        self.connection.execute(insert(subjects).values(subject_id=subject_id, pseudonym=pseudonym))
+        signature = self.seal.of("subject", subject_id, pseudonym)
+        self.connection.execute(insert(subjects).values(subject_id=subject_id, pseudonym=pseudonym, seal=signature))
         return subject_id
 
     def append(
@@ -148,26 +202,22 @@ class Queries:
         marked: bool = False,
     ) -> None:
         """Append an entry of a moment, recorded now."""
-        self.connection.execute(
-            insert(entries).values(
-                kind=kind,
-                **link._asdict(),
-                contact_id=contact_id,
-                at_us=at_us,
-                recorded_at_us=now_us,
-                marked=marked,
-                body=msgspec.json.encode(body).decode(),
-            )
+        content = msgspec.json.encode(body).decode()
+        entry = Entry(
+            0, kind, contact_id, link.agent_id, at_us, content, link.subject_id, now_us, link.expires_at_us, marked
         )
+        self.connection.execute(insert(entries).values(**self._values(entry)))
 
     def contact_of(self, contact_id: str) -> tuple[Entry, Link] | None:
         """Return a contact and whom it is about."""
-        links = tuple(entries.c[name] for name in Link._fields)
-        its = select(*_COLUMNS, *(column.label(f"link_{column.name}") for column in links))
-        row = self.connection.execute(
-            its.where(entries.c.contact_id == contact_id, entries.c.kind == "contact")
-        ).one_or_none()
-        return None if row is None else (Entry(*row[: len(_COLUMNS)]), Link(*row[len(_COLUMNS) :]))
+        its = _ENTRIES.where(entries.c.contact_id == contact_id, entries.c.kind == "contact")
+        row = self.connection.execute(its).one_or_none()
+        if row is None:
+            return None
+        entry = self._readable(Entry(*row))
+        if entry is None:
+            raise LedgerError(f"contact {contact_id}: {self.problem}")
+        return entry, Link(entry.subject_id, entry.agent_id, entry.expires_at_us)
 
     def has(self, contact_id: str, kind: Kind, body: Body) -> bool:
         """Return whether a contact has this very entry."""
@@ -176,18 +226,18 @@ class Queries:
 
     def link(self, contact_id: str, about: Link) -> None:
         """Link what was said of a contact before it arrived."""
-        its = update(entries).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
-        self.connection.execute(its.values(**about._asdict()))
+        for entry in self.opinions_of(contact_id):
+            self._replace(entry._replace(**about._asdict()))
 
     def mark(self, contact_id: str) -> None:
         """Mark a contact as one that people judged."""
-        its = update(entries).where(entries.c.contact_id == contact_id, entries.c.kind == "contact")
-        self.connection.execute(its.values(marked=True))
+        if (known := self.contact_of(contact_id)) is not None:
+            self._replace(known[0]._replace(marked=True))
 
     def opinions_of(self, contact_id: str) -> list[Entry]:
         """Return what was said of a contact."""
-        its = select(*_COLUMNS).where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
-        return [Entry(*row) for row in self.connection.execute(its)]
+        its = _ENTRIES.where(entries.c.contact_id == contact_id, entries.c.kind.in_(OPINIONS))
+        return self._kept(self.connection.execute(its))
 
     def suffered(self, agents: Sequence[str], window_us: int, shift_us: int, now_us: int) -> Suffered:
         """Return what some agents had by now, in the window and in the shift that began at these times."""
@@ -196,7 +246,7 @@ class Queries:
         return Suffered(
             settled={agent: [*map(int, ends.split())] for agent, ends in settled},
             easy={agent: at_us for agent, at_us in easy},
-            told=[Entry(*row) for row in told],
+            told=self._kept(told),
         )
 
     def entries_that_ask(self, since_us: int) -> list[Entry]:
@@ -206,72 +256,133 @@ class Queries:
             .where(entries.c.kind == "evidence", entries.c.at_us > since_us, entries.c.marked == true())
             .scalar_subquery()
         )
-        contacts = select(*_COLUMNS).where(entries.c.contact_id.in_(asking))
-        imposed = select(*_COLUMNS).where(entries.c.kind.in_(("restriction", "lift")))
-        return [Entry(*row) for statement in (contacts, imposed) for row in self.connection.execute(statement)]
+        contacts = _ENTRIES.where(entries.c.contact_id.in_(asking), entries.c.kind != "windows")
+        imposed = _ENTRIES.where(entries.c.kind.in_(("restriction", "lift")))
+        return self._kept(row for statement in (contacts, imposed) for row in self.connection.execute(statement))
 
     def entries_of_kinds(self, kinds: Sequence[Kind]) -> Iterator[Entry]:
         """Give all entries of some kinds, contact by contact."""
-        theirs = select(*_COLUMNS).where(entries.c.kind.in_(kinds))
+        theirs = _ENTRIES.where(entries.c.kind.in_(kinds))
         ordered = theirs.order_by(entries.c.contact_id, entries.c.entry_id).execution_options(yield_per=ROWS_AT_ONCE)
         with self.connection.execute(ordered) as rows:
-            yield from (Entry(*row) for row in rows)
+            yield from (entry for row in rows if (entry := self._readable(Entry(*row))) is not None)
 
-    def holdings(self) -> list[Holding]:
-        """Return how much is kept: callers, entries of each kind, lines of the decision log."""
-        callers = self.connection.execute(select(func.count()).select_from(subjects)).scalar_one()
-        kinds = select(entries.c.kind, func.count(), func.min(entries.c.at_us), func.max(entries.c.at_us))
-        logged = select(literal("decision"), func.count(), func.min(decisions.c.at_us), func.max(decisions.c.at_us))
-        rows = [*self.connection.execute(kinds.group_by(entries.c.kind).order_by(entries.c.kind))]
-        rows += [row for row in self.connection.execute(logged) if row[1]]
-        return [
-            Holding(kind="caller", count=callers),
-            *(Holding(kind=kind, count=n, first_at=moment(a), last_at=moment(z)) for kind, n, a, z in rows),
-        ]
+    def latest_us(self) -> int | None:
+        """Return when the latest entry or line of the log was written, by the clock of whoever wrote it."""
+        last = select(decisions.c.at_us).order_by(decisions.c.seq.desc()).limit(1)
+        latest = self.connection.scalar(select(func.max(entries.c.recorded_at_us)))
+        return latest if latest is not None else self.connection.scalar(last)
 
     def entries_about(self, subject_id: str) -> list[tuple[Entry, int, int | None]]:
         """Return all entries of a caller, each with when it was recorded and when it is to be removed."""
-        own = select(*_COLUMNS, entries.c.recorded_at_us, entries.c.expires_at_us).where(
-            entries.c.subject_id == subject_id
-        )
-        rows = self.connection.execute(own.order_by(entries.c.at_us, entries.c.entry_id))
-        return [(Entry(*row[:-2]), row[-2], row[-1]) for row in rows]
+        theirs = _ENTRIES.where(entries.c.subject_id == subject_id)
+        kept = self._kept(self.connection.execute(theirs.order_by(entries.c.at_us, entries.c.entry_id)))
+        return [(entry, entry.recorded_at_us, entry.expires_at_us) for entry in kept]
 
     def decisions_about(self, subject_id: str) -> list[tuple[int, str]]:
         """Return when and what was decided about a caller, as the decision log has it."""
-        own = select(decisions.c.at_us, decisions.c.body).where(decisions.c.subject_id == subject_id)
+        theirs = select(decisions).where(decisions.c.subject_id == subject_id, decisions.c.body.is_not(None))
         return [
-            (at_us, body) for at_us, body in self.connection.execute(own.order_by(decisions.c.seq)) if body is not None
+            (line.at_us, line.body)
+            for line in self.connection.execute(theirs.order_by(decisions.c.seq))
+            if committed(line.salt, line.call_id, line.subject_id, line.body) == line.commitment
         ]
 
     def forget(self, subject_id: str) -> list[str]:
-        """Delete a caller and all their entries; return the names of their contacts."""
-        own = entries.c.subject_id == subject_id
-        contacts = list(self.connection.scalars(select(entries.c.contact_id).where(own, entries.c.kind == "contact")))
-        self.connection.execute(delete(entries).where(own))
+        """Delete a caller and every entry about them; return the names of their contacts.
+
+        What was said of a call of theirs that is no contact yet goes too.
+        """
+        theirs = entries.c.subject_id == subject_id
+        contacts = list(
+            self.connection.scalars(select(entries.c.contact_id).where(theirs, entries.c.kind == "contact"))
+        )
+        calls = select(decisions.c.call_id).where(
+            decisions.c.subject_id == subject_id, decisions.c.call_id.is_not(None)
+        )
+        self.connection.execute(delete(entries).where(theirs))
+        self.connection.execute(
+            delete(entries).where(
+                entries.c.subject_id.is_(None), entries.c.kind != "contact", entries.c.contact_id.in_(calls)
+            )
+        )
         self.connection.execute(delete(subjects).where(subjects.c.subject_id == subject_id))
         return contacts
 
     def remove_expired(self, now_us: int) -> dict[str, int]:
         """Delete what is past its time, and callers of whom nothing is left; return how many of what."""
         expired = delete(entries).where(entries.c.expires_at_us <= now_us)
-        lonely = delete(subjects).where(~exists().where(entries.c.subject_id == subjects.c.subject_id))
+        named = (exists().where(table.c.subject_id == subjects.c.subject_id) for table in (entries, decisions))
+        lonely = delete(subjects).where(*(~each for each in named))
         return {
             "entries": self.connection.execute(expired).rowcount,
             "callers": self.connection.execute(lonely).rowcount,
         }
 
-    def rewrap(self, rewrapped: Callable[[str], str]) -> int:
-        """Replace every pseudonym; return how many."""
-        rows = self.connection.execute(select(subjects.c.subject_id, subjects.c.pseudonym)).all()
-        replace = (
-            update(subjects)
-            .where(subjects.c.subject_id == bindparam("subject"))
-            .values(pseudonym=bindparam("replacement"))
-        )
+    def rewrap(self, rewrapped: Callable[[str], str], following: Seal) -> None:
+        """Replace every pseudonym, and sign every row with another key; what was not signed with this one stays so."""
+        replace = update(subjects).where(subjects.c.subject_id == bindparam("subject"))
+        replace = replace.values(pseudonym=bindparam("replacement"), seal=bindparam("signature"))
+        for rows in self._batches(select(subjects.c.subject_id, subjects.c.pseudonym, subjects.c.seal)):
+            values = []
+            for subject_id, old, signature in rows:
+                new = rewrapped(old)
+                holds = self.seal.holds(signature, "subject", subject_id, old)
+                signature = following.of("subject", subject_id, new) if holds else None
+                values.append({"subject": subject_id, "replacement": new, "signature": signature})
+            self.connection.execute(replace, values)
+        for rows in self._batches(_ENTRIES):
+            read = [Entry(*row) for row in rows]
+            self._sign(((entry, self.seal.holds(entry.seal, *entry.signed)) for entry in read), following)
+
+    def sign_all(self) -> dict[str, int]:
+        """Sign every row as it is found, where an older release left them unsigned; return how many of what."""
+        sign = update(subjects).where(subjects.c.subject_id == bindparam("subject")).values(seal=bindparam("signature"))
+        counts = {"callers": 0, "entries": 0}
+        for rows in self._batches(select(subjects.c.subject_id, subjects.c.pseudonym)):
+            values = [{"subject": row[0], "signature": self.seal.of("subject", *row)} for row in rows]
+            self.connection.execute(sign, values)
+            counts["callers"] += len(rows)
+        for rows in self._batches(_ENTRIES):
+            self._sign(((Entry(*row), True) for row in rows), self.seal)
+            counts["entries"] += len(rows)
+        return counts
+
+    def _batches(self, statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+        """Give the rows of a statement, so many at once; all are read before the first batch is changed."""
+        rows = self.connection.execute(statement).all()
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            batch = rows[start : start + ROWS_AT_ONCE]
-            self.connection.execute(
-                replace, [{"subject": subject, "replacement": rewrapped(old)} for subject, old in batch]
-            )
-        return len(rows)
+            yield rows[start : start + ROWS_AT_ONCE]
+
+    def _sign(self, judged: Iterable[tuple[Entry, bool]], seal: Seal) -> None:
+        sign = update(entries).where(entries.c.entry_id == bindparam("entry")).values(seal=bindparam("signature"))
+        values = [
+            {"entry": entry.entry_id, "signature": seal.of(*entry.signed) if holds else None} for entry, holds in judged
+        ]
+        self.connection.execute(sign, values)
+
+    def _replace(self, entry: Entry) -> None:
+        self.connection.execute(
+            update(entries).where(entries.c.entry_id == entry.entry_id).values(**self._values(entry))
+        )
+
+    def _values(self, entry: Entry) -> dict[str, Any]:
+        values = entry._replace(seal=self.seal.of(*entry.signed))._asdict()
+        del values["entry_id"]
+        return values
+
+
+def holdings(connection: Connection) -> list[Holding]:
+    """Return how much is kept: callers, entries of each kind, lines of the decision log; needs no key."""
+    callers = connection.execute(select(func.count()).select_from(subjects)).scalar_one()
+    kinds = select(entries.c.kind, func.count(), func.min(entries.c.at_us), func.max(entries.c.at_us))
+    logged = select(literal("decision"), func.count(), func.min(decisions.c.at_us), func.max(decisions.c.at_us))
+    rows = [*connection.execute(kinds.group_by(entries.c.kind).order_by(entries.c.kind))]
+    rows += [row for row in connection.execute(logged) if row[1]]
+    return [
+        Holding(kind="caller", count=callers),
+        *(
+            Holding(kind=kind, count=count, first_at=moment_or_none(first), last_at=moment_or_none(last))
+            for kind, count, first, last in rows
+        ),
+    ]

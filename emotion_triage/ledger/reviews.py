@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -13,7 +15,12 @@ from emotion_triage.routing.contacts import Review
 from emotion_triage.routing.protection import ProtectionPolicy
 from emotion_triage.routing.rules import Standing
 
-__all__ = ["Copy", "Kept", "copied", "reviews"]
+__all__ = ["Copy", "Kept", "copied", "reviews", "without_names"]
+
+NAMING = frozenset({"agent_id", "avoid_agents", "by", "decided_by", "usual_agents"})
+"""Fields that name agents, supervisors and whoever else decided."""
+WRITTEN = frozenset({"reason", "rule", "text"})
+"""Fields in which people write, or that are made from what they wrote."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +74,64 @@ def copied(
     ]
     kept += [Kept(kind="decision", at=moment(at_us), body=msgspec.Raw(body.encode())) for at_us, body in decided]
     return Copy(standing=standing, kept=tuple(kept))
+
+
+def without_names(copy: Copy) -> Copy:
+    """Return a copy in which ``staff-1``, ``staff-2``, ... stand for whoever it names, also within what people wrote.
+
+    Each copy numbers anew, so that two callers cannot find out that they spoke with the same agent.
+
+    Examples
+    --------
+    >>> kept = Kept(kind="void", at=moment(0), agent_id="a-17", body=msgspec.Raw(b'{"by":"ann","reason":"not a-17"}'))
+    >>> clear = Standing(state="clear", abusive_contacts=0, since=None, expires_at=None)
+    >>> (told,) = without_names(Copy(standing=clear, kept=(kept,))).kept
+    >>> told.agent_id, bytes(told.body)
+    ('staff-1', b'{"by":"staff-2","reason":"not staff-1"}')
+    """
+    standing = msgspec.to_builtins(copy.standing)
+    bodies = [msgspec.json.decode(each.body) for each in copy.kept]
+    agents = [{"agent_id": each.agent_id} for each in copy.kept]
+    names = dict.fromkeys(_named([standing, agents, bodies]))
+    aliases = {name: f"staff-{number}" for number, name in enumerate(names, 1)}
+    anyone = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in sorted(names, key=len, reverse=True)))
+    kept = tuple(
+        msgspec.structs.replace(
+            each,
+            agent_id=None if each.agent_id is None else aliases[each.agent_id],
+            body=msgspec.Raw(msgspec.json.encode(_renamed(body, aliases, anyone))),
+        )
+        for each, body in zip(copy.kept, bodies, strict=True)
+    )
+    return Copy(standing=msgspec.convert(_renamed(standing, aliases, anyone), Standing), kept=kept)
+
+
+def _named(value: Any) -> Iterator[str]:
+    """Give whoever is named anywhere in a value."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _named(each)
+    elif isinstance(value, dict):
+        for field, each in value.items():
+            if field in NAMING:
+                yield from [each] if isinstance(each, str) else each or ()
+            else:
+                yield from _named(each)
+
+
+def _renamed(value: Any, aliases: Mapping[str, str], anyone: re.Pattern[str]) -> Any:
+    """Return a value with aliases in the place of names, and of names in what people wrote."""
+
+    def renamed(field: str, each: Any) -> Any:
+        if field in NAMING and each:
+            return aliases[each] if isinstance(each, str) else [aliases[name] for name in each]
+        if field in WRITTEN and isinstance(each, str) and aliases:
+            return anyone.sub(lambda found: aliases[found[0]], each)
+        return _renamed(each, aliases, anyone)
+
+    if isinstance(value, list):
+        return [_renamed(each, aliases, anyone) for each in value]
+    return {field: renamed(field, each) for field, each in value.items()} if isinstance(value, dict) else value
 
 
 def reviews(entries: Sequence[Entry], policy: ProtectionPolicy, now_us: int) -> tuple[Review, ...]:

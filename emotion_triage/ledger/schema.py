@@ -1,4 +1,8 @@
-"""The tables of the ledger. `subjects` is the only place where a pseudonym stands; nowhere stands a number."""
+"""The tables of the ledger. `subjects` is the only place where a pseudonym stands; nowhere stands a number.
+
+A `seal` signs its row with a key derived from the ledger's (`emotion_triage.ledger.seals`): a row whose seal does not
+fit was written by something else and counts for nothing. The log's lines need none: the head signs the last digest.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ subjects = Table(
     metadata,
     Column("subject_id", String(32), primary_key=True),
     Column("pseudonym", String(64), nullable=False, unique=True),
+    Column("seal", String(64)),
 )
 """One row per caller who has a record: a random name, and the keyed hash by which they are found."""
 
@@ -40,6 +45,7 @@ entries = Table(
     Column("expires_at_us", BigInteger),
     Column("marked", Boolean, nullable=False),
     Column("body", Text, nullable=False),
+    Column("seal", String(64)),
     Index("entries_of_subject", "subject_id", "at_us"),
     Index("marks_of_agent", "agent_id", "marked", "kind", "at_us", "contact_id"),
     Index("entries_of_contact", "contact_id"),
@@ -86,5 +92,6 @@ heads = Table(
     Column("digest", String(64), nullable=False),
     Column("first_seq", BigInteger, nullable=False),
     Column("first_digest", String(64), nullable=False),
+    Column("seal", String(64)),
 )
 """The ends of the decision log: its last line, and where it begins once old lines were pruned."""

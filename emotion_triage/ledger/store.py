@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from emotion_triage.errors import LedgerError, MissingExtraError
+from emotion_triage.errors import LedgerError, LedgerUnavailable, MissingExtraError
+from emotion_triage.ledger.patience import Patience, make_patient
 
 __all__ = ["Store"]
 
@@ -28,7 +31,9 @@ READ_TIMEOUT_S = 0.5
 WRITE_TIMEOUT_S = 30.0
 """How long a writer waits for the writers before it: some thousand small transactions, or one compaction."""
 SERVER_TIMEOUT_S = 2
-"""How long a server may leave a call without an answer: the shortest that libpq knows."""
+"""How long a server may leave a call without an answer, be it frozen or locked: the shortest that libpq knows."""
+SQLITE_TURN_S = 0.25
+"""How long SQLite waits for its turn before it is asked again, so that a writer that waits can be stopped."""
 SLOW_S = 1.0
 SILENCE_S = 10.0
 """After an attempt that took so long and failed, for how long nobody is made to wait for another."""
@@ -77,11 +82,13 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.name, self._reading = _engine(url, READ_TIMEOUT_S)
-        _, engine = _engine(url, WRITE_TIMEOUT_S)
         # A writer that begins as a reader cannot wait for its turn: SQLite would refuse it at once.
-        self._writing = engine.execution_options(begin="BEGIN IMMEDIATE")
-        self._bare = engine.execution_options(begin="")
+        self._writing = _engine(url, SQLITE_TURN_S)[1].execution_options(begin="BEGIN IMMEDIATE")
+        self._bare = _engine(url, WRITE_TIMEOUT_S)[1].execution_options(begin="")
+        given = self._reading.url.query.get("timeout") if self.sqlite else None
+        self._write_s = float(given) if isinstance(given, str) else WRITE_TIMEOUT_S
         self._silent_until_s = 0.0
+        self._stopped = threading.Event()
         try:
             with self._translated():
                 if self.sqlite:
@@ -98,14 +105,17 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection to read from; what it reads in one statement is of one moment."""
+        """Give a connection for what a call waits for; what it reads in one statement is of one moment."""
         asked_s = time.monotonic()
         if asked_s < self._silent_until_s:
-            raise LedgerError(f"ledger {self.name}: did not answer just now; check its server and the network to it")
+            raise LedgerUnavailable(
+                f"ledger {self.name}: did not answer just now; check its server and the network to it"
+            )
         try:
-            with self._translated(), self._reading.connect() as connection:
+            patience = Patience(SERVER_TIMEOUT_S, SERVER_TIMEOUT_S, self._stopped)
+            with self._connection(self._reading, patience, patience) as connection:
                 yield connection
-        except LedgerError:
+        except LedgerUnavailable:
             # One call has waited long enough; those that follow at once are not to wait as well.
             if time.monotonic() - asked_s > SLOW_S:
                 self._silent_until_s = time.monotonic() + SILENCE_S
@@ -114,7 +124,16 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection in a transaction: all of it is durable when the block ends, none where it raises."""
-        with self._translated(), self._writing.begin() as connection:
+        patience = Patience(self._write_s, self._write_s, self._stopped)
+        with self._connection(self._writing, self._connecting(), patience) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def scan(self) -> Iterator[Connection]:
+        """Give a connection to read as much as there is: nobody waits, and an answer may take its time."""
+        engine = self._reading if self.sqlite else self._writing
+        patience = Patience(None, WRITE_TIMEOUT_S, self._stopped)
+        with self._connection(engine, self._connecting(), patience) as connection:
             yield connection
 
     def compact(self) -> None:
@@ -142,10 +161,24 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close every connection that is not in use."""
+        """Close every connection; whoever still waits for the database gives up."""
+        self._stopped.set()
+        self._stopped = threading.Event()
         with self._translated():
-            self._reading.dispose()
-            self._writing.dispose()
+            for engine in (self._reading, self._writing, self._bare):
+                engine.dispose()
+
+    def _connecting(self) -> Patience:
+        return Patience(None, SERVER_TIMEOUT_S, self._stopped)
+
+    @contextmanager
+    def _connection(self, engine: Engine, connecting: Patience, patience: Patience) -> Iterator[Connection]:
+        with self._translated():
+            with connecting.while_connecting():
+                connection = engine.connect().execution_options(patience=patience)
+            with connection:
+                patience.hold(connection)
+                yield connection
 
     def _keep_log_ahead(self) -> None:
         """Turn on the write-ahead log, so that who reads waits for nobody."""
@@ -166,7 +199,7 @@ class Store:
         with as_file(files("emotion_triage.ledger") / "migrations") as folder:
             script = ScriptDirectory(folder)
             known = {revision.revision for revision in script.walk_revisions()}
-            with self._reading.connect() as connection:
+            with self.scan() as connection:
                 version = MigrationContext.configure(connection).get_current_revision()
             if version == script.get_current_head():
                 return
@@ -180,7 +213,7 @@ class Store:
     def _apply(self, folder: Path) -> None:
         config = Config()
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
-        with self._writing.begin() as connection:
+        with self.write() as connection:
             if not self.sqlite:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             config.attributes["connection"] = connection
@@ -192,10 +225,10 @@ class Store:
             yield
         # Not chained: a driver's message may quote what was written.
         except DBAPIError as error:
-            what, fix = _fault(error)
-            raise LedgerError(f"ledger {self.name}: {what}; {fix}") from None
+            kind, what, fix = _fault(error)
+            raise kind(f"ledger {self.name}: {what}; {fix}") from None
         except SQLAlchemyError as error:
-            raise LedgerError(
+            raise LedgerUnavailable(
                 f"ledger {self.name}: cannot be used ({type(error).__name__}); expected a free connection; "
                 "close ledgers that are no longer needed, or try again"
             ) from None
@@ -232,28 +265,57 @@ def _engine(url: str, timeout_s: float) -> tuple[str, Engine]:
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
+    elif parsed.get_driver_name() == "psycopg":
+        make_patient(engine)
     return name, engine
 
 
 def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver would begin transactions of its own, too late
+    connection.text_factory = _text
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
 
 
+def _text(stored: bytes) -> str:
+    """Return a text even where it is none: what was written so is not what its seal signs."""
+    return stored.decode(errors="replace")
+
+
 def _begin(connection: Connection) -> None:
-    if begin := connection.get_execution_options().get("begin", "BEGIN"):
+    options = connection.get_execution_options()
+    begin, patience = options.get("begin", "BEGIN"), options.get("patience")
+    if patience is not None and begin == "BEGIN IMMEDIATE" and _took_turn(connection, begin, patience):
+        return
+    if begin:
         connection.exec_driver_sql(begin)
 
 
-def _fault(error: DBAPIError) -> tuple[str, str]:
-    """Return what happened to a database, and the fix."""
+def _took_turn(connection: Connection, begin: str, patience: Patience) -> bool:
+    """Return whether a writer's turn came while there was patience."""
+    until_s, cursor = patience.until_s(), connection.connection.cursor()
+    while not patience.over(until_s):
+        try:
+            cursor.execute(begin)
+            return True
+        except sqlite3.OperationalError as error:
+            if not str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_BUSY"):
+                return False
+        finally:
+            cursor.close()
+        cursor = connection.connection.cursor()
+    return False
+
+
+def _fault(error: DBAPIError) -> tuple[type[LedgerError], str, str]:
+    """Return whether a database can be used later, what happened to it, and the fix."""
     code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
     for start, fault in (SQLITE_FAULTS | POSTGRES_FAULTS).items():
         if code.startswith(start):
-            return fault
+            return LedgerUnavailable, *fault
     if error.connection_invalidated or isinstance(error, OperationalError):
-        return "cannot be reached", "check that the server runs and that the URL names it"
-    return f"refused ({type(error.orig).__name__} {code})".rstrip(), "restore the schema, or name another database"
+        return LedgerUnavailable, "cannot be reached", "check that the server runs and that the URL names it"
+    refused = f"refused ({type(error.orig).__name__} {code})".rstrip()
+    return LedgerError, refused, "restore the schema, or name another database"

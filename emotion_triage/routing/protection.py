@@ -70,7 +70,8 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     watch_after, protected_after : int
         Abusive contacts in the window from which a caller is watched or protected.
     when_unknown : {"neutral", "score"}
-        Whether a caller is scored while the ledger cannot be asked whether they objected: ``neutral`` does not.
+        Whether a caller is scored while nobody can say whether they objected, because the ledger cannot be asked or the
+        caller cannot be read: ``neutral`` does not.
     warn_escalated_s : float
         Time at ESCALATED from which a contact asks for a verdict, in seconds.
     max_restriction_days : float
@@ -85,6 +86,8 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         Hard contacts in a row or in a shift, and abusive ones in the window, from which an agent is shielded.
     fallbacks : tuple of {"supervisor", "callback", "voicebot"}
         Who takes a call when every agent is shielded from it, most wanted first.
+    export_names : {"pseudonyms", "names"}
+        How a caller's copy of what is kept names agents and supervisors.
     retention : Retention
         How long things are kept.
     texts : RestrictionTexts
@@ -113,6 +116,7 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_per_shift: Count
     max_per_window: Count
     fallbacks: Annotated[tuple[Fallback, ...], Meta(min_length=1)]
+    export_names: Literal["pseudonyms", "names"]
     retention: Retention
     texts: RestrictionTexts
 

@@ -98,7 +98,7 @@ class Api:
         live = self._live(call_id)
         if live.ended is not None:
             raise Refused(409, "the call is over; expected one that goes on")
-        await self.live_calls.override(
+        keeping = self.live_calls.override(
             live,
             by=asked.access.name,
             reason=body.reason,
@@ -106,6 +106,10 @@ class Api:
             target=body.target,
             priority=(live.override or live.call.route).priority if body.priority is None else body.priority,
         )
+        try:
+            await keeping
+        except LedgerError as error:
+            raise Refused.by_ledger(error) from None
         return view(live)
 
     async def verdict(self, asked: Session, call_id: str, body: SayVerdict) -> Done:
@@ -228,7 +232,7 @@ class Api:
         try:
             return await self.live_calls.ledger.ask(act)
         except LedgerError as error:
-            raise Refused.by_ledger(error, reachable=not str(error).startswith("ledger")) from None
+            raise Refused.by_ledger(error) from None
 
     def _live(self, call_id: str) -> LiveCall:
         live = self.live_calls.calls.find(call_id)

@@ -125,7 +125,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True):
     url : str
         As `Ledger.open` takes it; a password belongs in ``~/.pgpass``.
     key : Secret
-        32 characters or more.
+        The key as in a file of the commands, 64 hex digits or more; or else any text of 32 characters or more.
     previous_keys : tuple of Secret
         Those before it, the oldest first.
     keep_windows : bool

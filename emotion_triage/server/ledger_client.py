@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from emotion_triage.errors import LedgerError
+from emotion_triage.errors import LedgerError, LedgerUnavailable
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.log_events import Body, Decision
 from emotion_triage.routing.policy import Policy
@@ -28,12 +29,29 @@ MAX_WAITING = 20_000
 """Decisions kept while the ledger is away: an hour of a few each second."""
 BATCH = 500
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+HEX_KEY = re.compile(r"(?:[0-9a-fA-F]{2}){32,}")
 
 CLOSING_S = 2.0
 ASKED_S = 10.0
 """How long a person or a program waits for the ledger; what was asked may still be done later."""
 
 T = TypeVar("T")
+
+
+class _Waiting(NamedTuple):
+    """A decision on its way into the log, and who waits for it to be there."""
+
+    decision: Decision
+    kept: asyncio.Future[None] | None = None
+
+    def settle(self, error: LedgerError | None = None) -> None:
+        """Tell who waits that it is kept, or why it is not."""
+        if self.kept is None or self.kept.done():
+            return
+        if error is None:
+            self.kept.set_result(None)
+        else:
+            self.kept.set_exception(error)
 
 
 class LedgerClient:
@@ -59,13 +77,14 @@ class LedgerClient:
         self._ledger: Ledger | None = None
         self._askers = ThreadPoolExecutor(4, "ledger")
         self._writer = ThreadPoolExecutor(1, "decisions")
-        self._waiting: deque[Decision] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._more = asyncio.Event()
         self._tried = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         # read now, so that a missing secret stops the server and not the first call
-        self._keys = () if config is None else tuple(k.read().encode() for k in (*config.previous_keys, config.key))
+        secrets = () if config is None else (*config.previous_keys, config.key)
+        self._keys = tuple(_key(secret.read()) for secret in secrets)
         self.problem: str | None = None
 
     @property
@@ -114,7 +133,7 @@ class LedgerClient:
         """
         ledger = self._ledger
         if ledger is None:
-            raise LedgerError(
+            raise LedgerUnavailable(
                 "ledger: got none that is open, expected one; "
                 + ("mend what the log says of it" if self._config else "add a table [ledger] to the configuration")
             )
@@ -122,19 +141,44 @@ class LedgerClient:
             async with asyncio.timeout(ASKED_S):
                 return await asyncio.get_running_loop().run_in_executor(self._askers, act, ledger)
         except TimeoutError:
-            raise LedgerError(
+            raise LedgerUnavailable(
                 f"ledger: did not answer within {ASKED_S:g} s, expected it sooner; what was asked may still be done: "
                 "look before you ask again"
             ) from None
 
     def note(self, body: Body, *, call_id: str, caller: str | None) -> None:
         """Keep a decision until the ledger has it."""
+        if self._config is not None:
+            self._queue(_Waiting(Decision(at=datetime.now(UTC), call_id=call_id, caller=caller, body=body)))
+
+    async def keep(self, body: Body, *, call_id: str, caller: str | None) -> None:
+        """Keep a decision, after those that wait already, and return once the ledger has it.
+
+        Raises
+        ------
+        LedgerUnavailable
+            The ledger does not have it in time; it is kept until the ledger does.
+        LedgerError
+            The ledger refuses it.
+        """
         if self._config is None:
             return
+        kept = asyncio.get_running_loop().create_future()
+        decision = Decision(at=datetime.now(UTC), call_id=call_id, caller=caller, body=body)
+        self._queue(_Waiting(decision, kept))
+        try:
+            await asyncio.wait_for(kept, self._wait_s)
+        except TimeoutError:
+            raise LedgerUnavailable(
+                f"ledger: did not take this within {self._wait_s:g} s; it holds all the same, and is logged once the "
+                "ledger answers"
+            ) from None
+
+    def _queue(self, waiting: _Waiting) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
+            self._waiting.popleft().settle(LedgerUnavailable("ledger: too many decisions wait for it"))
             self._metrics.decisions_lost.inc()
-        self._waiting.append(Decision(at=datetime.now(UTC), call_id=call_id, caller=caller, body=body))
+        self._waiting.append(waiting)
         self._metrics.decisions_waiting.set(len(self._waiting))
         self._more.set()
 
@@ -194,20 +238,47 @@ class LedgerClient:
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         if batch:
             try:
-                await asyncio.get_running_loop().run_in_executor(self._writer, self._ledger.log_all, batch)
-            except LedgerError as error:
+                await self._log(batch)
+            except LedgerUnavailable as error:
                 self._waiting.extendleft(reversed(batch))
                 self._more.set()
                 self._fault(error)
                 return False
+            except LedgerError:
+                await self._write_each(batch)
             self.problem = None
         self._metrics.decisions_waiting.set(len(self._waiting))
         if self._waiting:
             self._more.set()
         return True
 
+    async def _log(self, batch: list[_Waiting]) -> None:
+        assert self._ledger is not None
+        decisions = [each.decision for each in batch]
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._ledger.log_all, decisions)
+        for each in batch:
+            each.settle()
+
+    async def _write_each(self, batch: list[_Waiting]) -> None:
+        """Write the decisions of a batch that the ledger refuses, save those for which it does."""
+        for position, each in enumerate(batch):
+            try:
+                await self._log([each])
+            except LedgerUnavailable:
+                self._waiting.extendleft(reversed(batch[position:]))
+                return
+            except LedgerError as error:
+                each.settle(error)
+                self._metrics.decisions_lost.inc()
+                log.error("a decision is refused by the ledger: %s", error, extra={"call": each.decision.call_id})
+
     def _fault(self, error: LedgerError) -> None:
         self._metrics.ledger_faults.inc()
         if str(error) != self.problem:
             log.error("ledger: %s", error)
         self.problem = str(error)
+
+
+def _key(text: str) -> bytes:
+    """Return a key from its text: hex digits as the commands read them, or else the text's own bytes."""
+    return bytes.fromhex(text) if HEX_KEY.fullmatch(text) else text.encode()

@@ -160,9 +160,14 @@ class LiveCalls:
             return known.call
         settings = getattr(self.config.wires, wire)
         said = event.parameters.reveal()
-        number = self._readable(event.caller or (Hidden(said["caller"]) if said.get("caller") else None))
+        number = event.caller or (Hidden(said["caller"]) if said.get("caller") else None)
         queue = said.get("queue") or settings.queue
-        standing = await self.ledger.standing(number.reveal() if number else None, queue)
+        unreadable = self._unreadable(number)
+        if unreadable is None or not self.ledger.kept:
+            standing = await self.ledger.standing(number.reveal() if number else None, queue)
+        else:  # nothing is asked and nothing kept of them, though they may have objected under another name
+            log.warning("caller cannot be read: %s", unreadable, extra={"call": event.call_id, "wire": wire})
+            number, standing = None, self.triage.policy.protection.unknown_standing(unreadable)
         known = self.calls.find(event.call_id)
         if known is not None and known.ended is None:  # another connection was faster
             raise WireError(HERE_ALREADY.format(wire=wire))
@@ -222,13 +227,20 @@ class LiveCalls:
     async def override(
         self, live: LiveCall, *, by: str, reason: str, queue: str, target: Target, priority: int
     ) -> None:
-        """Set the recommendation aside: a person's choice goes out, and the machine's own go out no more."""
+        """Set the recommendation aside: a person's choice goes out, and the machine's own go out no more.
+
+        It goes out at once and returns once the log has it.
+
+        Raises
+        ------
+        LedgerError
+            The log does not have it yet.
+        """
         recommended = live.call.route.queue
         live.override = Override(
             by=by, reason=without_numbers(reason), queue=queue, target=target, priority=priority, at=datetime.now(UTC)
         )
         body = OverrideTold(by=by, reason=reason, recommended=recommended, queue=queue)
-        self.ledger.note(body, call_id=live.call.call_id, caller=live.number)
         log.info("overridden", extra={"call": live.call.call_id, "by": by, "route": queue})
         chosen = msgspec.structs.replace(
             live.call.route,
@@ -240,6 +252,7 @@ class LiveCalls:
             rule=f"override by {by}",
         )
         self._tell(live, chosen)
+        await self.ledger.keep(body, call_id=live.call.call_id, caller=live.number)
 
     async def drain(self, within_s: float) -> None:
         """Take no new calls, wait for those that go on, then end them."""
@@ -276,14 +289,14 @@ class LiveCalls:
 
         self._later(part())
 
-    def _readable(self, caller: Hidden[str] | None) -> Hidden[str] | None:
-        """Return a caller whom the ledger can tell apart; of any other nothing is asked and nothing kept."""
+    def _unreadable(self, caller: Hidden[str] | None) -> str | None:
+        """Return why the ledger cannot tell a caller apart from others; None where it can, or where they are nobody."""
         try:
             if caller is not None:
                 spelled(caller.reveal(), self.triage.policy.protection.region)
-        except LedgerError:
-            return None
-        return caller
+        except LedgerError as error:
+            return str(error)
+        return None
 
     async def _emptied(self, within_s: float) -> None:
         """Wait until no connection is left, or no longer."""

@@ -10,7 +10,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.requests import Request
 
-from emotion_triage.errors import LedgerError, TriageError
+from emotion_triage.errors import LedgerError, LedgerUnavailable, TriageError
 from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.settings import explained
 
@@ -30,9 +30,10 @@ class Refused(TriageError):
         self.status = status
 
     @classmethod
-    def by_ledger(cls, error: LedgerError, *, reachable: bool) -> Refused:
+    def by_ledger(cls, error: LedgerError) -> Refused:
         """Return a refusal of the ledger's: what was asked cannot be, or the ledger cannot be asked."""
-        return cls(HTTPStatus.UNPROCESSABLE_ENTITY if reachable else HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        unavailable = isinstance(error, LedgerUnavailable)
+        return cls(HTTPStatus.SERVICE_UNAVAILABLE if unavailable else HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
 
 def identify(request: Request, auth: Authenticator) -> Session | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -108,6 +109,10 @@ def test_what_a_person_decides_is_in_the_log(server: Any, twilio: Any, eventuall
                 body = {"queue": "vip", "reason": f"knows him, on {NUMBER}"}
                 told = client.post(f"/api/calls/{name}/override", json=body).json()
                 assert told["override"]["by"] == "m.durand"
+                # what was answered is in the log already: a kill now would lose nothing
+                with sqlite3.connect(server.folder / "ledger.db") as database:
+                    logged = database.execute("SELECT count(*) FROM decisions WHERE kind = 'override'").fetchone()
+                assert logged == (1,)
             await caller.stop()
         await eventually(lambda: server.call(name)["ended"])
 
@@ -180,7 +185,7 @@ def test_a_caller_who_cannot_be_read_stops_nothing(server: Any, twilio: Any, eve
     """Of a caller whose name is no number nothing is kept, and the decisions of his call are logged like others."""
 
     async def call() -> str:
-        async with twilio(server, name := f"CA{uuid.uuid4().hex}", {"From": "client:anna"}):
+        async with twilio(server, name := f"CA{uuid.uuid4().hex}", {"From": "anna 0612345678"}):
             await eventually(lambda: server.call(name))
             return name
 
