@@ -66,7 +66,7 @@ def draw(reports: dict[str, Any], path: Path) -> None:
     figure, every = plt.subplots(2, 2, figsize=(9.0, 6.5), layout="constrained")
     for axes, (name, title, x, y) in zip(every.flat, CURVES, strict=True):
         tables = reports.get(name, {}).get("tables", [])
-        rows = next((table["rows"] for table in tables if table["title"].endswith(title)), [])
+        rows: list[dict[str, Any]] = next((table["rows"] for table in tables if table["title"].endswith(title)), [])
         axes.plot([row[x] for row in rows], [row[y] for row in rows], "o-")
         if x != "hour":
             axes.set_xscale("log")

@@ -48,7 +48,7 @@ def calibrate_us() -> float:
 
 def machine(audio: Callers | None = None) -> dict[str, Any]:
     """What ran it, and digests of what was run and heard."""
-    installed = {}
+    installed: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             installed[name] = metadata.version(name)

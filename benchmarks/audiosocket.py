@@ -25,6 +25,7 @@ import time
 import uuid
 from array import array
 from multiprocessing.connection import Connection as Pipe
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -155,10 +156,9 @@ async def served(pipe: Pipe) -> None:
 
 def caller_bytes() -> bytes:
     """A minute of one caller, 16 bits at 8 kHz."""
-    moods = [
-        synthetic_speech(15.0, mood=mood, seed=seed) for seed, mood in enumerate(("calm", "angry", "calm", "angry"))
-    ]
-    return (np.clip(np.concatenate(moods), -1, 1) * 32767).astype("<i2").tobytes()
+    moods: tuple[Literal["calm", "angry"], ...] = ("calm", "angry", "calm", "angry")
+    speech = [synthetic_speech(15.0, mood=mood, seed=seed) for seed, mood in enumerate(moods)]
+    return (np.clip(np.concatenate(speech), -1, 1) * 32767).astype("<i2").tobytes()
 
 
 async def speak(port: int, name: uuid.UUID, audio: bytes, start: int, began_s: float, seconds: float) -> list[float]:

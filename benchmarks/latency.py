@@ -12,6 +12,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from typing import Literal
 
 import numpy as np
 
@@ -73,15 +74,19 @@ def loading(rounds: int) -> Table:
     return Table("Triage.load, first in its process", ("wall ms", "processor ms"), [(wall_s * 1e3, spent_s * 1e3)])
 
 
+VOICES: tuple[Literal["female", "male"], ...] = ("female", "male")
+
+
 def delays(triage: Triage, n: int) -> Table:
     """From the first angry sample to what was told of it, in seconds of audio, at every phase of the step."""
     found: dict[str, list[float]] = {"first Affect that heard it": [], "first change of level": []}
     for k in range(n):
-        voice = ("female", "male")[k % 2]
+        voice = VOICES[k % 2]
         began_s = CALM_S + k * 0.5 / n
         calm = synthetic_speech(began_s, mood="calm", voice=voice, seed=k)
         codes = encode_mulaw(np.concatenate((calm, synthetic_speech(ANGRY_S, mood="angry", voice=voice, seed=k))))
-        call, first = triage.call("call"), {}
+        call = triage.call("call")
+        first: dict[str, float] = {}
         for at in range(0, len(codes), PACKET):
             now_s = at / SAMPLE_RATE_HZ + PACKET_S
             for event in call.push(codes[at : at + PACKET]):

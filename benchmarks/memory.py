@@ -20,18 +20,20 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks._callers import PACKET, Callers, callers
 from benchmarks._report import Table, calibrate_us, main
 from emotion_triage.affect.affect import Affect
-from emotion_triage.call.triage import Triage
+from emotion_triage.audio.stream import Encoding
+from emotion_triage.call.triage import Call, Triage
 
 N_CALLS, QUICK_CALLS = 10_000, 500
 HEARD_S = 4.0
 HOURS, QUICK_HOURS = 24, 1
 REPEATED_S = 60.0
 PUSH = 80_000
-FORMATS = (
+FORMATS: tuple[tuple[Encoding, int, type[np.generic]], ...] = (
     ("mulaw", 8000, np.uint8),
     ("pcm16", 8000, np.int16),
     ("pcm16", 16000, np.int16),
@@ -58,7 +60,7 @@ def held_mib() -> float:
     return int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
 
 
-def hear(triage: Triage, calls: list, codes: np.ndarray) -> None:
+def hear(triage: Triage, calls: list[Call], codes: NDArray[np.uint8]) -> None:
     """Push the same audio to every call, 500 calls and 20 ms a tick."""
     for first in range(0, len(calls), 500):
         some = calls[first : first + 500]

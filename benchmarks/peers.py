@@ -21,6 +21,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ OURS_S = 4.0
 """Of each call a round."""
 
 Sounds = NDArray[np.float32]
-Task = Callable[[Sounds], None]
+Task = Callable[[Sounds], object]
 
 
 def ours(audio: Callers, n_calls: int) -> dict[str, Callable[[], float]]:
@@ -97,7 +98,13 @@ def praat() -> Iterator[tuple[str, Task]]:
 def librosa() -> Iterator[tuple[str, Task]]:
     import librosa
 
-    line = {"fmin": F0_MIN_HZ, "fmax": F0_MAX_HZ, "sr": SAMPLE_RATE_HZ, "frame_length": 512, "hop_length": PACKET}
+    line: dict[str, Any] = {
+        "fmin": F0_MIN_HZ,
+        "fmax": F0_MAX_HZ,
+        "sr": SAMPLE_RATE_HZ,
+        "frame_length": 512,
+        "hop_length": PACKET,
+    }
     yield "librosa pyin", lambda x: librosa.pyin(x, **line)
     yield "librosa yin", lambda x: librosa.yin(x, **line)
 
@@ -146,10 +153,10 @@ def run(quick: bool) -> tuple[list[Table], Callers]:
     missing = []
     for package, peer in PEERS.items():
         try:
-            for name, task in peer():
+            for name, peers_task in peer():
                 files = sound[:1] if quick else sound[:2]
 
-                def hear(task: Task = task, files: Sounds = files) -> float:
+                def hear(task: Task = peers_task, files: Sounds = files) -> float:
                     for each in files:
                         task(each)
                     return files.size / SAMPLE_RATE_HZ

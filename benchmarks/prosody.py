@@ -85,7 +85,7 @@ class Figure(NamedTuple):
 
 
 def draw(corpora: Path, n_clips: int) -> list[Clip]:
-    """Draw clips, as evenly as can be over `CORPORA`, always the same ones."""
+    """Draw clips, spread evenly over `CORPORA`, always the same ones."""
     rng = np.random.default_rng(SEED)
     with (corpora / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

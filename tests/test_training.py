@@ -109,7 +109,7 @@ def speakers(mood: str) -> list[np.ndarray]:
     ]
 
 
-def heard_by(classifier: Classifier, samples: np.ndarray) -> np.ndarray:
+def scores_of_classifier(classifier: Classifier, samples: np.ndarray) -> np.ndarray:
     """Statistics of a recording's windows, the contour network's among them."""
     measured = measure(samples)
     rows = np.full((len(measured.rows), len(LLD_NAMES), WINDOW_FRAMES), np.nan, np.float32)
@@ -122,7 +122,7 @@ def test_a_trained_model_tells_anger_from_calm(trained: Path) -> None:
     """Of speakers it never heard, angry speech scores higher in anger and arousal than calm speech, and is a voice."""
     classifier = Classifier.load(trained)
     calm, angry = (
-        classifier.score(features(np.concatenate([heard_by(classifier, each) for each in speakers(mood)]), None))
+        classifier.score(features(np.concatenate([scores_of_classifier(classifier, each) for each in speakers(mood)]), None))
         for mood in ("calm", "angry")
     )
     for label in ("anger", "arousal"):

@@ -115,7 +115,9 @@ def costs(run: Run, hours: float, cost_s: float) -> Table:
 def memory(run: Run, n_files: int) -> Table:
     """What each worker held, once it was warm."""
     held = mib_per_1000_files(run.samples, n_files).values()
-    rows = [(f"{i}", *(round(value, 1) for value in each)) for i, each in enumerate(held, 1)]
+    rows: list[tuple[str | float, ...]] = [
+        (f"{i}", *(round(value, 1) for value in each)) for i, each in enumerate(held, 1)
+    ]
     return Table(
         "resident memory of each worker, from a quarter of the files on",
         ("worker", "MiB then", "MiB at the end", "MiB more for 1,000 files"),

@@ -103,7 +103,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         from distributed import Client
 
-        with Client(f"tcp://{self.address}", timeout=60) as client:
+        with Client(f"tcp://{self.address}", timeout=60) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(len(self.processes) - 1, timeout=120)
         return self
 

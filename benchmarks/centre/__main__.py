@@ -101,10 +101,11 @@ def compared(
     """Return the figures of each day and arm, each agent's abusive contacts, and what an order of agents costs."""
     told, hits = [], []
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        before, ledger_of = (
-            Path(folder, "before.db"),
-            lambda path: Ledger.open(f"sqlite:///{path}", policy=POLICY, key=KEY),
-        )
+        before = Path(folder, "before.db")
+
+        def ledger_of(path: Path) -> Ledger:
+            return Ledger.open(f"sqlite:///{path}", policy=POLICY, key=KEY)
+
         with ledger_of(before) as ledger:
             past = fill(ledger, size)
             for caller in past.restricted:

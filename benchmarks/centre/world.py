@@ -126,7 +126,7 @@ def fill(ledger: Ledger, size: Size) -> Past:
                 past.abused[caller].add(agent)
             rows.append(row(f"d{day}-{number}", caller, agent, at, abusive, kept_s))
         with ledger.store.write() as connection:
-            fresh = {int(each["subject_id"], 16) for each in rows} - known
+            fresh = {int(str(each["subject_id"]), 16) for each in rows} - known
             known |= fresh
             connection.execute(
                 insert(subjects),

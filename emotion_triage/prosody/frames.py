@@ -135,7 +135,7 @@ def starts_of(hops_each: NDArray[np.intp]) -> NDArray[np.intp]:
     Returns
     -------
     ndarray of int, shape (n_frames,)
-        First hop of each frame, among those of all cuts; a frame from one cut into the next is nobody's.
+        First hop of each frame, among those of all cuts; frames that span two cuts are excluded.
 
     Examples
     --------
