@@ -122,7 +122,9 @@ def test_a_trained_model_tells_anger_from_calm(trained: Path) -> None:
     """Of speakers it never heard, angry speech scores higher in anger and arousal than calm speech, and is a voice."""
     classifier = Classifier.load(trained)
     calm, angry = (
-        classifier.score(features(np.concatenate([scores_of_classifier(classifier, each) for each in speakers(mood)]), None))
+        classifier.score(
+            features(np.concatenate([scores_of_classifier(classifier, each) for each in speakers(mood)]), None)
+        )
         for mood in ("calm", "angry")
     )
     for label in ("anger", "arousal"):

@@ -110,18 +110,18 @@ def read_manifest(path: str) -> Manifest:
     sources: dict[str, str] = {}
     again = 0
     folder = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
-    for number, told in table.rows:
+    for number, cells in table.rows:
         where = f"{path}, row {number}"
-        name = told.pop("source", None) or told.get("call")
+        name = cells.pop("source", None) or cells.get("call")
         if not name:
             raise AudioError(f"{where}: got no recording, expected one in the column source (or call)")
         source = name if is_remote(name) or os.path.isabs(name) else f"{folder}/{name}" if folder else name
         key = as_text(source)
-        channel, span = _channel(where, told), _span(where, told)
+        channel, span = _channel(where, cells), _span(where, cells)
         try:
-            if "started_at" in told:  # one way to write it, so that its day is its first ten characters
-                told["started_at"] = datetime.fromisoformat(told["started_at"]).isoformat()
-            row = msgspec.convert(told, _Row)
+            if "started_at" in cells:  # one way to write it, so that its day is its first ten characters
+                cells["started_at"] = datetime.fromisoformat(cells["started_at"]).isoformat()
+            row = msgspec.convert(cells, _Row)
         except (msgspec.ValidationError, ValueError) as error:
             raise AudioError(f"{where}: {error}; correct the manifest") from None
         if key in rows:
@@ -152,15 +152,15 @@ def read_manifest(path: str) -> Manifest:
     )
 
 
-def _channel(where: str, told: dict[str, str]) -> str | None:
-    channel = told.pop("caller_channel", None)
+def _channel(where: str, cells: dict[str, str]) -> str | None:
+    channel = cells.pop("caller_channel", None)
     if channel is not None and channel.lower() not in CALLER_CHANNELS:
         raise AudioError(f"{where}: got caller_channel {channel!r}, expected {', '.join(CALLER_CHANNELS)}; correct it")
     return channel and channel.lower()
 
 
-def _span(where: str, told: dict[str, str]) -> tuple[float, float] | None:
-    start, end = told.pop("start_s", None), told.pop("end_s", None)
+def _span(where: str, cells: dict[str, str]) -> tuple[float, float] | None:
+    start, end = cells.pop("start_s", None), cells.pop("end_s", None)
     if start is None and end is None:
         return None
     try:

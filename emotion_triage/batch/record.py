@@ -138,7 +138,7 @@ class Summary:
         if (level, score) > self._peak:
             self._peak, self._peak_s, self._drivers = (level, score), time_s, drivers
 
-    def told(self, language: Language) -> dict[str, str | float | None]:
+    def as_fields(self, language: Language) -> dict[str, str | float | None]:
         """Return the fields of a record that only scored speech can fill."""
         means = {f"{name}_mean": round(total / self.scored, DECIMALS) for name, total in self._sums.items()}
         peaks = {f"{name}_max": round(value, DECIMALS) for name, value in self._peaks.items()}

@@ -129,7 +129,7 @@ def run_one(triage: Triage, options: ScoringOptions, source: str) -> Scored:
         rule=summary.route.rule,
         model_digest=triage.classifier.digest,
         policy_digest=triage.policy.digest,
-        **(summary.told(options.language) if summary.scored else {}),  # type: ignore[arg-type]
+        **(summary.as_fields(options.language) if summary.scored else {}),  # type: ignore[arg-type]
     )
     if timeline is None or options.timeline is None:
         return Scored(record)
@@ -242,8 +242,8 @@ def give_up(triage: Triage, options: ScoringOptions, source: str, reason: GivenU
     """Return what stands for a recording that no worker could finish."""
     if reason == "late":
         return Scored(broken(triage, options.channel_of(source), late(source, options.max_seconds or 0.0), source))
-    told = "the process that read it was ended twice, by the system or by a user; check the memory, and the file"
-    return Scored(broken(triage, options.channel_of(source), told, source))
+    reason = "the process that read it was ended twice, by the system or by a user; check the memory, and the file"
+    return Scored(broken(triage, options.channel_of(source), reason, source))
 
 
 def score(

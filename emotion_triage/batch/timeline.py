@@ -100,16 +100,16 @@ class Timeline:
         match event:
             case Affect():
                 reasons = describe(event.drivers, self._language)
-                told = self._row("affect", event.time_s, reasons, **_rounded(event, _AFFECT))
+                row = self._row("affect", event.time_s, reasons, **_rounded(event, _AFFECT))
             case Escalation():
                 self._level = event.level
                 reasons = event.reason(self._language)
-                told = self._row("escalation", event.time_s, reasons, **_rounded(event, ("score", "held_s")))
+                row = self._row("escalation", event.time_s, reasons, **_rounded(event, ("score", "held_s")))
             case Route():
-                told = self._row(
+                row = self._row(
                     "route", event.time_s, None, queue=event.queue, rule=event.rule, priority=event.priority
                 )
-        self._rows.append(told)
+        self._rows.append(row)
 
     def end(self, end_s: float) -> list[TimelineRow]:
         """Return all rows by time, with the gap before the end if there is one."""

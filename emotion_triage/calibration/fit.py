@@ -248,7 +248,7 @@ def _figures(
         return weights @ np.bincount(of, values.astype(np.float64), minlength=n_callers)
 
     with np.errstate(invalid="ignore"):  # a draw may hold no window of a kind
-        told = {
+        figures = {
             "hit rate": total(raised & angry) / total(angry),
             "false-alarm rate": total(raised & ~angry) / total(~angry),
         }
@@ -258,9 +258,9 @@ def _figures(
             n = total(np.ones(len(p)), who)
             bins = np.minimum((p * BINS).astype(int), BINS - 1)
             gaps = [np.abs(total((p - y) * (bins == k), who)) for k in range(BINS)]
-            told[f"calibration error, {name}"] = np.sum(gaps, axis=0) / n
-            told[f"Brier score, {name}"] = total((p - y) ** 2, who) / n
-    return told
+            figures[f"calibration error, {name}"] = np.sum(gaps, axis=0) / n
+            figures[f"Brier score, {name}"] = total((p - y) ** 2, who) / n
+    return figures
 
 
 def _figure(values: Array) -> Figure:

@@ -85,10 +85,10 @@ def read_labelled(path: str | os.PathLike[str]) -> Labelled:
     found: list[tuple[int, bool, float, float]] = []
     left_out = 0
     seen: set[str] = set()
-    for number, told in enumerate(_rows(path), 1):
-        seen.update(told)
+    for number, cells in enumerate(_rows(path), 1):
+        seen.update(cells)
         try:
-            row = msgspec.convert({name: _plain(name, told.get(name)) for name in COLUMNS}, _Row, strict=False)
+            row = msgspec.convert({name: _plain(name, cells.get(name)) for name in COLUMNS}, _Row, strict=False)
             answer = None if row.angry is None else ANSWERS[row.angry.strip().lower()]
         except msgspec.ValidationError as error:
             raise TriageError(f"{path}, row {number}: {error}; correct the table") from None
@@ -151,5 +151,5 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             case other:
                 raise TriageError(f"{path}: got a name that ends in {other!r}, expected .csv, .jsonl or .parquet")
     except (OSError, UnicodeDecodeError, csv.Error, msgspec.DecodeError, msgspec.ValidationError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise TriageError(f"{path}: cannot be read ({told}); expected a table of labelled windows") from None
+        reason = getattr(error, "strerror", None) or error
+        raise TriageError(f"{path}: cannot be read ({reason}); expected a table of labelled windows") from None

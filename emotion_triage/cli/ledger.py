@@ -22,12 +22,12 @@ from emotion_triage.cli.ledger_access import (
     AsJson,
     KeyPath,
     LedgerUrl,
+    caller_of,
     instant,
     opened,
     read_keys,
+    show_structs,
     stored,
-    tell,
-    told_caller,
 )
 from emotion_triage.cli.options import INCOMPLETE, LanguageOption, PolicyPath, ending
 from emotion_triage.errors import LedgerError, TriageError
@@ -64,12 +64,12 @@ def standing(
 ) -> None:
     """Show a caller's standing now."""
     with _ledger(url, key_path, policy_path) as ledger:
-        told = ledger.standing(told_caller(caller), queue=queue)
-        if not told.known:
-            raise LedgerError(told.problem)
-        if told.problem is not None:
-            typer.echo(f"emotion-triage: {told.problem}", err=True)
-    tell([told], ("state", "abusive_contacts", "since", "expires_at", "avoid_agents", "objection"), as_json)
+        found = ledger.standing(caller_of(caller), queue=queue)
+        if not found.known:
+            raise LedgerError(found.problem)
+        if found.problem is not None:
+            typer.echo(f"emotion-triage: {found.problem}", err=True)
+    show_structs([found], ("state", "abusive_contacts", "since", "expires_at", "avoid_agents", "objection"), as_json)
 
 
 @ledger_app.command()
@@ -207,7 +207,7 @@ def restrict(
             until=instant("--until", until),
             review_at=instant("--review-at", review_at),
         )
-        ledger.restrict(told_caller(caller), restriction)
+        ledger.restrict(caller_of(caller), restriction)
         typer.echo(ledger.policy.protection.notice(restriction, language))
 
 
@@ -222,7 +222,7 @@ def lift(
 ) -> None:
     """End a caller's restrictions before their dates."""
     with _ledger(url, key_path, policy_path) as ledger:
-        ledger.lift(told_caller(caller), by=by, reason=reason)
+        ledger.lift(caller_of(caller), by=by, reason=reason)
 
 
 @ledger_app.command()
@@ -236,7 +236,7 @@ def appeal(
 ) -> None:
     """Note a caller's appeal against their restriction."""
     with _ledger(url, key_path, policy_path) as ledger:
-        ledger.appeal(told_caller(caller), by=by, text=text)
+        ledger.appeal(caller_of(caller), by=by, text=text)
 
 
 @ledger_app.command("object")
@@ -250,7 +250,7 @@ def object_command(
     """Remember that a caller objects to being scored."""
     with _ledger(url, key_path, policy_path) as ledger:
         remember = ledger.withdraw_objection if withdraw else ledger.object_to_scoring
-        remember(told_caller(caller))
+        remember(caller_of(caller))
 
 
 @ledger_app.command()
@@ -264,7 +264,7 @@ def forget(
 ) -> None:
     """Erase a caller: contacts, restrictions, and what the decision log says of them."""
     with _ledger(url, key_path, policy_path) as ledger:
-        ledger.forget(told_caller(caller), by=by, reason=reason)
+        ledger.forget(caller_of(caller), by=by, reason=reason)
 
 
 @ledger_app.command()
@@ -273,7 +273,7 @@ def export(
 ) -> None:
     """Write everything that is kept of a caller, for them to read, as JSON."""
     with _ledger(url, key_path, policy_path) as ledger:
-        copy = ledger.export(told_caller(caller))
+        copy = ledger.export(caller_of(caller))
     typer.echo(msgspec.json.format(msgspec.json.encode(copy)))
 
 
@@ -315,8 +315,8 @@ def stats(url: LedgerUrl = None, as_json: AsJson = None) -> None:
         from emotion_triage.ledger.queries import holdings
 
         with store.scan() as connection:
-            told = holdings(connection)
-    tell(told, ("kind", "count", "first_at", "last_at"), as_json)
+            found = holdings(connection)
+    show_structs(found, ("kind", "count", "first_at", "last_at"), as_json)
 
 
 @ledger_app.command()
@@ -325,5 +325,5 @@ def reviews(
 ) -> None:
     """Show what waits for a person: contacts that ask for a verdict, restrictions whose review is due."""
     with _ledger(url, key_path, policy_path) as ledger:
-        told = ledger.reviews()
-    tell(told, ("kind", "at", "contact_id", "agent_id", "restriction_id", "reason"), as_json)
+        found = ledger.reviews()
+    show_structs(found, ("kind", "at", "contact_id", "agent_id", "restriction_id", "reason"), as_json)

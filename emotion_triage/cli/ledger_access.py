@@ -1,4 +1,4 @@
-"""How a command reaches the ledger and shows what it told: URL, keys that are no arguments, tables or JSON."""
+"""How a command reaches the ledger and shows what it found: URL, keys that are no arguments, tables or JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emotion_triage.routing.policy import Policy
 if TYPE_CHECKING:
     from emotion_triage.ledger.store import Store
 
-__all__ = ["AsJson", "KeyPath", "LedgerUrl", "instant", "opened", "read_keys", "stored", "tell", "told_caller"]
+__all__ = ["AsJson", "KeyPath", "LedgerUrl", "caller_of", "instant", "opened", "read_keys", "show_structs", "stored"]
 
 KEY_VARIABLE = "EMOTION_TRIAGE_LEDGER_KEY"
 KEYS_EXPECTED = "expected one key a line in 64 hex digits or more, the oldest first; make one: openssl rand -hex 32"
@@ -106,8 +106,8 @@ def read_keys(path: Path | None) -> list[bytes]:
         try:
             source, text = str(path), path.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
-            told = error.strerror if isinstance(error, OSError) else "not text"
-            raise LedgerError(f"{path}: cannot be read as keys ({told}); {KEYS_EXPECTED}") from None
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            raise LedgerError(f"{path}: cannot be read as keys ({reason}); {KEYS_EXPECTED}") from None
     words = text.split()
     if not words:
         raise LedgerError(f"{source}: got no key; name a file (--key-file) or set {KEY_VARIABLE}; {KEYS_EXPECTED}")
@@ -116,7 +116,7 @@ def read_keys(path: Path | None) -> list[bytes]:
     return [bytes.fromhex(word) for word in words]
 
 
-def told_caller(caller: str) -> str:
+def caller_of(caller: str) -> str:
     """Return the caller of an argument; of ``-``, the first line of stdin, where no list of processes shows it."""
     return sys.stdin.readline().strip() if caller == "-" else caller
 
@@ -136,7 +136,7 @@ def instant(name: str, text: str) -> datetime:
     return moment if moment.tzinfo else moment.astimezone()
 
 
-def tell(structs: Iterable[msgspec.Struct], columns: Sequence[str], as_json: bool | None) -> None:
+def show_structs(structs: Iterable[msgspec.Struct], columns: Sequence[str], as_json: bool | None) -> None:
     """Show structs: each as a line of JSON, or all as a table of some of their fields."""
     if as_json or (as_json is None and not sys.stdout.isatty()):
         for struct in structs:

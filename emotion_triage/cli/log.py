@@ -14,7 +14,7 @@ import typer
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.batch.feature_table import check_table_path, write_table
 from emotion_triage.batch.measurements import WINDOW_UNITS
-from emotion_triage.cli.ledger_access import AsJson, KeyPath, LedgerUrl, opened, read_keys, stored, tell
+from emotion_triage.cli.ledger_access import AsJson, KeyPath, LedgerUrl, opened, read_keys, show_structs, stored
 from emotion_triage.cli.options import ModelPath, PolicyPath, ending
 from emotion_triage.errors import LedgerError, MissingExtraError
 from emotion_triage.ledger.fairness import GroupAudit
@@ -75,18 +75,18 @@ def verify(
             anchors += _anchors(heads)
         if path is not None:
             seals = () if chain_only else Identity(read_keys(key_path), "FR").seals
-            told = verification.verify_lines(path, seals=seals, anchors=anchors)
+            found = verification.verify_lines(path, seals=seals, anchors=anchors)
         elif chain_only:
             with stored(url) as store, store.scan() as connection:
-                told = verification.verify(connection, anchors=anchors)
+                found = verification.verify(connection, anchors=anchors)
         else:
             with opened(url, key_path, None) as ledger, ledger.store.scan() as connection:
                 seal = ledger.seal
-                told = verification.verify(connection, seals=[seal], anchors=anchors)
+                found = verification.verify(connection, seals=[seal], anchors=anchors)
                 problems += uncovered(connection, verification.entries(connection), seal)
-    tell([told], ("entries", "erased", "first_seq", "last_seq", "head", "signed"), as_json)
-    if told.bad_seq is not None:
-        problems.insert(0, f"line {told.bad_seq} {told.problem}")
+    show_structs([found], ("entries", "erased", "first_seq", "last_seq", "head", "signed"), as_json)
+    if found.bad_seq is not None:
+        problems.insert(0, f"line {found.bad_seq} {found.problem}")
     for problem in problems[:SHOWN]:
         typer.echo(f"emotion-triage: {problem}", err=True)
     if len(problems) > SHOWN:
@@ -215,7 +215,7 @@ def show(
         )
         for entry in kept
     ]
-    tell(shown, ("seq", "at", "kind", "call_id", "what"), as_json)
+    show_structs(shown, ("seq", "at", "kind", "call_id", "what"), as_json)
 
 
 class _Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,11 +257,11 @@ def audit_command(
             check_table_path(windows_path)
             units = {name: LABELLED_UNITS[name] for name in LABELLED_COLUMNS}
             write_table(windows_path, units, ledger.labelled_windows(Classifier.load(model_path).digest))
-        told = ledger.audit()
+        found = ledger.audit()
     if as_json or (as_json is None and not sys.stdout.isatty()):
-        tell(told, (), True)
+        show_structs(found, (), True)
     else:
-        tell(map(_Shown.of, told), _Shown.__struct_fields__, False)
+        show_structs(map(_Shown.of, found), _Shown.__struct_fields__, False)
 
 
 def _words(rate: Rate) -> str:

@@ -65,7 +65,7 @@ def explain_command(
         if level in (None, each.name.lower()) and standing in (None, state.value):
             rule = policy.router.table[each, state]
             route = rule.route
-            told = (
+            cells = (
                 LEVELS[each][language],
                 state.value,
                 rule.name,
@@ -73,7 +73,7 @@ def explain_command(
                 str(route.priority),
                 ", ".join(route.skills),
             )
-            table.add_row(*told)
+            table.add_row(*cells)
     console.print(table)
 
 

@@ -34,7 +34,7 @@ class _Tally:
         self.failed += scored.record.status == "error"
         self._audio_s += scored.record.duration_s or 0.0
 
-    def told(self) -> str:
+    def so_far(self) -> str:
         elapsed_s = max(time.monotonic() - self._began_s, 1e-3)
         return f"{self.count}/{len(self._sizes)}, {self.failed} failed, {self._audio_s / elapsed_s:.0f} x real time"
 
@@ -65,13 +65,13 @@ def with_progress(scored: Iterator[Scored], sources: Sequence[str], console: Con
             tally.add(each)
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + LINE_EVERY_S
-                console.print(f"emotion-triage: {tally.told()}, {tally.left()} left", soft_wrap=True, highlight=False)
+                console.print(f"emotion-triage: {tally.so_far()}, {tally.left()} left", soft_wrap=True, highlight=False)
         return
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
     # what is piped from stdout must not be taken for the terminal's
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-        task = bar.add_task("", total=tally.total, done=tally.told())
+        task = bar.add_task("", total=tally.total, done=tally.so_far())
         for each in scored:
             yield each
             tally.add(each)
-            bar.update(task, completed=tally.bytes, done=tally.told())
+            bar.update(task, completed=tally.bytes, done=tally.so_far())

@@ -50,8 +50,8 @@ def words(key: str, language: Language) -> str:
 
 def destination_words(to: Destination | Route, language: Language) -> str:
     """Return where a call should go, in words."""
-    told = f"{words('queue', language)} {to.queue}, {words('priority', language)} {to.priority}"
-    return f"{told}, {words('skills', language)} {', '.join(to.skills)}" if to.skills else told
+    place = f"{words('queue', language)} {to.queue}, {words('priority', language)} {to.priority}"
+    return f"{place}, {words('skills', language)} {', '.join(to.skills)}" if to.skills else place
 
 
 def event_line(event: Event, language: Language) -> Text:

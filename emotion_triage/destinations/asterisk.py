@@ -88,18 +88,18 @@ def actions(
         A name holds a line break, or what a dialplan would read as its own.
     """
     caller = one_line("the channel", channel)
-    told = [
+    steps = [
         Action(name="Setvar", headers={"Channel": caller, "Variable": name, "Value": text})
         for name, text in variables(route).items()
     ]
     if waits_in == route.queue:
         # Versions before Immediate existed ignore it, and move the caller when they are next looked at.
         headers = {"Queue": route.queue, "Caller": caller, "Priority": str(route.priority), "Immediate": "yes"}
-        told.append(Action(name="QueueChangePriorityCaller", headers=headers))
+        steps.append(Action(name="QueueChangePriorityCaller", headers=headers))
     elif context is not None:
         place = {"Context": argument("the context", context), "Exten": route.target.value, "Priority": "1"}
-        told.append(Action(name="Redirect", headers={"Channel": caller, **place}))
-    return tuple(told)
+        steps.append(Action(name="Redirect", headers={"Channel": caller, **place}))
+    return tuple(steps)
 
 
 def requests(route: Route, channel_id: str, *, context: str | None = None) -> tuple[Request, ...]:

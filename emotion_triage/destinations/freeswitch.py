@@ -52,10 +52,10 @@ def commands(route: Route, uuid: str, *, context: str | None = None) -> tuple[st
     argument("the queue's name", route.queue)
     channel = _word("the channel's uuid", uuid)
     variables = {"cc_base_score": str(route.priority), **text_fields(route)}
-    told = [f"uuid_setvar {channel} {name} {text}".rstrip() for name, text in variables.items()]
+    lines = [f"uuid_setvar {channel} {name} {text}".rstrip() for name, text in variables.items()]
     if context is not None:
-        told.append(f"uuid_transfer {channel} {route.target.value} XML {_word('the context', context)}")
-    return tuple(told)
+        lines.append(f"uuid_transfer {channel} {route.target.value} XML {_word('the context', context)}")
+    return tuple(lines)
 
 
 class FreeSwitch:
@@ -85,10 +85,10 @@ class FreeSwitch:
         DestinationError
             FreeSWITCH cannot be reached, refuses the password or a command; those before it have been taken.
         """
-        told = commands(route, uuid, context=self._context)
+        lines = commands(route, uuid, context=self._context)
         try:
             async with asyncio.timeout(TIMEOUT_S), self._socket() as (reader, writer):
-                for command in told:
+                for command in lines:
                     writer.write(f"api {command}\n\n".encode())
                     answer = await _answer(reader, "api/response")
                     if not answer.startswith("+OK"):

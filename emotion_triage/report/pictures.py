@@ -95,11 +95,11 @@ def _timeline(
 ) -> dict[str, Any]:
     step_s = next((each for each in TICK_STEPS_S if duration_s / each <= TICKS[size]), TICK_STEPS_S[-1])
     ticks = [i * step_s for i in range(int(duration_s / step_s) + 1)]
-    told = "{" + ",".join(f"'{tick}':'{clock(tick)}'" for tick in ticks) + "}"
+    labels = "{" + ",".join(f"'{tick}':'{clock(tick)}'" for tick in ticks) + "}"
     x = {
         "type": "quantitative",
         "scale": {"domain": [0, duration_s], "nice": False},
-        "axis": {"values": ticks, "labelExpr": f"({told})[datum.value]", "title": None, "grid": False},
+        "axis": {"values": ticks, "labelExpr": f"({labels})[datum.value]", "title": None, "grid": False},
     }
     layers: list[dict[str, Any]] = []
     bands = _bands(timeline, duration_s)

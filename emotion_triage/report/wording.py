@@ -151,8 +151,8 @@ def _translated(phrase: str, language: Language) -> str:
             return by_language[language]
     for pattern, name, sign in _PHRASES:
         if found := pattern.fullmatch(phrase):
-            told = float(found[1].replace(",", ".")) if pattern.groups else 1.0  # some reasons have no number
-            value = sign * told
+            size = float(found[1].replace(",", ".")) if pattern.groups else 1.0  # some reasons have no number
+            value = sign * size
             return _driver(name, value).text(language)
     return phrase
 

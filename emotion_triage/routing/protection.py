@@ -151,5 +151,5 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def notice(self, restriction: Restriction, language: Language) -> str:
         """Return what to tell a restricted caller, and how they may appeal, in French or English."""
         texts = self.texts.fr if language == "fr" else self.texts.en
-        told = getattr(texts, restriction.kind.value)
-        return f"{told} {texts.appeal}".replace("{until}", restriction.until.date().isoformat())
+        text = getattr(texts, restriction.kind.value)
+        return f"{text} {texts.appeal}".replace("{until}", restriction.until.date().isoformat())
