@@ -280,7 +280,7 @@ def export(
 @ledger_app.command()
 def purge(
     most_idle_days: Annotated[
-        float, typer.Option(help="Days after the latest entry beyond which the clock is taken to run ahead.")
+        float, typer.Option(help="Days after the last write beyond which the clock is taken to run ahead.")
     ] = MOST_IDLE_DAYS,
     url: LedgerUrl = None,
     key_path: KeyPath = None,

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_IDLE_DAYS", "Ledger"]
 
-MOST_IDLE_DAYS = 31.0
-"""Days after the latest entry beyond which a purge asks whether the clock is right."""
+MOST_IDLE_DAYS = 183.0
+"""Days after the ledger was last written to beyond which a purge asks whether the clock is right: half a year."""
 
 
 class Ledger:
@@ -336,7 +336,7 @@ class Ledger:
         Raises
         ------
         LedgerError
-            If the clock is more than `most_idle_days` beyond the latest entry: one that runs ahead would erase all.
+            If the ledger was last written to more than `most_idle_days` before: a clock that runs ahead would erase all.
         """
         with self._access.write(at) as acts:
             acts.purge(most_idle_days)

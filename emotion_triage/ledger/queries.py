@@ -244,8 +244,8 @@ class Queries:
         times = {"agents": list(agents), "window_us": window_us, "shift_us": shift_us, "now_us": now_us}
         settled, easy, told = (self.connection.execute(each, times).all() for each in (SETTLED, EASY, TOLD))
         return Suffered(
-            settled={agent: [*map(int, ends.split())] for agent, ends in settled},
-            easy={agent: at_us for agent, at_us in easy},
+            settled={agent: [int(end) for end in ends.split() if end.isdecimal()] for agent, ends in settled},
+            easy={agent: at_us for agent, at_us in easy if isinstance(at_us, int)},
             told=self._kept(told),
         )
 
@@ -270,8 +270,8 @@ class Queries:
     def latest_us(self) -> int | None:
         """Return when the latest entry or line of the log was written, by the clock of whoever wrote it."""
         last = select(decisions.c.at_us).order_by(decisions.c.seq.desc()).limit(1)
-        latest = self.connection.scalar(select(func.max(entries.c.recorded_at_us)))
-        return latest if latest is not None else self.connection.scalar(last)
+        latest = (self.connection.scalar(each) for each in (select(func.max(entries.c.recorded_at_us)), last))
+        return max((at_us for at_us in latest if isinstance(at_us, int)), default=None)
 
     def entries_about(self, subject_id: str) -> list[tuple[Entry, int, int | None]]:
         """Return all entries of a caller, each with when it was recorded and when it is to be removed."""
@@ -285,7 +285,8 @@ class Queries:
         return [
             (line.at_us, line.body)
             for line in self.connection.execute(theirs.order_by(decisions.c.seq))
-            if committed(line.salt, line.call_id, line.subject_id, line.body) == line.commitment
+            if moment_or_none(line.at_us) is not None
+            and committed(line.salt, line.call_id, line.subject_id, line.body) == line.commitment
         ]
 
     def forget(self, subject_id: str) -> list[str]:
