@@ -273,7 +273,7 @@ class Commands:
         if latest_us is not None and self.now_us - latest_us > days_us(most_idle_days):
             idle_days = (self.now_us - latest_us) / days_us(1)
             raise LedgerError(
-                f"purge: got {moment(self.now_us).isoformat()}, {idle_days:.0f} days after the ledger was last written to; "
+                f"purge: got {moment(self.now_us).isoformat()}, {idle_days:.0f} days after the last write; "
                 f"expected at most {most_idle_days:g}, since a clock that runs ahead would erase what must be kept; "
                 f"set the clock, or purge with most_idle_days={math.ceil(idle_days)} (--most-idle-days)"
             )

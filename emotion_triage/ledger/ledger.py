@@ -336,7 +336,7 @@ class Ledger:
         Raises
         ------
         LedgerError
-            If the ledger was last written to more than `most_idle_days` before: a clock that runs ahead would erase all.
+            If the last write is more than `most_idle_days` ago: a clock that runs ahead would erase all.
         """
         with self._access.write(at) as acts:
             acts.purge(most_idle_days)
