@@ -72,9 +72,9 @@ def make_patient(engine: Engine) -> None:
 
         patience: Patience | None = None
 
-        def wait(self, generator: Any, *arguments: Any, **named: Any) -> Any:
+        def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
             patience = getattr(_THREAD, "patience", None) or self.patience
-            bounded = generator if patience is None else self._bounded(generator, patience)
+            bounded = gen if patience is None else self._bounded(gen, patience)
             return super().wait(bounded, *arguments, **named)
 
         def _bounded(self, waiting: Generator[Any, Any, Any], patience: Patience) -> Generator[Any, Any, Any]:
