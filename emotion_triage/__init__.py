@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PushError,
         StreamError,
         TriageError,
+        TruncatedError,
         WireError,
     )
     from emotion_triage.ledger import Ledger
@@ -66,6 +67,7 @@ __all__ = [
     "StreamError",
     "Triage",
     "TriageError",
+    "TruncatedError",
     "WireError",
     "score",
 ]
@@ -102,6 +104,7 @@ _HOMES = {
     "StreamError": "errors",
     "Triage": "call.triage",
     "TriageError": "errors",
+    "TruncatedError": "errors",
     "WireError": "errors",
     "score": "batch.scoring",
 }
