@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -353,3 +354,88 @@ def test_the_command_line_starts_without_the_ledgers_libraries() -> None:
     probe = "import sys, emotion_triage.cli.app; print([m for m in ('sqlalchemy', 'alembic') if m in sys.modules])"
     told = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
     assert told.stdout.strip() == "[]"
+
+
+COMMANDS_THAT_MAKE_NOTHING = {
+    "standing": ("ledger", "standing", NUMBER),
+    "keep": ("ledger", "keep", "scores.jsonl"),
+    "void": ("ledger", "void", "c-0", *BY),
+    "verdict": ("ledger", "verdict", "c-0", "--abusive", *BY),
+    "outcome": ("ledger", "outcome", "c-0", "--survey", "2"),
+    "restrict": ("ledger", "restrict", NUMBER, "block", *BY, "--until", "2026-05-31", "--review-at", "2026-05-01"),
+    "lift": ("ledger", "lift", NUMBER, *BY),
+    "appeal": ("ledger", "appeal", NUMBER, "--by", "m.durand", "--text", "why"),
+    "forget": ("ledger", "forget", NUMBER, *BY),
+    "export": ("ledger", "export", NUMBER),
+    "purge": ("ledger", "purge"),
+    "rotate-key": ("ledger", "rotate-key", "--new-key-file", "keys", "--by", "m.durand"),
+    "stats": ("ledger", "stats"),
+    "reviews": ("ledger", "reviews"),
+    "verify": ("log", "verify"),
+    "log export": ("log", "export"),
+    "show": ("log", "show"),
+    "audit": ("audit",),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        *((command, "missing.db") for command in COMMANDS_THAT_MAKE_NOTHING),
+        *(("verify", where) for where in ("missing/ledger.db", "empty.db", "other.db")),
+    ],
+)
+def test_a_mistyped_ledger_is_an_error_and_nothing_is_made(home: Path, command: str, where: str) -> None:
+    """Whatever is asked of a ledger that is not there ends with 2 and its name, and leaves every file as it was."""
+    (home / "empty.db").touch()
+    with closing(sqlite3.connect(home / "other.db")) as other:
+        other.execute("CREATE TABLE mine (a)")
+        other.commit()
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    result = run(*COMMANDS_THAT_MAKE_NOTHING[command], "--ledger", f"sqlite:///{home}/{where}")
+    assert result.exit_code == 2
+    assert where in result.stderr
+    assert "expected one that exists" in result.stderr
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("arguments", [("record", "contacts.jsonl"), ("object", NUMBER)])
+def test_a_ledger_that_is_made_is_named(home: Path, arguments: tuple[str, ...]) -> None:
+    """A command that brings a ledger's first facts makes it and says where, once."""
+    where = ("--ledger", f"sqlite:///{home}/new.db")
+    assert "made a new ledger" in run("ledger", *arguments, *where).stderr
+    again = run("ledger", *arguments, *where)
+    assert (again.exit_code, "made a new" in again.stderr) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ledger", "verdict", "NOPE", "--abusive", *BY),
+        ("ledger", "verdict", "NOPE", "--not-abusive", *BY),
+        ("ledger", "void", "NOPE", *BY),
+        ("ledger", "outcome", "NOPE", "--survey", "2"),
+        ("ledger", "outcome", "NOPE", "--false-alarm", "--by", "m.durand"),
+        ("log", "show", "--call", "NOPE"),
+        ("log", "show", "--kind", "NOPE"),
+    ],
+)
+def test_an_unknown_name_is_an_error(home: Path, arguments: tuple[str, ...]) -> None:
+    """A contact, a call or a kind that the ledger does not know ends with 2 and its name, and changes nothing."""
+    before = told("log", "show", "--last", "999")
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "NOPE" in result.stderr
+    assert told("log", "show", "--last", "999") == before
+
+
+@pytest.mark.parametrize("answer", ["99", "0.5", "-1", "nan", "inf"])
+def test_a_survey_has_a_scale(home: Path, answer: str) -> None:
+    """An answer outside the policy's scale is refused, and one at either end is taken."""
+    result = run("ledger", "outcome", "c-2", f"--survey={answer}")
+    assert result.exit_code == 2
+    assert "expected 1 to 5 (protection.survey_scale" in result.stderr
+    (home / "ten.toml").write_text("[protection]\nsurvey_scale = [0, 100]")
+    assert run("ledger", "outcome", "c-2", "--survey", "99", "--policy", "ten.toml").exit_code == 0
+    for end in ("1", "5"):
+        assert run("ledger", "outcome", "c-2", "--survey", end).exit_code == 0

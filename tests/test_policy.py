@@ -200,8 +200,8 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
         ("hold_s = 3", "unknown key hold_s (did you mean escalation.hold_s?)"),
         (
             "zzz = 3",
-            "unknown key zzz (known here: schema, name, notice, escalation, routing, protection, suggestions, rules, "
-            "neutral)",
+            "unknown key zzz (known here: schema, name, notice, escalation, routing, protection, suggestions, report, "
+            "rules, neutral)",
         ),
         (
             "[notices]\n[escalation]\nhold = 3",
@@ -244,6 +244,19 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
         ("[escalation]\ntense_onset = nan", "escalation.tense_onset is nan; expected number >= 0.0"),
         ('[neutral]\nskills = "patience"', "neutral.skills is 'patience'; expected array"),
         ("[neutral]\npriority = 1.5", "neutral.priority is 1.5; expected integer"),
+        (
+            '[report]\nrecording_link = "javascript:alert(1)"',
+            "report.recording_link is 'javascript:alert(1)'; expected http://, https:// or file:// and an address, or a "
+            "path, without blanks",
+        ),
+        (
+            '[report]\nrecording_link = "https://a.example/{caller}"',
+            "report.recording_link names {caller}; expected {source}, {name}, {call}, {start_s}",
+        ),
+        (
+            "[protection]\nsurvey_scale = [5, 1]",
+            "protection.survey_scale is [5, 1]; expected the lowest answer, then the highest",
+        ),
         ("a = 1\nb = = 2", "not TOML: Invalid value (at line 2, column 5)"),
         (
             "[escalation]\ntense_offset = 0.33\ntense_onset = 0.33",

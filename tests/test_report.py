@@ -128,7 +128,8 @@ def test_a_page_for_each_call_and_one_for_all(pages: dict[Language, dict[str, st
     for each in pages.values():
         assert set(each) == {"index.html", *(f"calls/{i}.html" for i in range(1, 6))}
         links = [attributes["href"] for tag, attributes in Page(each["index.html"]).elements if tag == "a"]
-        assert links == ["#content", "calls/2.html", "calls/3.html"]
+        everything = [f"calls/{i}.html" for i in range(1, 6)]
+        assert links == ["#content", "calls/2.html", "calls/3.html", *everything, "calls/5.html"]
 
 
 def test_pages_are_whole(pages: dict[Language, dict[str, str]]) -> None:
@@ -353,3 +354,86 @@ def test_a_score_on_its_own_is_seen() -> None:
         for rows in (beside, [*beside, alone])
     ]
     assert points == [0, 2]
+
+
+def links(html: str) -> list[str]:
+    return [str(attributes["href"]) for tag, attributes in Page(html).elements if tag == "a"]
+
+
+def test_every_call_is_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever became of a call, its page is linked, and the pages of a long list lead from one to the next."""
+    monkeypatch.setattr("emotion_triage.report.pages.LISTED", 3)
+    records = [record(f"calm-{i}.wav") for i in range(5)]
+    records.append(
+        Record(source="silence.wav", status="no_speech", duration_s=5.0, speech_s=0.0, lost_s=0.0, **MADE_BY)
+    )
+    records.append(Record(source="broken.wav", status="error", error="broken.wav: got an empty file", **MADE_BY))
+    pages = write(tmp_path, records)
+    lists = ["index.html", "calls-2.html", "calls-3.html"]
+    assert set(pages) == {*lists, *(f"calls/{i}.html" for i in range(1, 8))}
+    assert {link for name in lists for link in links(pages[name]) if "calls/" in link} == set(pages) - set(lists)
+    for here, following in zip(lists, [*lists[1:], None], strict=True):
+        assert [link for link in links(pages[here]) if link.startswith("calls-")] == ([following] if following else [])
+
+
+@pytest.mark.parametrize(("language", "told"), [("en", "could not be scored"), ("fr", "pas pu être noté")])
+def test_a_wrong_channel_is_not_an_unreadable_file(tmp_path: Path, language: Language, told: str) -> None:
+    """What is the matter with a recording that was not scored is said, and not that it could not be read."""
+    error = "stereo.wav: got one channel, expected two; say --caller-channel mono"
+    pages = write(tmp_path, [Record(source="stereo.wav", status="error", error=error, **MADE_BY)], language)
+    for page in pages.values():
+        assert told in Page(page).text
+        assert error in Page(page).text
+        assert not re.search("could not be read|illisible", page)
+
+
+def test_a_long_call_does_not_outgrow_its_page(tmp_path: Path) -> None:
+    """A long table scrolls within a region of bounded height, and says how many rows it leaves out."""
+    rows = [
+        TimelineRow(source="long.wav", kind="escalation", time_s=float(i), level="tense", drivers="F0 +9 %")
+        for i in range(620)
+    ]
+    pages = write(tmp_path, [record("long.wav", duration_s=14_400.0)], long=rows)
+    page = Page(pages["calls/1.html"])
+    assert sum(tag == "tr" for tag, _ in page.elements) == 501
+    assert "and 120 more" in page.text
+    for html, title in ((pages["calls/1.html"], "changes"), (pages["index.html"], "all")):
+        (region,) = [a for tag, a in Page(html).elements if tag == "div" and a.get("aria-labelledby") == title]
+        assert "tall" in str(region["class"]).split()
+        assert re.search(r"\.tall \{ max-height: \d+rem; overflow-y: auto", html)
+
+
+@pytest.mark.parametrize(
+    ("language", "flag"), [("en", "angry from the first word?"), ("fr", "en colère dès le premier")]
+)
+def test_a_caller_who_begins_angry_is_flagged(tmp_path: Path, language: Language, flag: str) -> None:
+    """A call that reads calm against angry first seconds is flagged, explained, and worth a listen; others are not."""
+    records = [record("calm.wav", angry_start=False, baseline_anger=0.1)]
+    records.append(record("first.wav", angry_start=True, baseline_anger=0.381))
+    pages = write(tmp_path, records, language)
+    assert flag not in Page(pages["calls/1.html"]).text
+    assert flag in Page(pages["calls/2.html"]).text
+    assert ("0,38" if language == "fr" else "0.38") in Page(pages["calls/2.html"]).text
+    assert Page(pages["index.html"]).text.count(flag) == 2
+    assert links(pages["index.html"])[1] == "calls/2.html"
+
+
+@pytest.mark.parametrize(
+    ("link", "of_batch", "of_call"),
+    [
+        ("", None, None),
+        ("https://a.example/{call}#t={start_s}", "https://a.example/C%20%261#t=3", "https://a.example/C%20%261#t=3"),
+        ("../{source}", "../in/a%20b.wav", "../../in/a%20b.wav"),
+        ("/recordings/{name}", "/recordings/a%20b.wav", "/recordings/a%20b.wav"),
+    ],
+)
+def test_a_page_links_its_recording(tmp_path: Path, link: str, of_batch: str | None, of_call: str | None) -> None:
+    """A policy's address or path leads to the recording; without one, or where it would hold a number, none does."""
+    records = [record("in/a b.wav", call="C &1"), record(f"in/{CALLER}.wav", call=f"x-{CALLER}")]
+    (tmp_path / "scores.jsonl").write_bytes(lines_of(records, ".jsonl"))
+    list(write_report(tmp_path / "scores.jsonl", tmp_path / "report", recording_link=link))
+    pages = {name: (tmp_path / "report" / name).read_text() for name in ("index.html", "calls/1.html", "calls/2.html")}
+    assert set(links(pages["index.html"])) - {"#content", "calls/1.html", "calls/2.html"} == {of_batch} - {None}
+    assert set(links(pages["calls/1.html"])) - {"#content", "../index.html"} == {of_call} - {None}
+    assert set(links(pages["calls/2.html"])) == {"#content", "../index.html"}
+    assert CALLER not in "".join(pages.values())

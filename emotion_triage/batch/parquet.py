@@ -24,7 +24,7 @@ DATE_CHARACTERS: dict[Partition, int] = {"day": 10, "month": 7}
 
 
 def schema_of(kind: type[msgspec.Struct]) -> Any:
-    """Return the Arrow schema of a struct: strings, doubles and 64-bit integers, all nullable.
+    """Return the Arrow schema of a struct: strings, doubles, 64-bit integers and booleans, all nullable.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def schema_of(kind: type[msgspec.Struct]) -> Any:
         If pyarrow is not installed.
     """
     arrow, _ = pyarrow_modules()
-    types = {"float": arrow.float64(), "int": arrow.int64()}
+    types = {"float": arrow.float64(), "int": arrow.int64(), "bool": arrow.bool_()}
     named = {name: str(kind.__annotations__[name]).partition(" ")[0] for name in kind.__struct_fields__}
     return arrow.schema([(name, types.get(word, arrow.string())) for name, word in named.items()])
 

@@ -29,7 +29,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     status : {"scored", "no_speech", "error"}
         ``no_speech``: nothing in it could be scored, so that no score exists; that does not mean calm.
     error : str or None
-        Why it could not be read.
+        Why it could not be scored.
     warning : str or None
         What to know of a recording that was scored all the same: where it is cut short, all that is there was.
     caller_channel : str or None
@@ -42,6 +42,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         unscored, the line being too noisy to judge a voice by.
     anger_mean, anger_max, distress_mean, distress_max, arousal_mean, arousal_max : float or None
         Mean and maximum of the scores, 0 to 1, over all steps with enough speech.
+    baseline_anger : float or None
+        Mean anger by the voice itself, 0 to 1, of the speech that the caller's usual level was taken from.
+    angry_start : bool or None
+        Whether that speech sounds angry already (the policy's `report.angry_start`): levels are against it.
     peak_level : {"calm", "tense", "escalated"} or None
         The highest level reached.
     peak_s : float or None
@@ -80,6 +84,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     distress_max: float | None = None
     arousal_mean: float | None = None
     arousal_max: float | None = None
+    baseline_anger: float | None = None
+    angry_start: bool | None = None
     peak_level: Literal["calm", "tense", "escalated"] | None = None
     peak_s: float | None = None
     escalated_s: float | None = None
@@ -94,8 +100,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Summary:
     """What a record keeps of the events, so that an hour of them takes no more memory than a minute."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, *, angry_start: float) -> None:
         self.route = route
+        self._angry_start = angry_start
+        self._first: list[float] = []
         self.scored = 0
         self.first_escalation_s: float | None = None
         self._sums = {"anger": 0.0, "distress": 0.0, "arousal": 0.0}
@@ -115,6 +123,8 @@ class Summary:
                     value = getattr(event, name)
                     self._sums[name] += value
                     self._peaks[name] = max(self._peaks[name], value)
+                if event.anger_alone is None:  # no baseline yet: this is how the voice by itself sounds
+                    self._first.append(event.anger)
                 self._consider(Level.CALM, event.anger, event.time_s, event.drivers)
             case Escalation():
                 if event.level > event.previous:
@@ -142,9 +152,12 @@ class Summary:
         """Return the fields of a record that only scored speech can fill."""
         means = {f"{name}_mean": round(total / self.scored, DECIMALS) for name, total in self._sums.items()}
         peaks = {f"{name}_max": round(value, DECIMALS) for name, value in self._peaks.items()}
+        baseline_anger = sum(self._first) / len(self._first)  # what is scored begins without a baseline
         return {
             **means,
             **peaks,
+            "baseline_anger": round(baseline_anger, DECIMALS),
+            "angry_start": baseline_anger >= self._angry_start,
             "peak_level": self._peak[0].name.lower(),
             "peak_s": self._peak_s and round(self._peak_s, DECIMALS),
             "escalated_s": round(self._escalated_s, DECIMALS),

@@ -101,7 +101,7 @@ def run_one(triage: Triage, options: ScoringOptions, source: str) -> Scored:
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
     call = call_of_recording(triage)
-    summary = Summary(call.route)
+    summary = Summary(call.route, angry_start=triage.policy.report.angry_start)
     timeline = None if options.timeline is None else Timeline(as_text(source), call.route, options.language)
     try:
         recording = options.open(source)

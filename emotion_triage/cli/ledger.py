@@ -48,8 +48,10 @@ ledger_app = typer.Typer(name="ledger", help="Standing, restrictions and rights 
 
 
 @contextmanager
-def _ledger(url: str | None, key_path: Path | None, policy_path: Path | None) -> Iterator[Ledger]:
-    with ending(), opened(url, key_path, policy_path) as ledger:
+def _ledger(
+    url: str | None, key_path: Path | None, policy_path: Path | None, *, may_make: bool = False
+) -> Iterator[Ledger]:
+    with ending(), opened(url, key_path, policy_path, may_make=may_make) as ledger:
         yield ledger
 
 
@@ -84,7 +86,7 @@ def record(
     Ends with 0 if all are there, 1 if some could not be recorded, 2 if nothing was begun.
     """
     decoder, failed, number = msgspec.json.Decoder(Contact), 0, 0
-    with _ledger(url, key_path, policy_path) as ledger:
+    with _ledger(url, key_path, policy_path, may_make=True) as ledger:
         try:
             with nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as lines:
                 for number, line in enumerate(lines, 1):
@@ -150,6 +152,7 @@ def void(
 ) -> None:
     """Declare that a contact counts no more."""
     with _ledger(url, key_path, policy_path) as ledger:
+        ledger.require_contact(contact_id)
         ledger.void(contact_id, by=by, reason=reason)
 
 
@@ -165,13 +168,16 @@ def verdict(
 ) -> None:
     """Say whether a contact was abusive; outweighs the agent's disposition."""
     with _ledger(url, key_path, policy_path) as ledger:
+        ledger.require_contact(contact_id)
         ledger.verdict(contact_id, by=by, abusive=abusive, reason=reason)
 
 
 @ledger_app.command()
 def outcome(
     contact_id: ContactArgument,
-    survey: Annotated[float | None, typer.Option(help="What the caller answered.")] = None,
+    survey: Annotated[
+        float | None, typer.Option(help="What the caller answered, on the policy's protection.survey_scale.")
+    ] = None,
     false_alarm: Annotated[
         bool | None, typer.Option("--false-alarm/--real-alarm", help="Whether an escalation was a mistake.")
     ] = None,
@@ -182,6 +188,7 @@ def outcome(
 ) -> None:
     """Attach what became known afterwards: a survey's score, a false alarm."""
     with _ledger(url, key_path, policy_path) as ledger:
+        ledger.require_contact(contact_id)
         ledger.outcome(contact_id, survey=survey, false_alarm=false_alarm, by=by)
 
 
@@ -248,7 +255,7 @@ def object_command(
     policy_path: PolicyPath = None,
 ) -> None:
     """Remember that a caller objects to being scored."""
-    with _ledger(url, key_path, policy_path) as ledger:
+    with _ledger(url, key_path, policy_path, may_make=True) as ledger:
         remember = ledger.withdraw_objection if withdraw else ledger.object_to_scoring
         remember(caller_of(caller))
 

@@ -50,28 +50,33 @@ AsJson = Annotated[
 
 
 @contextmanager
-def opened(url: str | None, key_path: Path | None, policy_path: Path | None) -> Iterator[Ledger]:
-    """Open the ledger that the options name.
+def opened(
+    url: str | None, key_path: Path | None, policy_path: Path | None, *, may_make: bool = False
+) -> Iterator[Ledger]:
+    """Open the ledger that the options name; only a command that brings its first facts may make one, and says so.
 
     Raises
     ------
     LedgerError
-        If it cannot be used, or no URL or key was given.
+        If it does not exist or cannot be used, or no URL or key was given.
     """
     policy = Policy.load(policy_path)
     *previous, key = read_keys(key_path)
+    with stored(url, may_make=may_make) as store:
+        if store.made:
+            typer.echo(f"emotion-triage: made a new ledger, {store.name}", err=True)
     with Ledger.open(_named(url), policy=policy, key=key, previous_keys=previous) as ledger:
         yield ledger
 
 
 @contextmanager
-def stored(url: str | None) -> Iterator[Store]:
+def stored(url: str | None, *, may_make: bool = False) -> Iterator[Store]:
     """Open the database alone, for what needs no key.
 
     Raises
     ------
     LedgerError
-        If it cannot be used, or no URL was given.
+        If it does not exist or cannot be used, or no URL was given.
     """
     try:
         from emotion_triage.ledger.store import Store
@@ -79,7 +84,7 @@ def stored(url: str | None) -> Iterator[Store]:
         raise MissingExtraError(
             f"the ledger needs {error.name}, which is not installed; install the extra 'ledger', see docs/install.md"
         ) from None
-    store = Store(_named(url))
+    store = Store(_named(url), must_exist=not may_make)
     try:
         yield store
     finally:

@@ -19,6 +19,7 @@ from emotion_triage.cli.options import ModelPath, PolicyPath, ending
 from emotion_triage.errors import LedgerError, MissingExtraError
 from emotion_triage.ledger.fairness import GroupAudit
 from emotion_triage.ledger.labelled import LABELLED_COLUMNS
+from emotion_triage.ledger.log_events import KINDS
 from emotion_triage.ledger.projection import moment_or_none
 from emotion_triage.proportions import Rate
 from emotion_triage.routing.call_ids import safe_call_id
@@ -193,6 +194,8 @@ def show(
 ) -> None:
     """Show what was decided, the latest last."""
     with ending(), stored(url) as store:
+        if kind not in (None, *KINDS):
+            raise LedgerError(f"--kind: got {kind!r}, expected {', '.join(KINDS)}")
         from emotion_triage.ledger.verification import entries
 
         call = None if call is None else safe_call_id(call)
@@ -204,6 +207,11 @@ def show(
                     if call in (None, entry.call_id) and kind in (None, entry.kind)
                 ),
                 maxlen=last,
+            )
+        if call is not None and not kept:
+            raise LedgerError(
+                f"--call: got {call!r}, of which the log tells nothing{f' of kind {kind}' if kind else ''}; expected a "
+                "call's name as log show writes it"
             )
     shown = [
         Line(

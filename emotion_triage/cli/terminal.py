@@ -38,6 +38,7 @@ _WORDS = texts(
         "skills": "skills",
         "rule": "rule",
         "no_speech": "no speech to score",
+        "angry_start": "angry from the first word?",
         "escalated": "escalated {:.0f} s, from {}",
     },
 )
@@ -89,6 +90,8 @@ def record_line(record: Record, language: Language) -> Text:
     if calm and record.drivers:
         line.append(f" ({record.drivers})", "dim")
     line.append(f"  → {record.route}")
+    if record.angry_start and level is not Level.ESCALATED:
+        line.append(f"  {words('angry_start', language)}", STYLES[Level.TENSE])
     if record.first_escalation_s is not None:
         line.append("  " + words("escalated", language).format(record.escalated_s, clock(record.first_escalation_s, 1)))
     return line if calm else line.append(f"  {record.drivers or ''}", "dim")

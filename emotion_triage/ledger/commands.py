@@ -173,6 +173,12 @@ class Commands:
         finite(survey=survey)
         if survey is None and false_alarm is None:
             raise LedgerError(f"contact {contact_id}: got nothing to attach, expected survey or false_alarm")
+        lowest, highest = self.policy.protection.survey_scale
+        if survey is not None and not lowest <= survey <= highest:
+            raise LedgerError(
+                f"contact {contact_id}: got a survey's answer of {survey:g}, expected {lowest:g} to {highest:g} "
+                "(protection.survey_scale of the policy)"
+            )
         if false_alarm is not None:
             _require(by=by)
         attached = Attached(contact_id=contact_id, survey=survey, false_alarm=false_alarm, by=by)

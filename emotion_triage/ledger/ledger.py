@@ -212,6 +212,11 @@ class Ledger:
         with self._access.write(at) as acts:
             acts.record(contact, self._access.identity.pseudonym(contact.caller))
 
+    def require_contact(self, contact_id: str) -> None:
+        """Raise `LedgerError` where no contact has this name: what is said of it would wait for one, without a word."""
+        with self._access.scan() as rows:
+            rows.require_contact(contact_id)
+
     def void(self, contact_id: str, *, by: str, reason: str, at: datetime | None = None) -> None:
         """Declare that a contact counts no more: it was recorded by mistake. Nothing undoes this."""
         with self._access.write(at) as acts:
@@ -238,7 +243,7 @@ class Ledger:
         contact_id : str
             The contact.
         survey : float, optional
-            What the caller answered after the call, on the centre's own scale.
+            What the caller answered after the call, on the policy's `protection.survey_scale`.
         false_alarm : bool, optional
             Whether a person found that the voice was not escalated; the contact then weighs on nobody.
         by : str, optional

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,7 @@ __all__ = [
     "Altered",
     "Appealed",
     "Attached",
+    "KINDS",
     "Body",
     "Decision",
     "Escalated",
@@ -302,6 +303,8 @@ Body: TypeAlias = (
     | Sealed
 )
 """Whatever an entry can tell; the tag is the entry's kind."""
+KINDS: tuple[str, ...] = tuple(each.__struct_config__.tag for each in get_args(Body))
+"""The kinds of entries."""
 
 
 Noted: TypeAlias = Route | Escalation | Override | Warned

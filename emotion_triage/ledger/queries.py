@@ -208,6 +208,13 @@ class Queries:
         )
         self.connection.execute(insert(entries).values(**self._values(entry)))
 
+    def require_contact(self, contact_id: str) -> None:
+        """Raise where no contact has this name."""
+        if self.contact_of(contact_id) is None:
+            raise LedgerError(
+                f"contact {contact_id}: got a name that no recorded contact has; check it, or record the contact first"
+            )
+
     def contact_of(self, contact_id: str) -> tuple[Entry, Link] | None:
         """Return a contact and whom it is about."""
         its = _ENTRIES.where(entries.c.contact_id == contact_id, entries.c.kind == "contact")

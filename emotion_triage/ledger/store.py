@@ -39,6 +39,7 @@ SILENCE_S = 10.0
 """After an attempt that took so long and failed, for how long nobody is made to wait for another."""
 MIGRATION_LOCK = 0x656D6F74
 """Any number that every process of this library agrees on: PostgreSQL's advisory locks are numbered."""
+EXISTING = "expected one that exists: check the address and its folder; `ledger record` and the server make a new one"
 EXPECTED = "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
 
 # SQLite by the start of its error's name, PostgreSQL by the start of its SQLSTATE: what happened, and the fix.
@@ -71,6 +72,15 @@ class Store:
     ----------
     url : str
         ``sqlite:///FILE`` or ``postgresql+psycopg://USER@HOST/NAME``.
+    must_exist : bool
+        Refuse a database that holds no ledger, in place of making one there.
+
+    Attributes
+    ----------
+    name : str
+        The URL without its password.
+    made : bool
+        Whether there was no ledger before.
 
     Raises
     ------
@@ -80,7 +90,7 @@ class Store:
         The URL's driver is not installed.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, must_exist: bool = False) -> None:
         self.name, self._reading = _engine(url, READ_TIMEOUT_S)
         # A writer that begins as a reader cannot wait for its turn: SQLite would refuse it at once.
         self._writing = _engine(url, SQLITE_TURN_S)[1].execution_options(begin="BEGIN IMMEDIATE")
@@ -89,8 +99,11 @@ class Store:
         self._write_s = float(given) if isinstance(given, str) else WRITE_TIMEOUT_S
         self._silent_until_s = 0.0
         self._stopped = threading.Event()
+        self.made = False
         try:
             with self._translated():
+                if must_exist:
+                    self._require()
                 if self.sqlite:
                     self._keep_log_ahead()
                 self._upgrade()
@@ -180,6 +193,15 @@ class Store:
                 patience.hold(connection)
                 yield connection
 
+    def _require(self) -> None:
+        """Refuse a database that holds no ledger; nothing is written to it."""
+        database = (self._reading.url.database or "").removeprefix("file:").partition("?")[0]
+        if self.sqlite and not Path(database).exists():
+            raise LedgerError(f"ledger {self.name}: there is no such file; {EXISTING}")
+        with self._reading.connect() as connection:
+            if MigrationContext.configure(connection).get_current_revision() is None:
+                raise LedgerError(f"ledger {self.name}: holds no ledger; {EXISTING}")
+
     def _keep_log_ahead(self) -> None:
         """Turn on the write-ahead log, so that who reads waits for nobody."""
         deadline = time.monotonic() + WRITE_TIMEOUT_S
@@ -203,6 +225,7 @@ class Store:
                 version = MigrationContext.configure(connection).get_current_revision()
             if version == script.get_current_head():
                 return
+            self.made = version is None
             if version is not None and version not in known:
                 raise LedgerError(
                     f"ledger {self.name}: got schema {version}, expected {script.get_current_head()} or older; "

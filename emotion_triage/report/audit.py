@@ -81,6 +81,6 @@ class Batch:
 
 
 def worth_a_listen(record: Record) -> tuple[int, float, float]:
-    """Return how much a scored call is worth a listen: by its level, then the time spent escalated, then its anger."""
-    assert record.peak_level is not None
-    return LEVEL_NAMES.index(record.peak_level), record.escalated_s or 0.0, record.anger_max or 0.0
+    """Return how much a call is worth a listen: by its level, then the time spent escalated, then its anger."""
+    level = LEVEL_NAMES.index(record.peak_level) if record.peak_level is not None else -1
+    return level, record.escalated_s or 0.0, record.anger_max or 0.0

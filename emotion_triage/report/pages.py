@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import events_path, read_records, read_timelines
@@ -23,23 +25,27 @@ __all__ = ["write_report"]
 
 FIRST = 30
 """Calls listed as worth a listen first."""
+LISTED = 200
+"""Calls on one page of the list of all."""
 SHOWN_ERRORS = 100
 SHOWN_CHANGES = 500
 """Rows of a call's page, the first: a call of hours must not outgrow its page."""
 
 
 class _Listed(NamedTuple):
-    """A call in the list of the batch's page."""
+    """A call in a list: its page, and its recording, both as links."""
 
     name: str
     page: str
     record: Record
+    recording: str | None
 
 
-def write_report(scores: Path, out: Path, *, language: Language = "en") -> Iterator[Path]:
+def write_report(scores: Path, out: Path, *, language: Language = "en", recording_link: str = "") -> Iterator[Path]:
     """Write a page for each call and one for all, as they are done; the batch's page, ``index.html``, comes last.
 
-    No page names a caller, an agent, or an address outside itself; what looks like a telephone number is masked.
+    Every call is linked from it, or from the pages of its list, ``calls-2.html`` and on. No page names a caller or an
+    agent, nor an address outside itself but the recording's; what looks like a telephone number is masked.
 
     Parameters
     ----------
@@ -49,6 +55,8 @@ def write_report(scores: Path, out: Path, *, language: Language = "en") -> Itera
         A folder, made where there is none.
     language : {"en", "fr"}
         Of the pages; reasons are told in it whichever language they were scored in.
+    recording_link : str
+        A policy's `report.recording_link`; none is shown of a call whose link would hold a telephone number.
 
     Yields
     ------
@@ -71,11 +79,16 @@ def write_report(scores: Path, out: Path, *, language: Language = "en") -> Itera
         (out / "calls").mkdir(parents=True, exist_ok=True)
         for source, timeline in _timelines(scores, records):
             page = out / page_of[source]
-            page.write_text(_call_page(templates, records[source], timeline, language), encoding="utf-8")
+            recording = _recording(records[source], recording_link, folder="../")
+            page.write_text(_call_page(templates, records[source], timeline, recording, language), encoding="utf-8")
             yield page
-        page = out / "index.html"
-        page.write_text(_batch_page(templates, records, page_of, language), encoding="utf-8")
-        yield page
+        listed = [
+            _Listed(_name(record), page_of[source], record, _recording(record, recording_link))
+            for source, record in records.items()
+        ]
+        for name, html in _batch_pages(templates, listed, language):
+            (out / name).write_text(html, encoding="utf-8")
+            yield out / name
     except OSError as error:
         raise TriageError(f"{out}: cannot be written ({error.strerror}); check the folder and the disk") from None
 
@@ -120,31 +133,53 @@ def _templates(language: Language) -> Any:
     return templates
 
 
-def _call_page(templates: Any, record: Record, timeline: Sequence[TimelineRow], language: Language) -> str:
+def _call_page(
+    templates: Any, record: Record, timeline: Sequence[TimelineRow], recording: str | None, language: Language
+) -> str:
     outline = envelope_of(record, timeline) if timeline else []
     drawn = record.duration_s is not None and any(row.kind == "affect" for row in timeline)
+    changes = [row for row in timeline if row.kind != "affect"]
     page: str = templates.get_template("call.html.j2").render(
         name=_name(record),
         record=record,
+        recording=recording,
         why=reasons(record.drivers, language),
         course=timeline_picture(timeline, outline, record.duration_s or 0.0, language) if drawn else None,
         outlined=bool(outline),
-        changes=[row for row in timeline if row.kind != "affect"][:SHOWN_CHANGES],
+        changes=changes[:SHOWN_CHANGES],
+        more_changes=max(0, len(changes) - SHOWN_CHANGES),
     )
     return page
 
 
-def _batch_page(templates: Any, records: Mapping[str, Record], page_of: Mapping[str, str], language: Language) -> str:
-    batch = Batch(records.values())
+def _batch_pages(templates: Any, listed: Sequence[_Listed], language: Language) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each further page of the list of calls, then of the batch's, which has the first."""
+    lists = [listed[start : start + LISTED] for start in range(0, len(listed), LISTED)]
+    names = ["index.html", *(f"calls-{i}.html" for i in range(2, len(lists) + 1))]
+    following = [*names[1:], None]
+    for i, calls in enumerate(lists[1:], 1):
+        yield (
+            names[i],
+            templates.get_template("calls.html.j2").render(
+                listed=calls, number_of_page=i + 1, of_pages=len(lists), following=following[i]
+            ),
+        )
+    records = [each.record for each in listed]
+    batch = Batch(records)
     first = heapq.nlargest(
-        FIRST, (record for record in records.values() if record.peak_level in LEVEL_NAMES[1:]), key=worth_a_listen
+        FIRST,
+        (each for each in listed if each.record.peak_level in LEVEL_NAMES[1:] or each.record.angry_start),
+        key=lambda each: worth_a_listen(each.record),
     )
-    errors = [f"{_name(record)}: {record.error}" for record in records.values() if record.status == "error"]
+    errors = [each for each in listed if each.record.status == "error"]
     days = sorted({day for day, _, _ in batch.by_hour})
     queues = sorted({queue for queue, _ in batch.by_queue})
     page: str = templates.get_template("batch.html.j2").render(
         batch=batch,
-        first=[_Listed(_name(record), page_of[record.source], record) for record in first],
+        first=first,
+        listed=lists[0],
+        of_pages=len(lists),
+        following=following[0],
         days=days_picture(batch, language) if days else None,
         hours=hours_picture(batch, language) if days else None,
         day_rows=[(day, [_of_day(batch, day, level) for level in LEVEL_NAMES]) for day in days],
@@ -153,10 +188,10 @@ def _batch_page(templates: Any, records: Mapping[str, Record], page_of: Mapping[
         audits=batch.audits(),
         errors=errors[:SHOWN_ERRORS],
         more_errors=max(0, len(errors) - SHOWN_ERRORS),
-        policies=sorted({record.policy_digest for record in records.values()}),
-        models=sorted({record.model_digest for record in records.values()}),
+        policies=sorted({record.policy_digest for record in records}),
+        models=sorted({record.model_digest for record in records}),
     )
-    return page
+    yield names[0], page
 
 
 def _of_day(batch: Batch, day: str, level: str) -> int:
@@ -166,3 +201,21 @@ def _of_day(batch: Batch, day: str, level: str) -> int:
 def _name(record: Record) -> str:
     """Return what a call is called on a page: as in the manifest, or the recording's file name."""
     return masked(record.call or os.path.basename(record.source))
+
+
+def _recording(record: Record, link: str, *, folder: str = "") -> str | None:
+    """Return the address of a recording; None where there is none to show, or it would hold a telephone number.
+
+    A path is relative to the report's folder, which lies at `folder` from the page.
+    """
+    values = {
+        "source": record.source,
+        "name": os.path.basename(record.source),
+        "call": record.call or "",
+        "start_s": str(int(record.peak_s or 0)),
+    }
+    named = [values[field] for field in re.findall(r"\{(\w+)\}", link)]
+    if not link or not all(named) or any(masked(value) != value for value in named):
+        return None
+    address = re.sub(r"\{(\w+)\}", lambda field: quote(values[field[1]], safe="/"), link)
+    return address if re.match(r"\w+://|/", address) else folder + address

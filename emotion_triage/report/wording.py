@@ -18,7 +18,7 @@ WORDS = texts(
         "tense": "tense",
         "escalated": "escalated",
         "no_speech": "no speech to score",
-        "error": "could not be read",
+        "error": "could not be scored",
         "peak_anger": "Highest anger",
         "anger": "anger",
         "arousal": "arousal",
@@ -69,8 +69,11 @@ WORDS = texts(
         "silent": "without speech",
         "hours": "hours of audio",
         "first": "Worth a listen first",
-        "first_note": "Escalated calls, by the time spent so, then tense ones, by their highest anger.",
-        "none_first": "No call was tense or escalated.",
+        "first_note": (
+            "Escalated calls, by the time spent so, then tense ones, by their highest anger, then calm ones whose "
+            "first seconds sounded angry."
+        ),
+        "none_first": "No call was tense or escalated, or began angrily.",
         "as_table": "The same as a table",
         "by_day": "Levels by day",
         "by_hour": "Levels by day and hour",
@@ -92,13 +95,21 @@ WORDS = texts(
         "angry": "Angry calls",
         "found": "Found",
         "interval": "95 % interval",
-        "errors": "Could not be read",
+        "errors": "Could not be scored",
+        "all_calls": "All calls",
+        "page_of": "page {} of {}",
+        "next": "Next page",
+        "angry_start": "angry from the first word?",
+        "angry_start_note": (
+            "The first seconds, from which the caller’s usual level was taken, sounded angry already (anger {} by "
+            "the voice itself). Levels compare with them: this caller may have been angry from the first word."
+        ),
         "more": "and {} more",
     },
 ) | texts(
     "report calls",
     {
-        "failed": "could not be read",
+        "failed": "could not be scored",
         "were_escalated": "escalated",
     },
 )

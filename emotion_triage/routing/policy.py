@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 import tomllib
 from functools import cached_property
 from importlib.resources import files
@@ -20,10 +21,13 @@ from emotion_triage.routing.rules import Destination, Router, RoutingPolicy, Rul
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
 from emotion_triage.texts import Language
 
-__all__ = ["PRESETS", "LevelTexts", "Notice", "NoticeText", "Policy", "Suggestions", "policy_text"]
+__all__ = ["LINK_FIELDS", "PRESETS", "LevelTexts", "Notice", "NoticeText", "Policy", "Suggestions", "policy_text"]
 
 DIGEST_HEX_DIGITS = 16
 """Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""
+
+LINK_FIELDS = ("source", "name", "call", "start_s")
+"""What a link to a recording may name: its path, its file name, its call, and the second to listen from."""
 
 PRESETS = ("cautious", "balanced", "eager")
 """Policies that ship, from few false escalations to few missed ones; their figures are in the README."""
@@ -59,6 +63,22 @@ class LevelTexts(msgspec.Struct, frozen=True, kw_only=True):
     escalated: Annotated[str, Meta(min_length=1)]
 
 
+class ReportPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What people are shown of calls. Defaults live in ``policies/balanced.toml``, which explains each key.
+
+    Attributes
+    ----------
+    angry_start : float
+        Mean anger by the voice itself, 0 to 1, of the speech that makes the caller's baseline, from which a call is
+        flagged: levels say how a caller sounds against that speech.
+    recording_link : str
+        The address or path of a recording, with `LINK_FIELDS` in braces; empty: pages link to none.
+    """
+
+    angry_start: Annotated[float, Meta(ge=0.0, le=1.0)]
+    recording_link: str
+
+
 class Suggestions(msgspec.Struct, frozen=True, kw_only=True):
     """What is suggested to the agent at each level, in French and in English."""
 
@@ -90,6 +110,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         When contacts make a standing or a shield.
     suggestions : Suggestions
         What is suggested to the agent.
+    report : ReportPolicy
+        What people are shown of calls.
     rules : tuple of Rule
         Level and standing to a destination; the first that matches wins.
     neutral : Destination
@@ -116,12 +138,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     routing: RoutingPolicy
     protection: ProtectionPolicy
     suggestions: Suggestions
+    report: ReportPolicy
     rules: tuple[Rule, ...]
     neutral: Destination
 
     def __post_init__(self) -> None:
         _refuse_crossed_thresholds(self.escalation)
         _refuse_crossed_counts(self.protection)
+        _refuse_unusable_link(self.report.recording_link)
         Router(rules=self.rules, neutral=self.neutral)
 
     @classmethod
@@ -202,3 +226,20 @@ def _refuse_crossed_counts(protection: ProtectionPolicy) -> None:
             f"protection.watch_after is {protection.watch_after} and protection.protected_after is "
             f"{protection.protected_after}; expected watch_after <= protected_after"
         )
+    lowest, highest = protection.survey_scale
+    if not lowest < highest:
+        raise PolicyError(
+            f"protection.survey_scale is [{lowest:g}, {highest:g}]; expected the lowest answer, then the highest"
+        )
+
+
+def _refuse_unusable_link(link: str) -> None:
+    if not re.fullmatch(r"((https?|file)://|(?![\w+.-]+:))\S*", link):
+        raise PolicyError(
+            f"report.recording_link is {link!r}; expected http://, https:// or file:// and an address, or a path, "
+            "without blanks"
+        )
+    for field in re.findall(r"\{([^{}]*)\}", link):
+        if field not in LINK_FIELDS:
+            expected = ", ".join(f"{{{each}}}" for each in LINK_FIELDS)
+            raise PolicyError(f"report.recording_link names {{{field}}}; expected {expected}")

@@ -88,6 +88,8 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         Who takes a call when every agent is shielded from it, most wanted first.
     export_names : {"pseudonyms", "names"}
         How a caller's copy of what is kept names agents and supervisors.
+    survey_scale : tuple of float, length 2
+        The lowest and the highest answer of the centre's survey; another is refused.
     retention : Retention
         How long things are kept.
     texts : RestrictionTexts
@@ -117,6 +119,7 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_per_window: Count
     fallbacks: Annotated[tuple[Fallback, ...], Meta(min_length=1)]
     export_names: Literal["pseudonyms", "names"]
+    survey_scale: tuple[float, float]
     retention: Retention
     texts: RestrictionTexts
 

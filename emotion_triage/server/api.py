@@ -113,10 +113,15 @@ class Api:
         return view(live)
 
     async def verdict(self, asked: Session, call_id: str, body: SayVerdict) -> Done:
-        """Say whether a contact was abusive; it need not be known here any more."""
-        await self.ask(
-            lambda ledger: ledger.verdict(call_id, by=asked.access.name, abusive=body.abusive, reason=body.reason)
-        )
+        """Say whether a contact was abusive: a call that is known here, or one that the ledger has kept."""
+        known = self.live_calls.calls.find(call_id) is not None
+
+        def judge(ledger: Ledger) -> None:
+            if not known:
+                ledger.require_contact(call_id)
+            ledger.verdict(call_id, by=asked.access.name, abusive=body.abusive, reason=body.reason)
+
+        await self.ask(judge)
         if live := self.live_calls.calls.find(call_id):
             live.verdict = "abusive" if body.abusive else "not abusive"
         return Done()

@@ -132,6 +132,11 @@ class LiveCall:
         return self.call.position_s
 
     @property
+    def angry_start(self) -> bool:
+        """Whether the speech that the caller's usual level comes from sounds angry already: levels are against it."""
+        return (self.baseline_anger or 0.0) >= self.call.triage.policy.report.angry_start
+
+    @property
     def level_s(self) -> float:
         """How long the level has lasted, in seconds."""
         return max(0.0, self.position_s - self.level_since_s)

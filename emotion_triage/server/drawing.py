@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from emotion_triage.prosody.frames import HOP_S
+from emotion_triage.prosody.vad import WINDOW_FRAMES
 from emotion_triage.server.calls import Point
 from emotion_triage.server.schemas import CallDetail
 
 __all__ = ["Span", "Timeline", "sparkline", "timeline"]
 
 WIDTH, HEIGHT = 1000.0, 200.0
+BREAK_S = WINDOW_FRAMES * HOP_S
+"""Scores further apart are not joined: between them lay a window without enough speech."""
 TICKS = (5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
-def sparkline(points: Sequence[Point], width: float, height: float) -> str:
-    """Return the points of a polyline: time from left to right, anger 0 at the bottom and 1 at the top.
+def sparkline(points: Sequence[Point], width: float, height: float) -> list[str]:
+    """Return the points of polylines: time from left to right, anger 0 at the bottom and 1 at the top.
+
+    Points further apart than a window are not joined: between them nothing was scored.
 
     Examples
     --------
-    >>> sparkline([Point(0.0, 0.0), Point(120.0, 1.0)], 100, 20)
-    '0.0,20.0 100.0,0.0'
+    >>> sparkline([Point(0.0, 0.0), Point(2.0, 1.0), Point(8.0, 0.5)], 100, 20)
+    ['0.0,20.0 25.0,0.0', '100.0,10.0 100.0,10.0']
     """
     if not points:
-        return ""
+        return []
     first_s = points[0].time_s
     span_s = max(points[-1].time_s - first_s, 1.0)
-    return " ".join(
-        f"{width * (point.time_s - first_s) / span_s:.1f},{height * (1.0 - point.anger):.1f}" for point in points
-    )
+    return _lines(points, lambda time_s: width * (time_s - first_s) / span_s, height)
+
+
+def _lines(points: Sequence[Point], x: Callable[[float], float], height: float) -> list[str]:
+    """Return a polyline for each run of points without a break; a lone point is a line of no length, drawn as a dot."""
+    runs: list[list[str]] = []
+    before_s = -math.inf
+    for point in points:
+        if point.time_s - before_s > BREAK_S:
+            runs.append([])
+        runs[-1].append(f"{x(point.time_s):.1f},{height * (1.0 - point.anger):.1f}")
+        before_s = point.time_s
+    return [" ".join(run * 2 if len(run) == 1 else run) for run in runs]
 
 
 class Span(NamedTuple):
@@ -44,7 +61,7 @@ class Timeline(NamedTuple):
 
     bands: list[Span]
     gaps: list[Span]
-    anger: str
+    anger: list[str]
     baseline_y: float | None
     ticks: list[tuple[float, int]]
 
@@ -63,7 +80,7 @@ def timeline(call: CallDetail) -> Timeline:
             Span(x(band.from_s), x(to) - x(band.from_s), band.level) for band, to in zip(call.bands, ends, strict=False)
         ],
         gaps=[Span(x(gap.from_s), max(1.0, x(gap.to_s) - x(gap.from_s)), "gap") for gap in call.gaps],
-        anger=" ".join(f"{x(point.time_s)},{HEIGHT * (1.0 - point.anger):.1f}" for point in call.points),
+        anger=_lines(call.points, x, HEIGHT),
         baseline_y=None if call.baseline_anger is None else round(HEIGHT * (1.0 - call.baseline_anger), 1),
         ticks=[(x(tick), tick) for tick in range(0, int(end_s) + 1, step)],
     )

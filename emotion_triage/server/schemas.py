@@ -68,8 +68,9 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """A call now. Times in seconds of its stream; `anger`, `baseline_anger` and `recent` from 0 to 1.
 
-    `recent` is the last two minutes of anger; `ended` is how it ended, if it did; `level` is absent where the caller
-    objected; `known` is false where the ledger could not be asked; `reasons`, by language, are those of the level.
+    `recent` is the last two minutes of anger; `angry_start` says that the first speech sounded angry already;
+    `ended` is how it ended, if it did; `level` is absent where the caller objected; `known` is false where the
+    ledger could not be asked; `reasons`, by language, are those of the level.
     """
 
     call_id: str
@@ -84,6 +85,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     escalated_s: float
     anger: float | None
     baseline_anger: float | None
+    angry_start: bool
     recent: tuple[Point, ...]
     reasons: dict[str, str]
     speech_s: float
@@ -203,6 +205,7 @@ def view(live: LiveCall) -> CallView:
         escalated_s=live.escalated_s,
         anger=live.anger if scored else None,
         baseline_anger=live.baseline_anger if scored else None,
+        angry_start=scored and live.angry_start,
         recent=live.recent,
         reasons={language: live.reason(language) if scored else "" for language in LANGUAGES},
         speech_s=call.speech_s,

@@ -43,6 +43,7 @@ WORDS = texts(
         "unknown": "unknown: the ledger does not answer",
         "now": "now",
         "own_baseline": "the caller's usual level",
+        "angry_start": "angry from the first word?",
         "no_score_yet": "no score yet",
         "timeline": "Timeline",
         "gap": "no audio",
