@@ -246,8 +246,8 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
         ("[neutral]\npriority = 1.5", "neutral.priority is 1.5; expected integer"),
         (
             '[report]\nrecording_link = "javascript:alert(1)"',
-            "report.recording_link is 'javascript:alert(1)'; expected http://, https:// or file:// and an address, or a "
-            "path, without blanks",
+            "report.recording_link is 'javascript:alert(1)'; expected http://, https:// or file:// and an address, or "
+            "a path, without blanks",
         ),
         (
             '[report]\nrecording_link = "https://a.example/{caller}"',
