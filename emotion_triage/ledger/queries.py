@@ -27,13 +27,14 @@ from sqlalchemy import (
     update,
 )
 
-from emotion_triage.errors import LedgerError
+from emotion_triage.errors import CallIdError, LedgerError
 from emotion_triage.ledger.audit_log import committed
 from emotion_triage.ledger.exposures import Suffered
 from emotion_triage.ledger.fairness import Holding
 from emotion_triage.ledger.projection import Body, Entry, Kind, moment_or_none
 from emotion_triage.ledger.schema import decisions, entries, meta, subjects
 from emotion_triage.ledger.seals import Seal
+from emotion_triage.routing.call_ids import safe_call_id
 
 __all__ = ["EASY", "KNOWN", "SETTLED", "TOLD", "Link", "Queries", "holdings"]
 
@@ -210,9 +211,13 @@ class Queries:
 
     def require_contact(self, contact_id: str) -> None:
         """Raise where no contact has this name."""
-        if self.contact_of(contact_id) is None:
+        try:
+            name = safe_call_id(contact_id, "contact_id")
+        except CallIdError as error:
+            raise LedgerError(str(error)) from None
+        if self.contact_of(name) is None:
             raise LedgerError(
-                f"contact {contact_id}: got a name that no recorded contact has; check it, or record the contact first"
+                f"contact {name}: got a name that no recorded contact has; check it, or record the contact first"
             )
 
     def contact_of(self, contact_id: str) -> tuple[Entry, Link] | None:
