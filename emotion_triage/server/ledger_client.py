@@ -80,7 +80,7 @@ class LedgerClient:
         self._waiting: deque[_Waiting] = deque()
         self._more = asyncio.Event()
         self._tried = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         # read now, so that a missing secret stops the server and not the first call
         secrets = () if config is None else (*config.previous_keys, config.key)
@@ -102,8 +102,8 @@ class LedgerClient:
 
         Returns after the first try, or without it where the ledger does not answer.
         """
-        self._task = asyncio.create_task(self._run())
         if self._config is not None:
+            self._task = asyncio.create_task(self._run())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._tried.wait(), ASKED_S)
 
@@ -184,7 +184,7 @@ class LedgerClient:
 
     async def close(self, within_s: float) -> None:
         """Write what waits, if the ledger lets it, and close."""
-        self._closing = True
+        self._closing.set()
         self._more.set()
         if self._task is not None:
             await asyncio.wait((self._task,), timeout=within_s)
@@ -202,15 +202,19 @@ class LedgerClient:
 
     async def _run(self) -> None:
         wait_s = FIRST_WAIT_S
-        while not self._closing or self._waiting:
-            if self._config is not None and (self._ledger is not None or await self._open()):
+        while not self._closing.is_set() or self._waiting:
+            if self._ledger is not None or await self._open():
                 await self._more.wait()
                 if await self._write():
                     wait_s = FIRST_WAIT_S
                     continue
-            elif self._closing:
+            elif self._closing.is_set():
                 return
-            await asyncio.sleep(wait_s)
+            if self._closing.is_set():
+                await asyncio.sleep(FIRST_WAIT_S)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     async def _open(self) -> bool:

@@ -21,7 +21,7 @@ __all__ = ["Listener", "listening", "listening_at"]
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
-BATCH = 32
+BATCH = 8
 """Connections accepted before others have their turn."""
 RETRY_S = 0.2
 """How long accepting rests after it failed."""

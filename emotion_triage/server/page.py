@@ -27,6 +27,7 @@ from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.drawing import sparkline, timeline
 from emotion_triage.server.requests import MAX_COMPLAINT, Refused, body_of, check_csrf
 from emotion_triage.server.schemas import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
+from emotion_triage.server.streams import Shared, Streams
 from emotion_triage.server.words import clock, words
 from emotion_triage.settings import explained
 from emotion_triage.texts import LANGUAGES, Language
@@ -35,6 +36,8 @@ __all__ = ["STATIC", "Page"]
 
 STATIC = Path(__file__).parent / "static"
 REFRESH_S = 1.0
+FRESH_S = 0.8
+"""The list of calls is made once for all who look at it."""
 HEARTBEAT_S = 15.0
 LANGUAGE_COOKIE = "language"
 YEAR_S = 365 * 86400
@@ -58,6 +61,8 @@ class Page:
         self._api = api
         self._live_calls = api.live_calls
         self._auth = auth
+        self._streams = Streams()
+        self._lists: Shared[tuple[list[CallView], str]] = Shared(FRESH_S)
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("emotion_triage.server"),
             autoescape=True,
@@ -207,15 +212,20 @@ class Page:
         )
 
     async def _told(self, request: Request, session: Session) -> AsyncIterator[str]:
+        with self._streams.one(session.access.name) as goes_on:
+            async for event in self._stream(request, session, goes_on):
+                yield event
+
+    async def _stream(self, request: Request, session: Session, goes_on: Callable[[], bool]) -> AsyncIterator[str]:
         """Yield what the page shows whenever it changes, and in words what a listener should hear."""
         call_id, language = request.query_params.get("call"), self._language(request)
         shown, levels, silent_s = "", dict[str, str | None](), 0.0
         yield "retry: 2000\n\n"
-        while not self._live_calls.closing and self._session(request) is not None:
-            calls = await self._sorted(session) if call_id is None else []
+        while goes_on() and not self._live_calls.closing and self._session(request) is not None:
+            calls: list[CallView] = []
             try:
                 if call_id is None:
-                    html = self._render("_calls.html", language, calls=calls, stage=self._live_calls.stage.name.lower())
+                    calls, html = await self._lists.get(language, lambda: self._list(session, language))
                 else:
                     fields = await self._fields_of_call(session, call_id, language)
                     calls = [fields["call"]]
@@ -235,6 +245,11 @@ class Page:
                 silent_s = 0.0
                 yield ": here\n\n"
             await asyncio.sleep(REFRESH_S)
+
+    async def _list(self, session: Session, language: Language) -> tuple[list[CallView], str]:
+        calls = await self._sorted(session)
+        stage = self._live_calls.stage.name.lower()
+        return calls, self._render("_calls.html", language, calls=calls, stage=stage)
 
     async def _sorted(self, session: Session) -> list[CallView]:
         """Return the calls, the most escalated first and then the longest at it."""

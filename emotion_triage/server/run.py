@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import NamedTuple
@@ -105,11 +106,13 @@ async def serve(
     async with AsyncExitStack() as open_sockets:
         for each in listeners:
             open_sockets.callback(each.close)
+        over = threading.Event()
+        open_sockets.callback(over.set)
         await live_calls.dispatcher.open()
         await live_calls.ledger.open()
         ticking = asyncio.create_task(live_calls.batcher.run())
         beating = asyncio.create_task(vitals.run())
-        watch(vitals, config.limits.stuck_s)
+        watch(vitals, config.limits.stuck_s, over)
         audio = None
         if wire := config.wires.audiosocket:
             audio = AudioSocketServer(live_calls, wire.listen_s).listener(listeners[1], siblings.yields)
@@ -128,7 +131,7 @@ async def serve(
         failed = next((task.exception() for task in (serving, ticking) if task.done()), None)
         stopping.cancel()
         notify("STOPPING=1")
-        end_within(config.limits.drain_s + STOPPED_S)
+        end_within(config.limits.drain_s + STOPPED_S, over)
         # whoever connects meanwhile is refused in its engine's own words
         await live_calls.drain(config.limits.drain_s)
         if audio is not None:

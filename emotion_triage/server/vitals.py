@@ -98,13 +98,15 @@ class Stillness:
         return self._still_s
 
 
-def watch(vitals: Vitals, stuck_s: float) -> None:
-    """End this process from a thread where it does not move for `stuck_s`: whoever started it starts it again."""
+def watch(vitals: Vitals, stuck_s: float, over: threading.Event) -> None:
+    """End this process from a thread where it does not move for `stuck_s`, until serving is `over`.
+
+    Whoever started it starts it again.
+    """
 
     def look() -> None:
         beats, scoring = Stillness(), Stillness()
-        while True:
-            time.sleep(LOOK_S)
+        while not over.wait(LOOK_S):
             count, scored_s = vitals.moves
             still_s = max(beats.after(count), scoring.after(scored_s))
             if still_s >= stuck_s:
@@ -116,13 +118,13 @@ def watch(vitals: Vitals, stuck_s: float) -> None:
     threading.Thread(target=look, name="watchdog", daemon=True).start()
 
 
-def end_within(seconds: float) -> None:
-    """End this process from a thread if it has not ended by itself: what does not answer does not hold it for ever."""
+def end_within(seconds: float, over: threading.Event) -> None:
+    """End this process from a thread unless serving is `over` by then: what does not answer does not hold it."""
 
     def end() -> None:
-        time.sleep(seconds)
-        log.critical("the process did not stop within %.0f s and ends", seconds)
-        leave(STUCK, now=True)
+        if not over.wait(seconds):
+            log.critical("the process did not stop within %.0f s and ends", seconds)
+            leave(STUCK, now=True)
 
     threading.Thread(target=end, name="end", daemon=True).start()
 

@@ -11,6 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -104,6 +105,8 @@ class AudioSocketServer:
 
         async def hang_up() -> None:
             # what was read already is heard, then the stream is at its end
+            transport: Any = writer.transport  # it reads too
+            transport.pause_reading()
             reader.feed_eof()
 
         self._open += 1
@@ -121,6 +124,7 @@ class AudioSocketServer:
                 )
             else:
                 writer.write(HANG_UP)
+            # a stream whose end we made has nothing more to be read: its place is free at once
             await _part(reader, writer)
         finally:
             self._open -= 1

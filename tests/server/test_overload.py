@@ -19,7 +19,8 @@ from emotion_triage.server.batcher import Batcher, Heard
 from emotion_triage.server.config import Limits
 from emotion_triage.server.metrics import Metrics
 from emotion_triage.server.overload import DOWN_S, UP_S, Load, Stage
-from emotion_triage.server.page import WORDS
+from emotion_triage.server.words import words
+from emotion_triage.texts import LANGUAGES
 
 SLOW = """
 import sys, time
@@ -162,8 +163,8 @@ def test_only_tense_callers_are_heard_and_time_goes_on(triage: Triage, monkeypat
 
 def test_the_page_has_words_for_each_stage() -> None:
     """Each stage but the first has its sentence in each language."""
-    for words in WORDS.values():
-        assert all(words[f"load_{stage.name.lower()}"] for stage in Stage if stage is not Stage.NORMAL)
+    for language in LANGUAGES:
+        assert all(words(language)[f"load_{stage.name.lower()}"] for stage in Stage if stage is not Stage.NORMAL)
 
 
 def test_a_server_with_too_much_to_do_drops_no_call(
@@ -191,7 +192,7 @@ def test_a_server_with_too_much_to_do_drops_no_call(
                 await eventually(lambda: "overloaded" in slow.get("/readyz").text, 60.0)
                 with slow.client(None) as browser:
                     await asyncio.to_thread(browser.post, "/login", data={"token": "durand-token-0123456789abcdef"})
-                    assert WORDS["en"]["load_full"] in (await asyncio.to_thread(browser.get, "/")).text
+                    assert words("en")["load_full"] in (await asyncio.to_thread(browser.get, "/")).text
                 async with audiosocket(slow) as surplus:
                     await surplus.say(np.zeros(800, np.float32))
                     assert await asyncio.wait_for(surplus.reader.read(), 10.0) == bytes(3)

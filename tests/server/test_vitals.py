@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from emotion_triage.server import vitals as vitals_module
 from emotion_triage.server.board import Board
 from emotion_triage.server.listeners import listening
 from emotion_triage.server.vitals import STUCK, Stillness, Vitals, notify
@@ -235,3 +237,19 @@ def test_a_board_tells_who_moves() -> None:
     assert mine.others() == [1]
     board.clear(1)
     assert not board.moves(1)
+
+
+def test_nothing_watches_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once serving is over neither the watchdog nor the limit of the end ends the process, however long it takes."""
+    ended: list[int] = []
+    monkeypatch.setattr(vitals_module, "leave", lambda code, now=False: ended.append(code))
+    over = threading.Event()
+    over.set()
+    still = Vitals(lambda: 0.0, 3.0, lambda: None)
+    vitals_module.watch(still, 0.0, over)
+    vitals_module.end_within(0.0, over)
+    for each in threading.enumerate():
+        if each.name in ("watchdog", "end"):
+            each.join(10.0)
+            assert not each.is_alive()
+    assert ended == []
