@@ -236,16 +236,19 @@ def opened(source: Source) -> Iterator[tuple[soundfile.SoundFile, Size | None]]:
     """
     import soundfile
 
-    class InOrder(soundfile.SoundFile):
+    class InOrder(soundfile.SoundFile):  # type: ignore[misc]
         """Reads on from where it is; soundfile seeks after each block, which GSM, G.721 and long FLAC cannot."""
 
         def seekable(self) -> bool:
             return False
 
     with decoding_errors(source), ExitStack() as stack:
-        raw: BinaryIO | Spool | None = source.spool
-        if raw is None:
-            raw = stack.enter_context(open_remote(source.path) if is_remote(source.path) else _file(source.path))
+        raw: BinaryIO | Spool
+        if source.spool is not None:
+            raw = source.spool
+        else:
+            remote = is_remote(source.path)
+            raw = stack.enter_context(cast(BinaryIO, open_remote(source.path)) if remote else _file(source.path))
         raw.seek(0)
         head = raw.read(16)
         if not head:

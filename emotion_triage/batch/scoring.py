@@ -242,8 +242,8 @@ def give_up(triage: Triage, options: ScoringOptions, source: str, reason: GivenU
     """Return what stands for a recording that no worker could finish."""
     if reason == "late":
         return Scored(broken(triage, options.channel_of(source), late(source, options.max_seconds or 0.0), source))
-    reason = "the process that read it was ended twice, by the system or by a user; check the memory, and the file"
-    return Scored(broken(triage, options.channel_of(source), reason, source))
+    error = "the process that read it was ended twice, by the system or by a user; check the memory, and the file"
+    return Scored(broken(triage, options.channel_of(source), error, source))
 
 
 def score(

@@ -115,8 +115,10 @@ def score_command(
             if spans is None and not channels:
                 refuse_unnamed_caller(caller_channel, spans_path)
         headerless = headerless_of(encoding, sample_rate_hz)
-        found = find(paths, headerless=headerless is not None) if manifest is None else None
-        sources = list(manifest.sources) if found is None else found.recordings
+        found = None
+        if manifest is None:
+            found = find(paths, headerless=headerless is not None)
+        sources = list(manifest.sources) if manifest is not None else found.recordings if found is not None else []
         if (workers > 1 or max_seconds is not None or max_memory is not None or engine != "local") and (
             only_here := [source for source in sources if is_of_this_process(source)]
         ):

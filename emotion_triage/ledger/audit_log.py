@@ -109,8 +109,8 @@ def begin(connection: Connection, seal: Seal) -> None:
     row = connection.execute(select(heads)).one_or_none()
     if row is None:
         connection.execute(insert(heads).values(**GENESIS_HEAD._asdict(), id=1))
-        row = GENESIS_HEAD
-    _set_head(connection, seal, Head(row.seq, row.digest, row.first_seq, row.first_digest))
+    head = GENESIS_HEAD if row is None else Head(row.seq, row.digest, row.first_seq, row.first_digest)
+    _set_head(connection, seal, head)
 
 
 def reseal(connection: Connection, seal: Seal, following: Seal, *, at_us: int) -> None:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import (
     Connection,
-    Row,
     Select,
     String,
     and_,
@@ -361,7 +360,7 @@ class Queries:
             counts["entries"] += len(rows)
         return counts
 
-    def _batches(self, statement: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+    def _batches(self, statement: Select[Any]) -> Iterator[Sequence[Any]]:
         """Give the rows of a statement, so many at once; all are read before the first batch is changed."""
         rows = self.connection.execute(statement).all()
         for start in range(0, len(rows), ROWS_AT_ONCE):
