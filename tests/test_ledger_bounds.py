@@ -123,6 +123,8 @@ def test_a_length_of_time_is_finite(field: str, value: float, ledger: Ledger) ->
     [
         lambda ledger: ledger.outcome("c-1", survey=math.nan),
         lambda ledger: ledger.outcome("c-1", survey=math.inf),
+        lambda ledger: ledger.keep_windows("c-1", [[3.0, 2.5, 0.0, math.inf, 0.5]], model_digest="m"),
+        lambda ledger: ledger.keep_windows("c-1", [[3.0, 2.5, 0.0, 1e300, 0.5]], model_digest="m"),
         lambda ledger: ledger.record(contact("c-2", duration_s=1e300)),
         lambda ledger: ledger.record(contact("c-2", duration_s=-1.0)),
         lambda ledger: ledger.record(contact("c-2", duration_s="60")),

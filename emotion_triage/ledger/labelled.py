@@ -47,7 +47,7 @@ def packed(windows: ArrayLike, model_digest: str | None = None) -> Windows:
     Raises
     ------
     LedgerError
-        If it has another shape.
+        If it has another shape, or a value that is infinite.
 
     Examples
     --------
@@ -61,7 +61,12 @@ def packed(windows: ArrayLike, model_digest: str | None = None) -> Windows:
         if model_digest is None
         else (SCORE_COLUMNS, f"affects: {', '.join(SCORE_COLUMNS)}")
     )
-    values = np.asarray(windows, dtype="<f4")
+    with np.errstate(over="ignore"):
+        values = np.asarray(windows, dtype="<f4")
+    if np.isinf(values).any():
+        raise LedgerError(
+            "windows: got a value that is infinite in float32, expected a number, or NaN where there is none"
+        )
     if values.ndim != 2 or values.shape[1] != len(columns):
         raise LedgerError(f"windows: got shape {values.shape}, expected (n_windows, {len(columns)}), as of {source}")
     return Windows(columns=_digest(columns), values=values.tobytes(), model_digest=model_digest)
