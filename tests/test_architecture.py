@@ -119,3 +119,11 @@ def test_naming_every_public_name_loads_nothing_heavy() -> None:
     """Even touching every public name, as an editor does, loads nothing heavy."""
     touch = "import emotion_triage as et\nfor name in getattr(et, '__all__', []): getattr(et, name)"
     assert loaded_by(touch) == []
+
+
+@pytest.mark.parametrize(
+    "file", [*FILES, *PACKAGE.rglob("*.html"), *PACKAGE.rglob("*.toml")], ids=lambda file: file.name
+)
+def test_a_person_is_they(file: Path) -> None:
+    """Code, comments, messages and pages call a caller, an agent and a supervisor they."""
+    assert not re.findall(r"\b(?:he|his|him|himself)\b", file.read_text(encoding="utf-8"), re.IGNORECASE)
