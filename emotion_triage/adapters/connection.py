@@ -149,6 +149,7 @@ class Connection:
         self._limits = limits or Limits()
         self._ended: Ended | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._stopping = False
         self._base = self._next = self._heard_to = self._wire_next = 0
         self.call: Call | None = None
@@ -166,11 +167,14 @@ class Connection:
         Raises
         ------
         WireError
-            If the engine broke its protocol or fell silent. Nothing but this connection is touched by it.
+            If the engine broke its protocol, sends what could never be heard, or fell silent. Nothing but this
+            connection is touched by it. What the application or the sink raises comes out as it is.
         """
         try:
-            async with asyncio.timeout(self._limits.idle_s) as idle:
-                await self._read(idle)
+            async with asyncio.timeout(None) as idle:
+                self._alive_s = asyncio.get_running_loop().time()
+                self._check_idle(idle)
+                await self._read()
         except WireError:
             self._ended = self._ended or Ended(reason="fault")
             await self.close(reason="error")
@@ -185,8 +189,9 @@ class Connection:
                 "may be gone: raise idle_s if calls are held longer than this without a word"
             ) from None
         finally:
-            if self._timer:
-                self._timer.cancel()
+            for timer in (self._timer, self._idle_timer):
+                if timer:
+                    timer.cancel()
             await self._finish(self._ended or Ended(reason="stopped"))
 
     async def close(self, *, reason: Literal["completed", "error"] = "completed") -> None:
@@ -195,28 +200,41 @@ class Connection:
         for reply in self._wire.close(reason=reason):
             await self._send(reply)
 
-    async def _read(self, idle: asyncio.Timeout) -> None:
+    def _check_idle(self, idle: asyncio.Timeout) -> None:
+        """End a connection without a sign of life for `idle_s`; moving a timer at each packet would cost most."""
+        loop = asyncio.get_running_loop()
+        due_s = self._alive_s + self._limits.idle_s
+        if due_s <= loop.time():
+            idle.reschedule(due_s)
+        else:
+            self._idle_timer = loop.call_at(due_s, self._check_idle, idle)
+
+    async def _read(self) -> None:
         messages = aiter(self._socket)
-        loop, whole = asyncio.get_running_loop(), not self._wire.byte_stream
+        clock, whole = asyncio.get_running_loop().time, not self._wire.byte_stream
+        now_s = clock()
         while self._ended is None:
             try:
-                message = await anext(messages)
-                events = self._wire.receive(message)
+                events = self._wire.receive(await anext(messages))
+                now_s = clock()
                 if whole:
-                    idle.reschedule(loop.time() + self._limits.idle_s)
+                    self._alive_s = now_s
             except StopAsyncIteration:
                 events = self._wire.end()
             except Exception:  # each network library has its own word for a connection that broke
                 events = self._wire.end()
                 self._ended = Ended(reason="cut")
             for event in events:
-                idle.reschedule(loop.time() + self._limits.idle_s)
-                await self._take(event)
+                if type(event) is Audio:
+                    self._alive_s = now_s
+                    self._hear(event, now_s)
+                else:
+                    await self._take(event)
+                    self._alive_s = now_s = clock()
 
     async def _take(self, event: WireEvent) -> None:
-        if isinstance(event, Audio):
-            self._hear(event)
-        elif isinstance(event, Passed):
+        """Take what is not audio."""
+        if isinstance(event, Passed):
             self._wire_next = max(self._wire_next, event.to)
             self._advance(self._base + event.to)
         elif isinstance(event, Reply):
@@ -254,10 +272,9 @@ class Connection:
             self._advance(self._heard_to + int(silent_s * self._rate_hz))
         self._timer = loop.call_later(self._limits.gap_s, self._watch)
 
-    def _hear(self, audio: Audio) -> None:
+    def _hear(self, audio: Audio, now_s: float) -> None:
         if self.call is None:
             return
-        now_s = asyncio.get_running_loop().time()
         n_samples = len(audio.payload) // self._sample_bytes
         at, late = self._next, 0
         if audio.at is not None:

@@ -81,18 +81,17 @@ class Reordering:
         payload : bytes
             One byte a sample; empty where the packet has no audio and only its number counts.
         """
-        packet = _Packet(number, stamp, payload)
         last = self._last = number - 1 if self._last is None else self._last
         if not last < number <= last + _MAX_AHEAD:
-            return self._doubt(packet)
+            return self._doubt(_Packet(number, stamp, payload))
         events = self._acquit() if self._trial else []
         self._copies = 0
         if number == last + 1 and not self._waiting:
-            self._place(packet, events)
+            self._place(number, stamp, payload, events)
         elif any(number == other.number for other in self._waiting):
             events.append(_LATE)
         else:
-            insort(self._waiting, packet)
+            insort(self._waiting, _Packet(number, stamp, payload))
             self._release(_WAITING, events)
         return events
 
@@ -140,7 +139,7 @@ class Reordering:
             if not self._follows(packet) and len(self._waiting) <= waiting:
                 return
             del self._waiting[0]
-            self._place(packet, events)
+            self._place(*packet, events)
 
     def _follows(self, packet: _Packet) -> bool:
         assert self._last is not None
@@ -150,8 +149,7 @@ class Reordering:
             return False
         return packet.stamp + self._offset <= self._next + self._tolerance
 
-    def _place(self, packet: _Packet, events: list[_Event]) -> None:
-        number, stamp, payload = packet
+    def _place(self, number: int, stamp: int | None, payload: bytes, events: list[_Event]) -> None:
         self._last = number
         if not payload:
             return

@@ -6,7 +6,9 @@ Protocols: RFC 3550 (RTP), RFC 3551 (payload types 0, 8, 13 and 19), RFC 4733 (k
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, TypeAlias
@@ -14,6 +16,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from emotion_triage.adapters.protocol import (
+    Audio,
     Changed,
     Digit,
     Dropped,
@@ -35,6 +38,9 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 WIRE = "RTP"
 _HEADER_BYTES = 12
+_COUNTERS = struct.Struct(">BBHI")
+# version 2, and neither padding, extension nor further sources
+_PLAIN = 0x80
 _ENCODINGS: dict[int, Encoding] = {0: "mulaw", 8: "alaw"}
 _COMFORT_NOISE = (13, 19)
 # 192 to 223 in the second byte: RTCP that shares the port
@@ -109,6 +115,18 @@ class Rtp:
 
     def receive(self, message: bytes | str) -> Iterator[WireEvent]:
         """Yield what a datagram completes. Anyone can send to a port: what is no RTP of the caller's is dropped."""
+        if (
+            len(message) > _HEADER_BYTES
+            and message[0] == _PLAIN
+            and message[8:12] == self._source
+            and message[1] & 0x7F == self._started_with == self._codec
+            and not self._held
+            and isinstance(message, bytes)
+            and len(message) <= _MAX_DATAGRAM_BYTES
+            and not self._ended
+        ):
+            yield from self._ordered(message, message[_HEADER_BYTES:])
+            return
         payload = None if isinstance(message, str) else _payload(message)
         if isinstance(message, str) or payload is None or self._ended:
             yield _STRAY
@@ -161,12 +179,15 @@ class Rtp:
                 yield Dropped(why="unknown", what=f"payload type {kind}")
             payload = b""
         if self._started_with is not None:
-            near = self._order.last
-            self._newest = number = _number(message)
-            self._stamp = _nearest(int.from_bytes(message[4:8], "big"), self._stamp, 32)
-            yield from self._order.add(
-                number if near is None else _nearest(number, near, 16), self._stamp - self._zero, payload
-            )
+            yield from self._ordered(message, payload)
+
+    def _ordered(self, message: bytes, payload: bytes) -> list[Audio | Dropped | Changed]:
+        """Return what a packet completes; of its counters, the numbers that are next to those before."""
+        _, _, number, stamp = _COUNTERS.unpack_from(message)
+        self._newest = number
+        self._stamp = stamp = _nearest(stamp, self._stamp, 32)
+        near = self._order.last
+        return self._order.add(number if near is None else _nearest(number, near, 16), stamp - self._zero, payload)
 
     def _start(self, kind: int) -> Started:
         return Started(
@@ -282,7 +303,9 @@ class UdpSocket(asyncio.DatagramProtocol):
     """
 
     def __init__(self, sources: Collection[Network] = ()) -> None:
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED)
+        self._waiting: deque[bytes] = deque()
+        self._stopped = False
+        self._reader: asyncio.Future[None] | None = None
         self._sources = sources
         self._peer: tuple[str, int] | None = None
         self._heard_s = 0.0
@@ -297,10 +320,15 @@ class UdpSocket(asyncio.DatagramProtocol):
                 return
             self._peer = addr
         self._heard_s = now_s
-        if self._queue.full():
-            self._queue.get_nowait()
+        if len(self._waiting) >= _QUEUED:
+            self._waiting.popleft()
             self.dropped += 1
-        self._queue.put_nowait(data)
+        self._waiting.append(data)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     def _may_begin(self, data: bytes, host: str, now_s: float) -> bool:
         if _payload(data) is None or data[1] & 0x7F in _RTCP:
@@ -316,14 +344,18 @@ class UdpSocket(asyncio.DatagramProtocol):
 
     def stop(self) -> None:
         """End the stream: the call was hung up."""
-        if self._queue.full():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
+        self._stopped = True
+        self._wake()
 
     async def __aiter__(self) -> AsyncIterator[bytes | str]:
-        """Yield datagrams until `stop`."""
-        while (data := await self._queue.get()) is not None:
-            yield data
+        """Yield datagrams until `stop`; those that lie there are one wake-up."""
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            if self._stopped:
+                return
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
 
     async def send(self, message: bytes | str, /) -> None:
         """Send nothing: RTP is heard here and never spoken."""

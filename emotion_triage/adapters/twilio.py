@@ -101,6 +101,23 @@ class _Message(msgspec.Struct, frozen=True):
         return self.twilio_id if self.twilio_id is not None else self.telnyx_id
 
 
+class _Heard(msgspec.Struct, frozen=True):
+    """A media message as almost all are: read in one go, where `_Message` looks first at what it is."""
+
+    event: str
+    media: _Media | None = None
+    twilio_id: str | None = msgspec.field(name="streamSid", default=None)
+    telnyx_id: str | None = msgspec.field(name="stream_id", default=None)
+
+    @property
+    def stream_id(self) -> str | None:
+        """The stream's name, in either dialect."""
+        return self.twilio_id if self.twilio_id is not None else self.telnyx_id
+
+
+_HEARD = msgspec.json.Decoder(_Heard, strict=False)
+
+
 class MediaStream:
     """One media stream's protocol: messages in, events out. The dialect is known by its names.
 
@@ -140,6 +157,17 @@ class MediaStream:
         if long := too_long(message, self._limit):
             yield long
             return
+        if self._state == "started":
+            try:
+                heard = _HEARD.decode(message)
+            except (msgspec.DecodeError, RecursionError, UnicodeError):
+                heard = None
+            if heard and heard.event == "media" and heard.media and heard.stream_id in (self._stream_id, None):
+                try:
+                    yield from self._media(heard.media)
+                except Unreadable:
+                    yield Dropped(why="unreadable", what="media")
+                return
         try:
             said = decoded(message, _Message, WIRE)
         except Unreadable:

@@ -153,6 +153,8 @@ class Batcher:
         self._waiting: dict[Call, _Waiting] = {}
         self._thread = ThreadPoolExecutor(1, "scoring")
         self._opened = 0
+        # counted once a tick: a counter that processes share is a lock and a file
+        self._came_s = 0.0
         self.moved_s = time.monotonic()
         self.load = Load(limits.tick_s)
 
@@ -167,7 +169,7 @@ class Batcher:
         waiting = self._waiting.get(call)
         if waiting is None:
             return
-        self._metrics.audio_s.inc(len(chunk) / waiting.sample_bytes / waiting.rate_hz)
+        self._came_s += len(chunk) / waiting.sample_bytes / waiting.rate_hz
         end_s = (at + len(chunk) / waiting.sample_bytes) / waiting.rate_hz
         waiting.zero_s = asyncio.get_running_loop().time() - end_s
         if dropped := waiting.add(chunk, at):
@@ -207,6 +209,8 @@ class Batcher:
     async def tick(self) -> None:
         """Score what came in since the last tick."""
         loop = asyncio.get_running_loop()
+        self._metrics.audio_s.inc(self._came_s)
+        self._came_s = 0.0
         batch = []
         for waiting in self._waiting.values():
             if waiting.segments or waiting.acts:
