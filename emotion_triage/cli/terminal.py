@@ -9,7 +9,7 @@ from emotion_triage.batch.record import Record
 from emotion_triage.call.triage import Event
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Destination, Route
-from emotion_triage.texts import Language, clock, texts
+from emotion_triage.texts import Language, clock, number, texts
 
 __all__ = ["LEVELS", "destination_words", "event_line", "record_line", "words"]
 
@@ -30,7 +30,7 @@ _WORDS = texts(
         "anger": "anger",
         "distress": "distress",
         "arousal": "arousal",
-        "before": "{} for {:.1f} s before",
+        "before": "{} for {} s before",
         "level": "level",
         "standing": "standing",
         "queue": "queue",
@@ -39,7 +39,7 @@ _WORDS = texts(
         "rule": "rule",
         "no_speech": "no speech to score",
         "angry_start": "angry from the first word?",
-        "escalated": "escalated {:.0f} s, from {}",
+        "escalated": "escalated {} s, from {}",
     },
 )
 
@@ -62,11 +62,14 @@ def event_line(event: Event, language: Language) -> Text:
         case Affect():
             for name, style in (("anger", "red"), ("distress", "magenta"), ("arousal", "cyan")):
                 value = getattr(event, name)
-                line.append(f"{words(name, language)} ").append(_bar(value), style).append(f" {value:.2f}  ")
+                line.append(f"{words(name, language)} ").append(_bar(value), style).append(
+                    f" {number(value, 2, language)}  "
+                )
             line.append(describe(event.drivers, language), "dim")
         case Escalation():
             name = LEVELS[event.level][language].upper()
-            before = words("before", language).format(LEVELS[event.previous][language], event.held_s)
+            held = number(event.held_s, 1, language)
+            before = words("before", language).format(LEVELS[event.previous][language], held)
             line.append(name, STYLES[event.level]).append(f"  ({before})  {event.reason(language)}")
         case Route():
             line.append(f"→ {destination_words(event, language)}", "bold")
@@ -85,7 +88,7 @@ def record_line(record: Record, language: Language) -> Text:
         return line.append(words("no_speech", language), "dim")
     level = Level[record.peak_level.upper()]
     line.append(f"{LEVELS[level][language]:<10}", STYLES[level])
-    line.append(f"{words('anger', language)} {record.anger_max:.2f}")
+    line.append(f"{words('anger', language)} {number(record.anger_max or 0.0, 2, language)}")
     calm = level is Level.CALM  # then the reasons are those of the highest anger, not of the level
     if calm and record.drivers:
         line.append(f" ({record.drivers})", "dim")
@@ -93,7 +96,8 @@ def record_line(record: Record, language: Language) -> Text:
     if record.angry_start and level is not Level.ESCALATED:
         line.append(f"  {words('angry_start', language)}", STYLES[Level.TENSE])
     if record.first_escalation_s is not None:
-        line.append("  " + words("escalated", language).format(record.escalated_s, clock(record.first_escalation_s, 1)))
+        spent = number(record.escalated_s or 0.0, 0, language)
+        line.append("  " + words("escalated", language).format(spent, clock(record.first_escalation_s, 1)))
     return line if calm else line.append(f"  {record.drivers or ''}", "dim")
 
 
