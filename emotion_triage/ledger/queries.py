@@ -215,9 +215,7 @@ class Queries:
         except CallIdError as error:
             raise LedgerError(str(error)) from None
         if self.contact_of(name) is None:
-            raise LedgerError(
-                f"contact {name}: got a name that no recorded contact has; check it, or record the contact first"
-            )
+            raise LedgerError(f"contact {name}: got a name that no contact has; check it, or record the contact first")
 
     def contact_of(self, contact_id: str) -> tuple[Entry, Link] | None:
         """Return a contact and whom it is about."""
