@@ -60,7 +60,7 @@ FORMATS = (
 )
 FOREIGN = {
     "AAC": (".m4a", ".mp4", ".aac", ".3gp"),
-    "AMR": (".amr", ".awb"),
+    "AMR": (".amr", ".amr-nb", ".awb"),
     "Windows Media": (".wma", ".asf"),
     "Matroska": (".webm", ".mka"),
     "G.722": (".g722",),

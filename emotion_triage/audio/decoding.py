@@ -56,7 +56,7 @@ HEADERLESS = {
 """Encodings of recordings without a header, and soundfile's names of them; multi-byte samples are little-endian."""
 FOREIGN_SUFFIXES = {
     **dict.fromkeys((".m4a", ".mp4", ".aac", ".3gp"), "AAC"),
-    **dict.fromkeys((".amr", ".awb"), "AMR"),
+    **dict.fromkeys((".amr", ".amr-nb", ".awb"), "AMR"),
     **dict.fromkeys((".wma", ".asf"), "Windows Media"),
     **dict.fromkeys((".webm", ".mka"), "Matroska"),
     **{f".{name}": name.upper() for name in ("ac3", "ape", "dss", "ds2", "ilbc", "ra", "siren7", "siren14", "wv")},
@@ -265,7 +265,7 @@ def opened(source: Source) -> Iterator[tuple[soundfile.SoundFile, Size | None]]:
                 "channels": 1,
                 "endian": "LITTLE",
             }
-        shown = Patched(cast(BinaryIO, raw), size.patches if size else ())
+        shown: Any = Patched(cast(BinaryIO, raw), size.patches if size else ())  # all that soundfile asks of a file
         # what needs no patch is read faster by its name, from which soundfile would guess that a .raw has no header
         plain = not (size and size.patches) and source.spool is None and not is_remote(source.path)
         plain = plain and (headerless is not None or headerless_suffix(source.path) is None)
