@@ -24,7 +24,6 @@ from emotion_triage.adapters.protocol import (
     Started,
     Updated,
     Wire,
-    WireEvent,
 )
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.errors import WireError
@@ -225,14 +224,14 @@ class Connection:
                 events = self._wire.end()
                 self._ended = Ended(reason="cut")
             for event in events:
-                if type(event) is Audio:
+                if isinstance(event, Audio):
                     self._alive_s = now_s
                     self._hear(event, now_s)
                 else:
                     await self._take(event)
                     self._alive_s = now_s = clock()
 
-    async def _take(self, event: WireEvent) -> None:
+    async def _take(self, event: Beside | Passed | Reply | Ended | Started) -> None:
         """Take what is not audio."""
         if isinstance(event, Passed):
             self._wire_next = max(self._wire_next, event.to)

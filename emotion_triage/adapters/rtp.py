@@ -116,12 +116,12 @@ class Rtp:
     def receive(self, message: bytes | str) -> Iterator[WireEvent]:
         """Yield what a datagram completes. Anyone can send to a port: what is no RTP of the caller's is dropped."""
         if (
-            len(message) > _HEADER_BYTES
+            isinstance(message, bytes)
+            and len(message) > _HEADER_BYTES
             and message[0] == _PLAIN
             and message[8:12] == self._source
             and message[1] & 0x7F == self._started_with == self._codec
             and not self._held
-            and isinstance(message, bytes)
             and len(message) <= _MAX_DATAGRAM_BYTES
             and not self._ended
         ):
