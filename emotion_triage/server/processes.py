@@ -47,7 +47,7 @@ def run(config: Config) -> int:
     listeners = bound(config)
     if config.processes == 1:
         asyncio.run(serve(config, listeners))
-        leave(0)
+        leave(0, now=True)
         return 0
     with tempfile.TemporaryDirectory(prefix="emotion-triage-") as folder:
         os.environ[COUNTED] = folder
@@ -144,7 +144,7 @@ def _serve(config: Config, listeners: list[socket.socket], folder: str, place: i
     except TriageError as error:
         log.error("could not begin: %s", error)
         leave(REFUSED, now=True)
-    leave(0)
+    leave(0, now=True)
 
 
 def _follow(listeners: list[socket.socket]) -> None:
