@@ -21,9 +21,10 @@ from emotion_triage.call.triage import Triage
 from emotion_triage.prosody.functionals import FEATURE_NAMES
 from emotion_triage.routing.policy import Policy
 from emotion_triage.synthesis.speech import synthetic_speech
-from emotion_triage.training.contour import silent
+from emotion_triage.training.encoder import Encoder
 from emotion_triage.training.export import export
 from emotion_triage.training.fit import Linear, Model
+from emotion_triage.training.tone import silent
 
 WriteModel = Callable[..., Path]
 # Centre and spread of what the hand-made models look at; every other feature has 0 and 1 and no weight.
@@ -61,7 +62,7 @@ def write_model(tmp_path_factory: pytest.TempPathFactory) -> WriteModel:
         biases = {"anger": bias, "anger_against_baseline": bias, "distress": -1.0, "arousal": 0.0, "speech": heard}
         linear = Linear(mean, scale, weights, np.array([biases[label] for label in LABELS]))
         path = tmp_path_factory.mktemp("model") / "by_hand.onnx"
-        export(path, Model(silent(), linear), name="by hand", training={"corpora": []})
+        export(path, Model(silent(), linear), Encoder(), name="by hand", training={"corpora": []})
         return path
 
     return write
@@ -78,7 +79,7 @@ def triage(anger_model: Path) -> Triage:
     """The hand-made model under a policy that judges within seconds, so that short calls show every event."""
     policy = Policy.parse(
         "[escalation]\nbaseline_s = 4.0\nsmoothing_s = 1.0\nmin_duration_on_s = 0.5\nmin_duration_off_s = 1.5\n"
-        "hold_s = 4.0\nrelative_shift = -1.0\nabsolute_shift = -1.0"
+        "hold_s = 4.0\nrelative_shift = -0.5\nabsolute_shift = -1.0"
     )
     return Triage.load(model=anger_model, policy=policy)
 

@@ -152,8 +152,8 @@ def test_what_nobody_hears_is_no_driver(shift: float, told: list[str]) -> None:
 PHRASES = {
     ("loudness", "en"): ("voice 8 dB louder", "voice 8 dB softer"),
     ("loudness", "fr"): ("voix 8 dB plus forte", "voix 8 dB plus faible"),
-    ("contour", "en"): ("tone of voice more like anger", "tone of voice less like anger"),
-    ("contour", "fr"): ("ton de voix plus proche de la colère", "ton de voix plus loin de la colère"),
+    ("tone", "en"): ("tone of voice more like anger", "tone of voice less like anger"),
+    ("tone", "fr"): ("ton de voix plus proche de la colère", "ton de voix plus loin de la colère"),
     ("f0", "en"): ("F0 +8 %", "F0 -8 %"),
     ("f0", "fr"): ("F0 +8 %", "F0 -8 %"),
     ("intonation", "en"): ("intonation wider by 8 semitones", "intonation narrower by 8 semitones"),

@@ -125,15 +125,13 @@ def test_an_objection_forgets_what_waits(triage: Triage, temper: np.ndarray) -> 
     assert call.position_s == pytest.approx(81 * 0.02)
 
 
-@pytest.mark.parametrize(("min_speech_s", "hears"), [(0.1, True), (3.0, False)])
-def test_the_network_hears_only_what_may_be_scored(
-    min_speech_s: float, hears: bool, triage: Triage, temper: np.ndarray
-) -> None:
-    """Where no window can hold as much speech as the policy asks for, the network never runs."""
-    patient = Triage(triage.classifier, Policy.parse(f"[escalation]\nmin_speech_s = {min_speech_s}"))
-    with patch.object(Classifier, "contour", autospec=True, side_effect=Classifier.contour) as network:
-        patient.call("call").push(encode_mulaw(temper[: 6 * 8000]))
-    assert network.called == hears
+def test_only_speech_is_encoded(triage: Triage, temper: np.ndarray) -> None:
+    """Each second of speech is encoded once, and a second of silence never."""
+    with patch.object(Classifier, "tone", autospec=True, side_effect=Classifier.tone) as encoder:
+        triage.call("silent", encoding="float32").push(np.zeros(8 * 8000, np.float32))
+        assert encoder.call_count == 0
+        triage.call("call", encoding="float32").push(temper[: 8 * 8000])
+        assert 4 <= encoder.call_count <= 8
 
 
 @pytest.mark.parametrize("phase", range(0, 4000, 500))
@@ -152,7 +150,7 @@ def test_the_delay_of_an_affect_is_bounded(triage: Triage, temper: np.ndarray, p
 
 
 def test_the_published_delay_follows_the_policy(triage: Triage) -> None:
-    """`latency_s` is a step, the least speech, a hop, and the dwell rounded up to whole steps."""
+    """`latency_s` is a second, the least speech of one, a hop, and the dwell rounded up to whole steps."""
     slow = Triage(triage.classifier, Policy.parse("[escalation]\nmin_duration_on_s = 1.2"))
-    assert triage.affect_latency_s == pytest.approx(0.5 + 0.1 + 0.02)
+    assert triage.affect_latency_s == pytest.approx(1.0 + 0.2 + 0.02)
     assert slow.latency_s == pytest.approx(slow.affect_latency_s + 1.5)

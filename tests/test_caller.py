@@ -11,14 +11,13 @@ import pytest
 from emotion_triage.affect.affect import Affect, describe, log_odds
 from emotion_triage.affect.classifier import LABELS, Classifier
 from emotion_triage.call.caller import (
-    MIN_NEW_SPEECH_S,
     TYPICAL_SPREAD,
     TYPICAL_WEIGHT,
     CallerState,
-    WindowMeasurement,
     typical_caller,
 )
-from emotion_triage.prosody.functionals import DRIVER_GROUPS, FEATURE_NAMES, STATISTIC_NAMES
+from emotion_triage.prosody.functionals import DRIVER_GROUPS, FEATURE_NAMES, STATISTIC_NAMES, TONE_NAMES
+from emotion_triage.prosody.measurement import MIN_NEW_SPEECH_S, WindowMeasurement
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import CLEAR, Route, RoutingPolicy, Standing, StandingState
@@ -60,7 +59,8 @@ def step(
 ) -> WindowMeasurement:
     statistics = np.ones(len(STATISTIC_NAMES), np.float32)
     statistics[STATISTIC_NAMES.index("level_dbfs")] = level_dbfs
-    return WindowMeasurement(time_s, statistics, speech_s, 0.0, 40.0, new_speech_s)
+    tone = np.ones(len(TONE_NAMES), np.float32)
+    return WindowMeasurement(time_s, statistics, speech_s, 0.0, 40.0, new_speech_s, round(50 * time_s), tone)
 
 
 def scores(

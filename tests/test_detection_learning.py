@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from benchmarks.detection.learning import Point, Spoken, by_corpora, by_speakers, curve, forecasts, power_law
 from benchmarks.detection.study import Size
 from emotion_triage.prosody.functionals import STATISTIC_NAMES
-from emotion_triage.prosody.vad import WINDOW_FRAMES
-from emotion_triage.training.contour import CHANNELS
 from emotion_triage.training.dataset import WindowSet
+from emotion_triage.training.encoder import WIDTH
 
 CORPORA = ("a", "b", "c", "d")
 SPEAKERS, EACH = 4, 30
@@ -31,9 +30,9 @@ def a_study(turned: str = "", draws: int = 2) -> Any:
     statistics = rng.standard_normal((n, len(STATISTIC_NAMES))).astype(np.float32)
     sign = np.where(emotion == "angry", 1.0, -1.0) * np.where(group == turned, -1.0, 1.0)
     statistics[:, STATISTIC_NAMES.index("f0_mean_semitone")] += 2.0 * sign
-    rows = np.zeros((n, len(CHANNELS), WINDOW_FRAMES), np.float16)
+    embeddings = np.zeros((n, WIDTH), np.float16)
     words = emotion, group, speaker, np.full(n, "en"), np.full(n, "")
-    windows = WindowSet(rows, statistics, np.zeros_like(statistics), *words)
+    windows = WindowSet(embeddings, statistics, np.zeros_like(statistics), *words)
     clips = [SimpleNamespace(group=name[0], speaker=str(name), duration_s=90.0) for name in np.unique(speaker)]
     return SimpleNamespace(windows=windows, angry_clips=clips, seed=0, size=Size(draws=draws))
 

@@ -14,9 +14,8 @@ from benchmarks.detection.study import Size
 from benchmarks.detection.table import Table
 from emotion_triage.affect.classifier import LABELS
 from emotion_triage.prosody.functionals import STATISTIC_NAMES
-from emotion_triage.prosody.vad import WINDOW_FRAMES
-from emotion_triage.training.contour import CHANNELS
 from emotion_triage.training.dataset import Refer, WindowSet
+from emotion_triage.training.encoder import WIDTH
 from emotion_triage.training.figures import Figure
 
 EACH, BAD = 60, "gain -20 dB"
@@ -31,8 +30,8 @@ def heard(clips: list[Any], names: list[str]) -> dict[str, WindowSet]:
     for name in names:
         statistics = rng.standard_normal((2 * EACH, len(STATISTIC_NAMES))).astype(np.float32)
         statistics[:, 0] += 4.0 * (emotion == "angry") * (name != BAD)
-        rows = np.zeros((2 * EACH, len(CHANNELS), WINDOW_FRAMES), np.float16)
-        sets[name] = WindowSet(rows, statistics, np.full_like(statistics, np.nan), *labels)
+        embeddings = np.zeros((2 * EACH, WIDTH), np.float16)
+        sets[name] = WindowSet(embeddings, statistics, np.full_like(statistics, np.nan), *labels)
     return sets
 
 
@@ -55,7 +54,8 @@ def table() -> Table:
     def across(function: object, drawn: list[list[Any]], *, names: list[str], **same: object) -> list[Any]:
         return [heard(clips, names) for clips in drawn]
 
-    study = SimpleNamespace(angry_clips=clips, size=Size(), seed=0, backgrounds=[], across=across, held_out=held_out)
+    same = {"size": Size(), "seed": 0, "backgrounds": [], "encoder": None}
+    study = SimpleNamespace(angry_clips=clips, across=across, held_out=held_out, **same)
     (found,) = lines.run(study)
     return found
 

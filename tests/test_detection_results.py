@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.detection import __main__ as command
-from benchmarks.detection.asked import asked
-from benchmarks.detection.card import fill, part
+from benchmarks.detection.asked import TAUGHT, asked
+from benchmarks.detection.card import BEGIN, END, fill, fronted, part
 from benchmarks.detection.plots import draw
 from benchmarks.detection.results import Found, read, write
 from benchmarks.detection.table import Table
@@ -123,11 +123,11 @@ def reached(*tables: Table) -> dict[tuple[str, str], str]:
 def test_what_was_asked_is_held_against_the_tables() -> None:
     """The mean gain, the lowest corpus and the calibration error are each told from the right side of their limit."""
     figure = "known, anger against all else: AUC, less LR"
-    assert reached(of_peers(0.15, -0.02)) == {(figure, "mean of corpora"): "yes", (figure, "a"): "no"}
+    assert reached(of_peers(0.25, -0.02)) == {(figure, "mean of corpora"): "yes", (figure, "a"): "no"}
     assert reached(of_peers(0.03, 0.0)) == {(figure, "mean of corpora"): "no", (figure, "a"): "not surely"}
     error = "expected calibration error, alone"
-    assert reached(of_calibration(0.1))[error, "a"] == "no"
-    assert reached(of_calibration(0.08))[error, "a"] == "not surely"
+    assert reached(of_calibration(0.13))[error, "a"] == "no"
+    assert reached(of_calibration(0.12))[error, "a"] == "not surely"
     assert reached(of_calibration(0.1))[error, "all corpora together"] == "not surely"
 
 
@@ -155,7 +155,7 @@ def test_lines_that_may_cost_more_are_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("gap", "verdict"),
-    [(0.06, "no"), (0.04, "not surely"), (0.01, "yes"), (-0.01, "yes"), (-0.04, "not surely"), (-0.06, "no")],
+    [(0.06, "no"), (0.02, "not surely"), (0.0, "yes"), (-0.02, "not surely"), (-0.06, "no")],
 )
 def test_a_gap_counts_both_ways(gap: float, verdict: str) -> None:
     """Men falsely raised more often than women count as much as women more often than men."""
@@ -165,6 +165,45 @@ def test_a_gap_counts_both_ways(gap: float, verdict: str) -> None:
         for name in ("women less men", "women less men, mean within corpora")
     ]
     assert [row[4] for row in asked([Table("Groups", columns, rows)]).rows] == [verdict, verdict]
+
+
+# README
+
+
+def of_front() -> dict[str, Found]:
+    """What a README shows: clips of corpora never heard, and policies."""
+    figure = Figure(0.5, 0.4, 0.6)
+    clips = [(name, 2, 10, *[Figure(0.9, 0.8, 1.0)] * 4) for name in ("a", TAUGHT, "mean of corpora")]
+    columns = ("corpus", "speakers", "n", "alone, all else", "alone, calm", "known, all else", "known, calm")
+    presets = [("balanced", figure, 3.0, figure, 2.0, Figure(1.0, 0.2, 2.0), Figure(2.0, 1.0, 3.0))]
+    return {
+        "corpora": Found(OF, [Table("Corpus held out, clips (mean of their windows)", columns, clips)]),
+        "presets": Found(OF, [Table("Presets", tuple("abcdefg"), presets)]),
+    }
+
+
+def test_a_readme_shows_what_was_measured() -> None:
+    """The figures between the marks are those of the results; all else stays."""
+    text = fronted(f"before\n{BEGIN}\nstale\n{END}\nafter", of_front())
+    assert text.startswith("before\n")
+    assert text.endswith("after")
+    assert "stale" not in text
+    assert "| balanced | 50 % [40, 60] | 3.0 | 50 % [40, 60] | 1.0 [0.2, 2.0] | 2.0 [1.0, 3.0] |" in text
+    assert fronted(text, of_front()) == text
+
+
+def test_a_readme_without_a_place_or_figures() -> None:
+    """What is missing is named."""
+    with pytest.raises(TriageError, match="got no place for figures"):
+        fronted("no marks", of_front())
+    with pytest.raises(TriageError, match="got no results of presets"):
+        fronted(f"{BEGIN}{END}", {"corpora": of_front()["corpora"]})
+
+
+def test_the_readme_that_ships_shows_the_results_that_ship() -> None:
+    """README's figures of detection are those of the file that the benchmark wrote."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert fronted(text, read(ROOT / "models" / "triage.json")) == text
 
 
 # Plots

@@ -202,7 +202,7 @@ def test_a_reason_never_contradicts_its_level(cause: Cause, english: str, french
     """A rise says what speaks for anger, a fall what fell, silence that nothing was heard."""
     drivers = (
         Driver(name="loudness", change=7.0, unit="dB", reference="caller", weight=1.0),
-        Driver(name="contour", change=-2.0, unit="log-odds", reference="peak", weight=-1.5),
+        Driver(name="tone", change=-2.0, unit="log-odds", reference="peak", weight=-1.5),
     )
     change = Escalation(
         time_s=9.0,

@@ -10,25 +10,26 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
 from emotion_triage.affect.classifier import LABELS, Classifier
 from emotion_triage.errors import ModelError, TriageError
-from emotion_triage.prosody.functionals import FEATURE_NAMES, STATISTIC_NAMES, features
-from emotion_triage.prosody.lld import LLD_NAMES
-from emotion_triage.prosody.vad import WINDOW_FRAMES
+from emotion_triage.prosody.functionals import FEATURE_NAMES, STATISTIC_NAMES, TONE_NAMES, features
 from emotion_triage.synthesis.sounds import hold_music
 from emotion_triage.synthesis.speech import synthetic_speech
 from emotion_triage.training.card import MEASURED
-from emotion_triage.training.contour import CHANNEL_COLUMNS, CHANNELS, Contour, silent
 from emotion_triage.training.corpora import COLUMNS, Corpora, _groups
 from emotion_triage.training.dataset import NOISE, WindowSet, measure
+from emotion_triage.training.encoder import WIDTH, Encoder, cut
 from emotion_triage.training.export import check_parity, export
 from emotion_triage.training.figures import auc, bootstrap, calibration_error
-from emotion_triage.training.fit import Linear, Model, held_out_scores
+from emotion_triage.training.fit import Linear, Model, held_out_scores, held_out_tone, tone_of
+from emotion_triage.training.tone import Tone, fit_tone, silent, sums
 
 N_SPEAKERS = 6
 
@@ -77,7 +78,7 @@ def train(folder: Path, out: Path, *options: str) -> subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "tiny.onnx"
-    run = train(folder, out, "--passes", "1", "--steps", "20", "--name", "tiny", "--workers", "2")
+    run = train(folder, out, "--passes", "1", "--name", "tiny", "--workers", "2")
     assert run.returncode == 0, run.stderr
     return out
 
@@ -109,12 +110,12 @@ def speakers(mood: str) -> list[np.ndarray]:
     ]
 
 
-def scores_of_classifier(classifier: Classifier, samples: np.ndarray) -> np.ndarray:
-    """Statistics of a recording's windows, the contour network's among them."""
-    measured = measure(samples)
-    rows = np.full((len(measured.rows), len(LLD_NAMES), WINDOW_FRAMES), np.nan, np.float32)
-    rows[:, CHANNEL_COLUMNS] = measured.rows
-    measured.statistics[:, -1] = classifier.contour(rows)
+def statistics_of(model: Path, samples: np.ndarray) -> np.ndarray:
+    """Statistics of a recording's windows, the tone among them."""
+    measured = measure(samples, Encoder(model))
+    head = onnx.load(model).graph.initializer
+    weights, bias = (numpy_helper.to_array(next(t for t in head if t.name == f"tone_{x}")) for x in ("weights", "bias"))
+    measured.statistics[:, -len(TONE_NAMES) :] = measured.embeddings.astype(np.float32) @ weights + bias
     return measured.statistics
 
 
@@ -122,9 +123,7 @@ def test_a_trained_model_tells_anger_from_calm(trained: Path) -> None:
     """Of speakers it never heard, angry speech scores higher in anger and arousal than calm speech, and is a voice."""
     classifier = Classifier.load(trained)
     calm, angry = (
-        classifier.score(
-            features(np.concatenate([scores_of_classifier(classifier, each) for each in speakers(mood)]), None)
-        )
+        classifier.score(features(np.concatenate([statistics_of(trained, each) for each in speakers(mood)]), None))
         for mood in ("calm", "angry")
     )
     for label in ("anger", "arousal"):
@@ -143,7 +142,7 @@ def test_the_same_seed_gives_the_same_model(trained: Path, folder: Path, tmp_pat
     added = MEASURED.format(digest=Classifier.load(trained).digest) + "\n\nfigures\n"
     for name, options in (("same", ("--workers", "1")), ("other", ("--seed", "1"))):
         (tmp_path / f"{name}.md").write_text(trained.with_suffix(".md").read_text() + added)
-        run = train(folder, tmp_path / f"{name}.onnx", "--passes", "1", "--steps", "20", "--name", "tiny", *options)
+        run = train(folder, tmp_path / f"{name}.onnx", "--passes", "1", "--name", "tiny", *options)
         assert run.returncode == 0, run.stderr
     digest = Classifier.load(trained).digest
     assert Classifier.load(tmp_path / "same.onnx").digest == digest
@@ -190,7 +189,7 @@ def test_a_clip_that_is_missing(tmp_path: Path) -> None:
     """A clip that the manifest names and the folder lacks ends the command with 2 and the clip's path."""
     about = dict(zip(COLUMNS, ("a.wav", "a", "en", "a_1", "female", "angry", "1.0", "CC0"), strict=True))
     write(tmp_path / "manifest.csv", [about])
-    run = train(tmp_path, tmp_path / "model.onnx", "--passes", "1", "--steps", "20", "--workers", "1")
+    run = train(tmp_path, tmp_path / "model.onnx", "--passes", "1", "--workers", "1")
     assert run.returncode == 2
     assert "a.wav" in run.stderr
     assert "Traceback" not in run.stderr
@@ -226,8 +225,8 @@ def windows_of(n: int, groups: list[str], speakers: list[str], emotions: list[st
     """Random statistics under these labels."""
     statistics = np.random.default_rng(0).standard_normal((n, len(STATISTIC_NAMES))).astype(np.float32)
     words = (np.resize(np.array(each), n) for each in (emotions, groups, speakers, ["en"], [""]))
-    rows = np.zeros((n, len(CHANNELS), WINDOW_FRAMES), np.float16)
-    return WindowSet(rows, statistics, np.full_like(statistics, np.nan), *words)
+    embeddings = np.zeros((n, WIDTH), np.float16)
+    return WindowSet(embeddings, statistics, np.full_like(statistics, np.nan), *words)
 
 
 def test_no_score_comes_from_a_model_that_heard_the_speaker() -> None:
@@ -271,21 +270,76 @@ def test_parity_is_checked(tmp_path: Path) -> None:
     linear = Linear(
         draw.normal(size=shape[1]), 0.5 + draw.random(shape[1]), draw.normal(size=shape), draw.normal(size=shape[0])
     )
-    layers = (draw.normal(0.0, 0.1, each.shape).astype(np.float32) for each in silent()[2:-1])
-    model = Model(Contour(*silent()[:2], *layers, 0.3), linear)
-    export(tmp_path / "model.onnx", model, name="random", training={})
+    tone = Tone(draw.normal(0.0, 0.1, (WIDTH, len(TONE_NAMES))), draw.normal(size=len(TONE_NAMES)))
+    model = Model(tone, linear)
+    export(tmp_path / "model.onnx", model, Encoder(), name="random", training={})
     features = (3 * draw.standard_normal((300, shape[1]))).astype(np.float32)
-    rows = draw.normal(0.0, 20.0, (50, len(CHANNELS), WINDOW_FRAMES)).astype(np.float16)
-    f0 = rows[:, CHANNELS.index("f0_hz")]
-    f0[:] = np.where(f0 > 0, 60.0 + 4.0 * f0, np.nan)  # about half of the frames are unvoiced
-    rows[:10, :, :40] = np.nan  # and some were never heard
-    assert check_parity(tmp_path / "model.onnx", model, features, rows) <= 1e-5
-    with pytest.raises(ModelError, match=r"off the trainer's, expected 1e-05 at most"):
-        check_parity(
-            tmp_path / "model.onnx", model._replace(linear=linear._replace(bias=linear.bias + 1e-3)), features, rows
-        )
-    with pytest.raises(ModelError, match=r"off the trainer's"):
-        check_parity(tmp_path / "model.onnx", model._replace(contour=model.contour._replace(bias=0.4)), features, rows)
+    assert check_parity(tmp_path / "model.onnx", model, features) <= 1e-5
+    others = (
+        model._replace(linear=linear._replace(bias=linear.bias + 1e-3)),
+        model._replace(tone=tone._replace(bias=tone.bias + 1e-2)),
+    )
+    for other in others:
+        with pytest.raises(ModelError, match=r"off the trainer's, expected 1e-05 at most"):
+            check_parity(tmp_path / "model.onnx", other, features)
+
+
+# Tone
+
+
+def embedded(n: int = 400) -> WindowSet:
+    """Windows of three corpora whose anger lies along one direction, and whose lines lie along another."""
+    windows = windows_of(n, ["a", "b", "c"], ["a_1", "b_1", "c_1"], ["angry", "neutral", "happy", "sad"])
+    draw = np.random.default_rng(1)
+    angry, line = (windows.emotion == "angry"), np.unique(windows.group, return_inverse=True)[1]
+    windows.embeddings[:] = draw.standard_normal((n, WIDTH)).astype(np.float16)
+    windows.embeddings[:, 0] += 3.0 * angry
+    windows.embeddings[:, 1] += 10.0 * line
+    return windows
+
+
+def test_a_tone_is_found_in_corpora_it_never_heard() -> None:
+    """What parts anger in two corpora parts it in the third, whatever its line adds."""
+    windows = embedded()
+    scores, tones = held_out_tone(windows)
+    assert len(tones) == 3
+    for group in ("a", "b", "c"):
+        inside = windows.group == group
+        assert auc(windows.emotion[inside] == "angry", scores[inside, 0]) > 0.85
+
+
+def test_a_tone_held_out_is_one_fitted_without() -> None:
+    """Subtracting a corpus gives what leaving it out gives, to the last digits of a sum."""
+    windows = embedded()
+    scores, _ = held_out_tone(windows)
+    truth = np.stack([windows.emotion == "angry"] * len(TONE_NAMES), axis=1)
+    rest = windows.group != "a"
+    part = sums(windows.embeddings[rest], truth[rest], np.ones(rest.sum()), windows.group[rest])
+    alone = fit_tone([part]).of(windows.embeddings[~rest])[:, 0]
+    assert np.corrcoef(alone, scores[~rest, 0])[0, 1] > 0.999
+
+
+def test_no_contrast_no_tone() -> None:
+    """Corpora in which nobody is angry teach no tone of anger: it is 0 for everyone."""
+    windows = windows_of(60, ["a", "b"], ["a_1", "b_1"], ["neutral"])
+    assert not tone_of(windows).of(windows.embeddings)[:, 0].any()
+    assert not silent().of(windows.embeddings).any()
+
+
+def test_a_model_holds_the_encoder_it_was_made_with(trained: Path) -> None:
+    """A site that trains from a model of ours hears with the same encoder, bit for bit."""
+    second = synthetic_speech(1.0, mood="angry", seed=1)[:8000]
+    np.testing.assert_array_equal(Encoder(trained).embed(second), Encoder().embed(second))
+
+
+def test_a_file_without_an_encoder_is_refused(tmp_path: Path) -> None:
+    """A file that is no ONNX, and an ONNX file of something else, are named with what is expected."""
+    (tmp_path / "no.onnx").write_bytes(b"nothing")
+    other = helper.make_model(helper.make_graph([], "empty", [], []))
+    onnx.save(other, tmp_path / "other.onnx")
+    for name in ("no.onnx", "other.onnx", "missing.onnx"):
+        with pytest.raises(ModelError, match=rf"{name}.*expected Smart Turn's"):
+            cut(tmp_path / name)
 
 
 def test_an_area_under_the_curve() -> None:

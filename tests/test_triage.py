@@ -205,7 +205,7 @@ def test_a_gap_of_a_day_costs_what_one_of_a_minute_does(triage: Triage, temper: 
         speech = np.resize(temper, 5 * rate_hz)
         call.push(speech)
         call.advance(30 * rate_hz)
-        with patch("emotion_triage.call.caller.functionals") as measure:
+        with patch("emotion_triage.prosody.measurement.functionals") as measure:
             assert call.advance((30 + gap_s) * rate_hz) == []
         assert not measure.called
         told.append((len(pickle.dumps(call)), call.push(speech), gap_s))
@@ -328,19 +328,19 @@ class Spied:
     """Counts what the classifier of a Triage is asked."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.rows = self.windows = 0
-        score, contour = Classifier.score, Classifier.contour
+        self.rows = self.seconds = 0
+        score, tone = Classifier.score, Classifier.tone
 
         def counted(classifier: Classifier, features: np.ndarray) -> np.ndarray:
             self.rows += len(features)
             return score(classifier, features)
 
-        def heard(classifier: Classifier, rows: np.ndarray) -> np.ndarray:
-            self.windows += len(rows)
-            return contour(classifier, rows)
+        def encoded(classifier: Classifier, second: np.ndarray) -> np.ndarray:
+            self.seconds += 1
+            return tone(classifier, second)
 
         monkeypatch.setattr(Classifier, "score", counted)
-        monkeypatch.setattr(Classifier, "contour", heard)
+        monkeypatch.setattr(Classifier, "tone", encoded)
 
 
 @pytest.fixture
@@ -352,7 +352,7 @@ def test_the_spy_sees(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
     """A call without objection is scored: the window, its eight occlusions, and it and its baseline so far."""
     told = triage.call("call", encoding="float32").push(temper[: 5 * RATE_HZ])
     assert spy.rows == 11 * len(affects(told)) > 0
-    assert spy.windows >= len(affects(told))
+    assert 0 < spy.seconds <= 5
 
 
 @pytest.mark.parametrize("state", [StandingState.CLEAR, StandingState.PROTECTED])
@@ -362,7 +362,7 @@ def test_who_objects_is_not_scored(triage: Triage, spy: Spied, temper: np.ndarra
     call = triage.call("call", encoding="float32", objection=True, standing=standing)
     assert (call.route.rule, call.route.level, call.route.time_s) == ("neutral", None, 0.0)
     events = call.push(temper) + call.advance(60 * RATE_HZ) + call.push(temper, at=60 * RATE_HZ) + call.flush()
-    assert (events, spy.rows, spy.windows, call.speech_s) == ([], 0, 0, 0.0)
+    assert (events, spy.rows, spy.seconds, call.speech_s) == ([], 0, 0, 0.0)
     assert call.route.rule == "neutral"
     assert call.position_s == 60.0 + len(temper) / RATE_HZ
 
@@ -372,7 +372,7 @@ def test_an_objection_that_is_remembered_holds(triage: Triage, spy: Spied, tempe
     standing = Standing(state=StandingState.CLEAR, abusive_contacts=0, since=None, expires_at=None, objection=True)
     call = triage.call("call", encoding="float32", standing=standing)
     assert call.push(temper) + call.flush() == []
-    assert (call.route.rule, spy.rows, spy.windows) == ("neutral", 0, 0)
+    assert (call.route.rule, spy.rows, spy.seconds) == ("neutral", 0, 0)
 
 
 def test_who_may_have_objected_is_not_scored(triage: Triage, spy: Spied, temper: np.ndarray) -> None:
@@ -441,7 +441,7 @@ def test_nothing_is_scored_before_the_notice(told_first: Triage, spy: Spied, tem
     assert call.push(temper[: 6 * RATE_HZ]) == []
     assert call.notice_played_s is None
     assert call.flush() == []
-    assert (spy.rows, spy.windows, call.speech_s, call.position_s) == (0, 0, 0.0, 6.0)
+    assert (spy.rows, spy.seconds, call.speech_s, call.position_s) == (0, 0, 0.0, 6.0)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000])

@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotion_triage.audio.stream import Coding, decode
+from emotion_triage.audio.stream import Coding, decode, encode_alaw, encode_mulaw
 from emotion_triage.errors import StreamError
 from emotion_triage.prosody.lld import LLD_NAMES, lld
 from emotion_triage.prosody.vad import STEP_FRAMES, WINDOW_FRAMES, speech_frames
-from emotion_triage.prosody.windows import ROW_BYTES, Window, WindowStream, rows_of
+from emotion_triage.prosody.windows import HOP_BYTES, ROW_BYTES, Window, WindowStream, rows_of
 
 ENERGY = LLD_NAMES.index("energy_dbfs")
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(20 * 8000)).astype(np.float32)
 
 
 def push(stream: WindowStream, samples: np.ndarray) -> list[Window]:
-    return stream.windows(*rows_of([stream], [stream.frames(samples)]))
+    return stream.describe(stream.frames(samples))
 
 
 def jump(stream: WindowStream, position: int) -> list[Window]:
     hops, lost = stream.jump(position)
-    return stream.windows(*rows_of([stream], [hops])) + stream.lose(lost)
+    return stream.describe(hops) + stream.lose(lost)
 
 
 def test_windows_are_the_last_150_rows() -> None:
@@ -172,5 +172,41 @@ def test_a_window_never_ends_after_its_audio() -> None:
     stream = WindowStream("float32", 11025)
     push(stream, np.resize(NOISE, 17860))
     assert -(-17860 * 8000 // 11025) == 12960 == 79 * 160 + 320
-    due = stream.windows(*rows_of([stream], [stream.flush()])) + stream.last()
+    due = stream.describe(stream.flush()) + stream.last()
     assert due[-1].time_s == stream.position_s == 17860 / 11025
+
+
+# Seconds
+
+
+@pytest.mark.parametrize("coding", ["mulaw", "alaw", "float32"])
+@pytest.mark.parametrize("cut", [160, 999, 24000])
+def test_every_second_is_brought_once(coding: Coding, cut: int) -> None:
+    """The seconds that windows bring are the stream, one after another, however it was cut."""
+    samples = NOISE[: 6 * 8000 + 2000]
+    encode = {"mulaw": encode_mulaw, "alaw": encode_alaw, "float32": np.ndarray.tobytes}[coding]
+    encoded, width = bytes(encode(samples)), HOP_BYTES[coding] // 160
+    as_g711 = bytes(encode_mulaw(samples)) if coding == "float32" else encoded
+    stream = WindowStream(coding, 8000)
+    chunks = [encoded[i : i + cut * width] for i in range(0, len(encoded), cut * width)]
+    found = [window for chunk in chunks for window in stream.describe(stream.frames(chunk))] + stream.last()
+    assert b"".join(window.second for window in found) == as_g711[: 6 * 8000]
+    assert [window.end for window in found if window.second] == [50 * k for k in range(1, 7)]
+
+
+@pytest.mark.parametrize("lost_s", [0.3, 3.0, 7.5, 3600.0])
+def test_lost_audio_is_silence_in_a_second(lost_s: float) -> None:
+    """Seconds lie on one grid across a gap of any length; what was lost of one is silence."""
+    stream = WindowStream("float32", 8000)
+    push(stream, NOISE[: round(1.3 * 8000)])
+    at = round((1.3 + lost_s) * 8000)
+    found = jump(stream, at) + push(stream, NOISE[: 4 * 8000])
+    for window in found:
+        assert bool(window.second) == (window.end % 50 == 0)
+    after = next(window for window in found if window.second and window.end * 160 > at)
+    second = decode(after.second, after.coding)
+    begins = after.end * 160 - 8000
+    lost = max(0, at - begins)
+    assert not second[:lost].any() or begins < 1.3 * 8000
+    heard = NOISE[max(0, begins - at) :][: 8000 - lost]
+    np.testing.assert_array_equal(second[lost:], decode(encode_mulaw(heard), "mulaw"))

@@ -1,10 +1,11 @@
 """Every figure of detection in one command.
 
-    python -m benchmarks.detection CORPORA [--quick] [--only corpora,calls] [--json F] [--plots DIR] [--card F]
+    python -m benchmarks.detection CORPORA [--quick] [--only corpora,calls] [--json F] [--card F] [--readme F]
 
-Protocols: corpora, calibration, calls, presets, lines, not_speech, groups, peers, rivals, learning; their tables have
-95 % intervals. A run with `--only` puts its protocols in place of their like in the file of `--json` and leaves the
-others, as long as model, corpora and sizes are the same; `--card` fills a model card from all that the file then keeps:
+Protocols: corpora, ears, calibration, calls, presets, lines, line_changes, not_speech, groups, operating_points, peers,
+rivals, learning; their tables have 95 % intervals. A run with `--only` puts its protocols in place of their like in the
+file of `--json` and leaves the others, as long as model, corpora and sizes are the same; `--card` fills a model card
+from all that the file then keeps:
 
     python -m benchmarks.detection CORPORA --only presets,calls,groups --json models/triage.json --card models/triage.md
 
@@ -23,16 +24,19 @@ from benchmarks.detection import (
     calibration,
     calls,
     corpora,
+    ears,
     groups,
     learning,
+    line_changes,
     lines,
     not_speech,
+    operating_points,
     peers,
     presets,
     rivals,
 )
 from benchmarks.detection.asked import asked
-from benchmarks.detection.card import fill, trained
+from benchmarks.detection.card import fill, fronted, trained
 from benchmarks.detection.clips import chosen
 from benchmarks.detection.results import Found, circumstances, comparable, read, write
 from benchmarks.detection.study import Size, Study
@@ -42,9 +46,23 @@ from emotion_triage.training.corpora import Corpora
 
 PROTOCOLS = {
     module.__name__.rpartition(".")[2]: module.run
-    for module in (corpora, calibration, calls, presets, lines, not_speech, groups, peers, rivals, learning)
+    for module in (
+        corpora,
+        ears,
+        calibration,
+        calls,
+        presets,
+        lines,
+        line_changes,
+        not_speech,
+        groups,
+        operating_points,
+        peers,
+        rivals,
+        learning,
+    )
 }
-QUICK = Size(passes=1, calls=1, clips=20, line_clips=10, steps=10, music_s=60.0, draws=1)
+QUICK = Size(passes=1, calls=1, clips=20, line_clips=10, music_s=60.0, draws=1)
 QUICK_SPEAKERS, QUICK_CLIPS = 2, 70
 """Of each corpus with anger."""
 
@@ -73,6 +91,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="results, added to those of the same model in it")
     parser.add_argument("--plots", type=Path, help="folder for plots (matplotlib)")
     parser.add_argument("--card", type=Path, help="model card to fill from the results")
+    parser.add_argument("--readme", type=Path, help="README whose figures to write from the results")
     parser.add_argument("--quick", action="store_true", help="a little of everything: shows that it runs, no more")
     options = parser.parse_args()
     if options.corpora is None:
@@ -119,6 +138,9 @@ def main() -> int:
         draw(tables, options.plots)
     if options.card:
         fill(options.card, str(of["model"]), results)
+    if options.readme:
+        text = fronted(options.readme.read_text(encoding="utf-8"), results)
+        options.readme.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -7,23 +7,27 @@ from collections.abc import Iterator
 from benchmarks.detection.peers import OURS
 from benchmarks.detection.table import Cell, Table
 from emotion_triage.training.figures import Figure
+from emotion_triage.training.fit import UNTAUGHT
 
 __all__ = ["asked"]
 
 MEAN = "mean of corpora"
-GAINS = {"anger against all else": 0.04, "anger against calm": 0.03}
-BELOW_PEER = -0.01
+TAUGHT = f"mean without {', '.join(sorted(UNTAUGHT))}"
+AREAS = {"alone, all else": 0.88, "alone, calm": 0.92, "known, all else": 0.90, "known, calm": 0.94}
+GAINS = {("alone", "anger against all else"): 0.10, ("known", "anger against all else"): 0.08}
+BELOW_PEER = 0.0
+RAISED = 0.02
 FALL = 0.04
 BEYOND = ("loss 10 %", "noise at 10 dB", "noise at 5 dB")
 """Lines that may cost more."""
-AN_HOUR, CALIBRATION_ERROR, GAP = 0.2, 0.08, 0.05
+AN_HOUR, CALIBRATION_ERROR, WORST_CALIBRATION_ERROR, GAP = 0.2, 0.05, 0.12, 0.03
 PRESET, CALM, JOY = "balanced", "false an hour, calm", "false an hour, with joy"
 ASKED_OF_PRESET = {
-    "calm then angry: found in 10 s": (0.9, True),
-    "calm then angry: median, s": (3.0, False),
-    "angry: found in 8 s": (0.8, True),
+    "calm then angry: found in 10 s": (0.6, True),
+    "calm then angry: median, s": (3.5, False),
+    "angry: found in 8 s": (0.6, True),
     CALM: (1.0, False),
-    JOY: (5.0, False),
+    JOY: (2.0, False),
 }
 """Figure to what is asked, and whether that is the least or the most."""
 Row = tuple[Cell, ...]
@@ -32,7 +36,8 @@ Row = tuple[Cell, ...]
 def asked(tables: list[Table]) -> Table:
     """One row for each thing asked that the tables tell of."""
     by_title = {table.title: table for table in tables}
-    rows = [*peers(by_title), *presets(by_title), *sounds(by_title), *lines(by_title), *others(by_title)]
+    protocols = (areas, peers, presets, changes, sounds, lines, others)
+    rows = [row for protocol in protocols for row in protocol(by_title)]
     note = "reached: by the figure and all of its interval; not surely: by the figure, and the interval goes beyond"
     return Table("Asked and reached", ("figure", "asked", "measured", "where", "reached"), rows, note)
 
@@ -83,14 +88,27 @@ def without(table: Table, *names: str) -> Table:
 
 def peers(tables: dict[str, Table]) -> Iterator[Row]:
     """Ours less the best peer of the same run."""
-    for how in ("alone", "known"):
-        for what, least in GAINS.items():
-            if (table := tables.get(f"Peers, {how}, {what}")) is not None:
-                column = table.columns[-1]
-                figure = f"{how}, {what}: AUC, {column.removeprefix(f'{OURS}, ')}"
-                yield row(figure, of_row(table, MEAN, column), least, least=True, where=MEAN)
-                lowest, where = worst(without(table, MEAN), column, least=True)
-                yield row(figure, lowest, BELOW_PEER, least=True, where=where)
+    for (how, what), least in GAINS.items():
+        if (table := tables.get(f"Peers, {how}, {what}")) is not None:
+            column = table.columns[-1]
+            figure = f"{how}, {what}: AUC, {column.removeprefix(f'{OURS}, ')}"
+            yield row(figure, of_row(table, MEAN, column), least, least=True, where=MEAN)
+            lowest, where = worst(without(table, MEAN), column, least=True)
+            yield row(figure, lowest, BELOW_PEER, least=True, where=where)
+
+
+def areas(tables: dict[str, Table]) -> Iterator[Row]:
+    """AUC of anger of clips of corpora never heard."""
+    if (table := tables.get("Corpus held out, clips (mean of their windows)")) is not None:
+        for column, least in AREAS.items():
+            yield row(f"AUC of anger, clips, {column}", of_row(table, TAUGHT, column), least, least=True, where=TAUGHT)
+
+
+def changes(tables: dict[str, Table]) -> Iterator[Row]:
+    """Calm calls raised by a change of line or listener, worst kind first."""
+    if (table := tables.get("Calm calls raised by a change of line or listener")) is not None:
+        raised, where = worst(table, "share", least=False)
+        yield row("calm calls raised by a change of line or listener", raised, RAISED, least=False, where=where)
 
 
 def presets(tables: dict[str, Table]) -> Iterator[Row]:
@@ -127,7 +145,7 @@ def others(tables: dict[str, Table]) -> Iterator[Row]:
             figure = f"expected calibration error, {column}"
             yield row(figure, of_row(table, everywhere, column), CALIBRATION_ERROR, least=False, where=everywhere)
             most, where = worst(without(table, everywhere), column, least=False)
-            yield row(figure, most, CALIBRATION_ERROR, least=False, where=where)
+            yield row(figure, most, WORST_CALIBRATION_ERROR, least=False, where=where)
     if (table := tables.get("Groups")) is not None:
         for name in ("women less men", "women less men, mean within corpora"):
             gap = of_row(table, name, "other windows past the onset")

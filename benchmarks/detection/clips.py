@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_triage.call.caller import MIN_NEW_SPEECH_S
+from emotion_triage.prosody.measurement import MIN_NEW_SPEECH_S
 from emotion_triage.training.corpora import CALM, Clip
 from emotion_triage.training.dataset import Measured, WindowSet, heard_steps, measure, read
+from emotion_triage.training.encoder import Encoder
 from emotion_triage.training.lines import Line, Samples, trim
 
 __all__ = ["Clips", "chosen", "hear", "over_a_line"]
@@ -82,26 +83,28 @@ def over_a_line(clips: list[Clip], *, seed: int, backgrounds: list[Path]) -> lis
     return [line.carry(sound, level) for sound in sounds]
 
 
-def hear(clips: list[Clip], *, seed: int, backgrounds: list[Path]) -> Clips:
+def hear(clips: list[Clip], *, encoder: Encoder, seed: int, backgrounds: list[Path]) -> Clips:
     """Windows of one speaker's clips; a clip too short for one that a call would score gives its fullest window."""
     found = []
     for samples in over_a_line(clips, seed=seed, backgrounds=backgrounds):
-        measured = measure(samples)
-        if not len(measured.rows):
-            steps, rows = heard_steps(samples)
+        measured = measure(samples, encoder)
+        if not len(measured.embeddings):
+            steps, embeddings = heard_steps(samples, encoder)
             fullest = max(
                 range(len(steps)), key=lambda i: (steps[i].new_speech_s >= MIN_NEW_SPEECH_S, steps[i].speech_s)
             )
-            measured = Measured(rows[fullest][None], steps[fullest].statistics[None])
+            measured = Measured(embeddings[fullest][None], steps[fullest].statistics[None])
         found.append(measured)
-    of = np.repeat(np.arange(len(clips)), [len(each.rows) for each in found])
+    of = np.repeat(np.arange(len(clips)), [len(each.embeddings) for each in found])
     emotion, group, speaker, language, gender = (
         np.array([getattr(clip, name) for clip in clips])[of]
         for name in ("emotion", "group", "speaker", "language", "gender")
     )
-    rows, statistics = Measured.joined(found)
+    embeddings, statistics = Measured.joined(found)
     unknown = np.full_like(statistics, np.nan)
-    clips_of_one = Clips(clips, WindowSet(rows, statistics, unknown, emotion, group, speaker, language, gender), of)
+    clips_of_one = Clips(
+        clips, WindowSet(embeddings, statistics, unknown, emotion, group, speaker, language, gender), of
+    )
     return clips_of_one._replace(windows=clips_of_one.windows._replace(reference=clips_of_one.refer(statistics)))
 
 

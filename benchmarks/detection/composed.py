@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
-from emotion_triage.call.caller import CallerState, Event, WindowMeasurement, typical_caller
-from emotion_triage.routing.escalation import Escalation, Level
+from emotion_triage.call.caller import CallerState, Event, typical_caller
+from emotion_triage.prosody.functionals import TONE_NAMES
+from emotion_triage.prosody.measurement import WindowMeasurement
+from emotion_triage.routing.escalation import Escalation, Escalator, Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import CLEAR
-from emotion_triage.training.contour import log_odds
 from emotion_triage.training.corpora import ANGER, CALM, Clip
 from emotion_triage.training.dataset import heard_steps, read
+from emotion_triage.training.encoder import Encoder
 from emotion_triage.training.fit import Model
 from emotion_triage.training.lines import Line, Samples, trim
 
@@ -39,7 +41,7 @@ class ComposedCall(NamedTuple):
     turn_s: float
     duration_s: float
     steps: list[WindowMeasurement]
-    rows: NDArray[np.float16]
+    embeddings: NDArray[np.float16]
 
 
 class Sound(NamedTuple):
@@ -80,12 +82,12 @@ def sounds(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[Sound]
     return calls
 
 
-def compose(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[ComposedCall]:
+def compose(clips: list[Clip], backgrounds: list[Path], encoder: Encoder, seed: int) -> list[ComposedCall]:
     """One speaker's calls as the library hears them."""
     first = clips[0]
     who = (first.group, first.speaker, first.language, first.gender)
     return [
-        ComposedCall(call.kind, *who, call.turn_s, seconds([call.samples]), *heard_steps(call.samples))
+        ComposedCall(call.kind, *who, call.turn_s, seconds([call.samples]), *heard_steps(call.samples, encoder))
         for call in sounds(clips, backgrounds, seed)
     ]
 
@@ -105,14 +107,23 @@ def strung(clips: list[Samples], duration_s: float, rng: np.random.Generator) ->
     return np.concatenate(pieces)
 
 
-def events(steps: list[WindowMeasurement], rows: NDArray[np.float16], model: Model, policy: Policy) -> list[Event]:
-    """What the library would have said of a call, with this model."""
+def events(
+    steps: list[WindowMeasurement],
+    embeddings: NDArray[np.float16],
+    model: Model,
+    policy: Policy,
+    escalator: Escalator | None = None,
+) -> list[Event]:
+    """What the library would have said of a call, with this model; with another escalator, if one is given."""
 
     def score(features: NDArray[np.float32]) -> NDArray[np.float32]:
         return (1.0 / (1.0 + np.exp(-model.linear.log_odds(features)))).astype(np.float32)
 
-    contour = log_odds(model.contour, rows).astype(np.float32)
-    steps = [s._replace(statistics=np.append(s.statistics[:-1], c)) for s, c in zip(steps, contour, strict=True)]
+    tones = model.tone.of(embeddings).astype(np.float32)
+    steps = [
+        step._replace(statistics=np.concatenate((step.statistics[: -len(TONE_NAMES)], tone)))
+        for step, tone in zip(steps, tones, strict=True)
+    ]
     caller = CallerState(
         call_id="composed",
         policy=policy,
@@ -122,6 +133,8 @@ def events(steps: list[WindowMeasurement], rows: NDArray[np.float16], model: Mod
         objection=False,
         time_s=0.0,
     )
+    if escalator is not None:
+        caller._escalator = escalator
     said: list[Event] = []
     for step in steps:
         said += caller.wait(step.time_s)

@@ -10,7 +10,7 @@ from benchmarks.detection.measures import ALONE, AUC_COLUMNS, KNOWN, auc_cells
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Table
 from emotion_triage.training.dataset import WindowSet
-from emotion_triage.training.fit import fit, known
+from emotion_triage.training.fit import UNTAUGHT, fit, known
 
 __all__ = ["run"]
 
@@ -64,12 +64,14 @@ def table(
     group: NDArray[np.str_],
     speaker: NDArray[np.str_],
 ) -> Table:
-    """One row a corpus, then the mean of corpora."""
+    """One row a corpus, then the mean of those that are learned from, then of all."""
     rows = []
-    for name in (*np.unique(group), None):
-        inside = group == name if name else np.ones(len(group), np.bool_)
+    taught = ~np.isin(group, sorted(UNTAUGHT))
+    which = {str(name): group == name for name in np.unique(group)}
+    which |= {f"mean without {', '.join(sorted(UNTAUGHT))}": taught, "mean of corpora": np.ones(len(group), np.bool_)}
+    for name, inside in which.items():
         columns = (column[inside] for column in (emotion, alone, against, group, speaker))
         figures = auc_cells(*columns)
         counts = len(np.unique(speaker[inside])), int(inside.sum())
-        rows.append((str(name) if name else "mean of corpora", *counts, *figures))
+        rows.append((name, *counts, *figures))
     return Table(title, ("corpus", "speakers", "n", *AUC_COLUMNS), rows, "AUC of anger")

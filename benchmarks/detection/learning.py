@@ -1,8 +1,8 @@
 """Learning curves: AUC of anger on corpora never heard, against how much was learned from, and what more would bring.
 
-The regressions are fitted anew to each draw of corpora or of speakers, the contour network to a few of them (it takes
-minutes each). Scores are log-odds added up, before calibration, which would need corpora held out within the drawn
-ones: the voice alone (regression and network), and known (the changes as well). Corpora without anger are left out.
+The regressions are fitted anew to each draw of corpora or of speakers, the tone to a few of them. Scores are log-odds
+added up, before calibration, which would need corpora held out within the drawn ones: the voice alone (regression and
+tone), and known (the changes as well). Corpora without anger are left out.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from scipy.optimize import nnls
 from benchmarks.detection.measures import ALONE, AUC_COLUMNS, KNOWN, area, interval
 from benchmarks.detection.study import Study
 from benchmarks.detection.table import Cell, Table
-from emotion_triage.prosody.functionals import CONTOUR_NAME, FEATURE_NAMES
-from emotion_triage.training.contour import log_odds
+from emotion_triage.prosody.functionals import FEATURE_NAMES, TONE_NAMES
 from emotion_triage.training.corpora import ANGER, CALM
 from emotion_triage.training.dataset import WindowSet, calm_references
 from emotion_triage.training.figures import Figure
-from emotion_triage.training.fit import UNTAUGHT, contours, fit, folds, known
+from emotion_triage.training.fit import UNTAUGHT, fit, known, tone_of
 
-__all__ = ["BY_CORPORA", "BY_SPEAKERS", "WITH_NETWORK", "run"]
+__all__ = ["BY_CORPORA", "BY_SPEAKERS", "WITH_TONE", "run"]
 
 BY_CORPORA, BY_SPEAKERS = "Learning curve, corpora", "Learning curve, speakers"
-WITH_NETWORK = "Learning curve, corpora, contour network included"
-CORPORA, NETWORK_CORPORA = (1, 2, 4), (2,)
+WITH_TONE = "Learning curve, corpora, tone included"
+CORPORA, TONE_CORPORA = (1, 2, 4), (1, 2, 4)
 """How many of the others are learned from, before all of them."""
 SHARES = (0.125, 0.25, 0.5)
 TIMES = (2, 4, 8)
@@ -56,16 +55,16 @@ def run(study: Study) -> list[Table]:
     """Three curves, then what more of the same would bring."""
     spoken = Spoken(study)
     corpora, speakers = list(by_corpora(spoken, study)), list(by_speakers(spoken, study))
-    network = list(with_network(spoken, study))
+    tone = list(with_tone(spoken, study))
     note = (
         f"AUC of anger, mean of corpora held out and of up to {study.size.draws} draws; before calibration; 95 % "
         "intervals over the corpora held out"
     )
-    without = note + "; regressions alone, without the contour network"
+    without = note + "; regressions of prosody alone, without the tone"
     return [
         curve(BY_CORPORA, "others learned from", corpora, without),
         curve(BY_SPEAKERS, "share of their speakers", speakers, without + "; at least one speaker of each corpus"),
-        curve(WITH_NETWORK, "others learned from", network, note + "; one network a fold, the sum of both"),
+        curve(WITH_TONE, "others learned from", tone, note + "; the sum of both"),
         Table(
             "What more would bring",
             ("times as much", "as", *AUC_COLUMNS),
@@ -83,7 +82,7 @@ class Spoken:
         self.seed = study.seed
         self.inside = np.isin(study.windows.group, sorted({clip.group for clip in study.angry_clips}))
         self.targets = np.unique(study.windows.group[self.inside]).tolist()
-        self.windows = study.windows.without_rows().take(self.inside)
+        self.windows = study.windows.without_embeddings().take(self.inside)
         self.seconds: dict[str, float] = {}
         for clip in study.angry_clips:
             self.seconds[clip.speaker] = self.seconds.get(clip.speaker, 0.0) + clip.duration_s
@@ -97,7 +96,7 @@ class Spoken:
         return np.random.default_rng([self.seed, zlib.crc32(target.encode())])
 
     def point(self, target: str, size: str, learned: Mask, said: NDArray[np.float32] | None = None) -> Point:
-        """Fit to some windows, and ask about a corpus; `said` is what a network says of it, and its change."""
+        """Fit to some windows, and ask about a corpus; `said` is its tone, and the change of it."""
         out = self.windows.group == target
         held_out = self.windows.take(out)
         scores = fit(self.windows.take(learned)).log_odds(held_out.features)
@@ -149,29 +148,22 @@ def by_speakers(spoken: Spoken, study: Study) -> Iterator[Point]:
         yield spoken.point(target, "1", np.isin(speaker, np.concatenate(of_corpus)))
 
 
-def with_network(spoken: Spoken, study: Study) -> Iterator[Point]:
-    """All speakers of a few corpora outside the fold, a contour network fitted to them as well; all have theirs."""
-    dealt, refer = folds(study.windows), calm_references(study.windows, study.seed)
-    two = [FEATURE_NAMES.index(name) for name in (CONTOUR_NAME, f"{CONTOUR_NAME}_change")]
-    for k in sorted({dealt[target] for target in spoken.targets}):
-        targets = [target for target in spoken.targets if dealt[target] == k]
-        others = spoken.others(*(name for name, fold in dealt.items() if fold == k))
-        rng = spoken.draws(targets[0])
-        asked = np.isin(study.windows.group, targets)
-        for n in (*(n for n in NETWORK_CORPORA if n < len(others)), len(others)):
+def with_tone(spoken: Spoken, study: Study) -> Iterator[Point]:
+    """All speakers of a few other corpora, a tone fitted to them as well; all have theirs."""
+    refer = calm_references(study.windows, study.seed)
+    two = [FEATURE_NAMES.index(name) for name in (TONE_NAMES[0], f"{TONE_NAMES[0]}_change")]
+    for target in spoken.targets:
+        others, rng = spoken.others(target), spoken.draws(target)
+        asked = study.windows.group == target
+        for n in (*(n for n in TONE_CORPORA if n < len(others)), len(others)):
             names = some(others, n, 1, rng)[0]
-            if n < len(others):
-                learned = study.windows.take(np.isin(study.windows.group, names))
-                network = contours(learned, seed=study.seed, steps=study.size.steps)
-            else:
-                network = study.network_without(targets[0])
-            contour = np.zeros(len(asked))
-            contour[asked] = log_odds(network, study.windows.rows[asked])
-            heard = study.windows.without_rows().with_contour(contour, refer).take(spoken.inside)
-            for target in targets:
-                said = heard.take(heard.group == target).features[:, two]
-                size = "all" if n == len(others) else str(n)
-                yield spoken.point(target, size, np.isin(spoken.windows.group, names), said)
+            learned = np.isin(study.windows.group, names)
+            tone = tone_of(study.windows.take(learned)) if n < len(others) else study.tone_without(target)
+            tones = np.zeros((len(asked), len(TONE_NAMES)))
+            tones[asked] = tone.of(study.windows.embeddings[asked])
+            heard = study.windows.without_embeddings().with_tone(tones, refer).take(asked)
+            size = "all" if n == len(others) else str(n)
+            yield spoken.point(target, size, np.isin(spoken.windows.group, names), heard.features[:, two])
 
 
 def curve(title: str, what: str, points: list[Point], note: str) -> Table:

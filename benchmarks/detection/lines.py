@@ -17,6 +17,7 @@ from benchmarks.detection.table import Cell, Table
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.training.corpora import ANGER, Clip
 from emotion_triage.training.dataset import Measured, WindowSet, calm_references, measure, read
+from emotion_triage.training.encoder import Encoder
 from emotion_triage.training.fit import known
 from emotion_triage.training.lines import trim
 
@@ -35,7 +36,9 @@ def run(study: Study) -> list[Table]:
     """One row a line."""
     drawn = by_speaker(chosen(talkative(study.angry_clips), study.size.line_clips, study.seed))
     names = [name for name in LINES if not name.startswith("AMR") or amr_available()]
-    heard = study.across(over_lines, drawn, names=names, seed=study.seed, backgrounds=study.backgrounds)
+    heard = study.across(
+        over_lines, drawn, names=names, encoder=study.encoder, seed=study.seed, backgrounds=study.backgrounds
+    )
     sets = {
         name: WindowSet._make(np.concatenate(column) for column in zip(*(each[name] for each in heard), strict=True))
         for name in names
@@ -69,7 +72,9 @@ def talkative(clips: list[Clip]) -> list[Clip]:
     return [clip for clip in clips if clip.speaker in kept]
 
 
-def over_lines(clips: list[Clip], *, names: list[str], seed: int, backgrounds: list[Path]) -> dict[str, WindowSet]:
+def over_lines(
+    clips: list[Clip], *, names: list[str], encoder: Encoder, seed: int, backgrounds: list[Path]
+) -> dict[str, WindowSet]:
     """One speaker's clips, emotion by emotion, over every line."""
     entropy = [seed, zlib.crc32(clips[0].speaker.encode())]
     rng = np.random.default_rng(entropy)
@@ -85,11 +90,13 @@ def over_lines(clips: list[Clip], *, names: list[str], seed: int, backgrounds: l
     first, sets = clips[0], {}
     for name in names:
         drawn = np.random.default_rng(entropy)
-        found = [measure(LINES[name](stream, drawn, noise)) for stream in streams.values()]
-        rows, statistics = Measured.joined(found)
-        emotion_of = np.repeat(list(streams), [len(each.rows) for each in found])
-        labels = (np.full(len(rows), value) for value in (first.group, first.speaker, first.language, first.gender))
-        sets[name] = WindowSet(rows, statistics, np.full_like(statistics, np.nan), emotion_of, *labels)
+        found = [measure(LINES[name](stream, drawn, noise), encoder) for stream in streams.values()]
+        embeddings, statistics = Measured.joined(found)
+        emotion_of = np.repeat(list(streams), [len(each.embeddings) for each in found])
+        labels = (
+            np.full(len(embeddings), value) for value in (first.group, first.speaker, first.language, first.gender)
+        )
+        sets[name] = WindowSet(embeddings, statistics, np.full_like(statistics, np.nan), emotion_of, *labels)
     return sets
 
 

@@ -18,7 +18,7 @@ from emotion_triage.call.caller import Event
 from emotion_triage.call.triage import Triage
 from emotion_triage.synthesis.sounds import comfort_noise, drums, dtmf, hold_music
 from emotion_triage.training.dataset import heard_steps, read
-from emotion_triage.training.lines import Samples
+from emotion_triage.training.lines import Samples, trim
 
 __all__ = ["run"]
 
@@ -37,7 +37,7 @@ def run(study: Study) -> list[Table]:
         with shipped.call(name) as call:
             said = call.push(payload) + call.flush()
         tally["shipped"][name].append(counted(said, len(samples)))
-        said = events(*heard_steps(heard), study.model_without(unit), study.policy)
+        said = events(*heard_steps(heard, study.encoder), study.model_without(unit), study.policy)
         tally["held out"][name].append(counted(said, len(samples)))
     columns = ("kind", "calls", "hours", "Affects an hour", "false escalations an hour")
     note = "intervals by bootstrap over calls; where none was seen the upper end is 3 events in the hours heard"
@@ -69,6 +69,12 @@ def calls(study: Study) -> list[tuple[str, str, Samples]]:
     for clips in by_speaker(clip for clip in study.corpora.clips if clip.corpus.startswith("prompts_")):
         sounds = [read(clip.path) for clip in clips]
         found += [(clips[0].corpus, clips[0].group, samples) for samples in in_calls(sounds, rng)]
+    read_aloud = [clip for clip in study.corpora.clips if clip.corpus == "gcompris"]
+    for language in sorted({clip.language for clip in read_aloud}):
+        of_language = [clip for clip in read_aloud if clip.language == language]
+        sounds = [trim(read(clip.path)) for clip in of_language]
+        name = "gcompris, French" if language.startswith("fr") else "gcompris, other languages"
+        found += [(name, of_language[0].group, samples) for samples in in_calls(sounds, rng)]
     made: dict[str, Callable[..., Samples]] = {
         "DTMF": digits,
         "silence": silence,

@@ -28,7 +28,7 @@ from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.prosody.functionals import STATISTIC_NAMES
 from emotion_triage.training.corpora import ANGER, CALM, Clip
 from emotion_triage.training.dataset import WindowSet
-from emotion_triage.training.fit import CLIP, MAX_ITERATIONS, balanced, held_out_contour, held_out_scores, taught
+from emotion_triage.training.fit import CLIP, MAX_ITERATIONS, balanced, held_out_scores, held_out_tone, taught
 
 __all__ = ["OURS", "egemaps", "held_out_models", "regression", "run"]
 
@@ -140,8 +140,8 @@ def own_calm(clips: Clips, scores: Array) -> Array:
 
 def same_clips(clips: Clips, study: Study) -> Array:
     """Held-out log-odds of each window by our models, fitted to these clips alone."""
-    contour, _ = held_out_contour(clips.windows, seed=study.seed, steps=study.size.steps)
-    windows = clips.windows.with_contour(contour, clips.refer)
+    tones, _ = held_out_tone(clips.windows)
+    windows = clips.windows.with_tone(tones, clips.refer)
     raw = held_out_scores(windows)
     scores = np.zeros_like(raw)
     for group in np.unique(windows.group):

@@ -19,7 +19,7 @@ from benchmarks.detection.calls import FOUND_WITHIN_S, calm_spans, delays, of_ki
 from benchmarks.detection.composed import sounds
 from benchmarks.detection.measures import fraction, interval, rate
 from benchmarks.detection.peers import egemaps, held_out_models, regression
-from benchmarks.detection.study import Study, by_speaker
+from benchmarks.detection.study import Study, by_speaker, chooses
 from benchmarks.detection.table import Cell, Table
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.routing.policy import PRESETS, Policy
@@ -52,7 +52,8 @@ def run(study: Study) -> list[Table]:
         return [Table("Rival on calls", ("skipped",), [("opensmile is missing: pip install '.[bench]'",)])]
     functionals = np.concatenate(study.across(egemaps, study.drawn, seed=study.seed, backgrounds=study.backgrounds))
     models = held_out_models(study.clips, functionals, regression(INVERSE_PENALTY))
-    heard = study.across(courses, by_speaker(study.angry_clips), seed=study.seed, backgrounds=study.backgrounds)
+    reported = [clips for clips in by_speaker(study.angry_clips) if not chooses(clips[0].speaker)]
+    heard = study.across(courses, reported, seed=study.seed, backgrounds=study.backgrounds)
     calls = [call for each in heard for call in each]
     scores = [smoothed(models[call.group](call.functionals)) for call in calls]
     who = np.array([call.speaker for call in calls])

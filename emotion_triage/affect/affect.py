@@ -36,7 +36,7 @@ for _row, _columns in zip(_OCCLUDED[1:], DRIVER_GROUPS.values(), strict=True):
 MIN_WEIGHT = 0.05
 """Log-odds below which a group is not worth a word."""
 MAX_DRIVERS = 4
-RISING = frozenset({"loudness", "f0", "effort", "rate", "contour"})
+RISING = frozenset({"loudness", "f0", "effort", "rate", "tone"})
 """Groups whose headline rises with anger; where it fell and finer features rose, there is no word for the reason."""
 JUST_NOTICEABLE = {"dB": 1.0, "%": 5.0, "st": 1.0, "pt": 5.0, "log-odds": 0.5}
 """A headline that changed by less is not told: nobody hears it (about 1 dB, 5 % and a semitone in running speech)."""
@@ -48,7 +48,7 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name : str
-        ``loudness``, ``f0``, ``intonation``, ``rate``, ``pauses``, ``effort``, ``voice_quality`` or ``contour``.
+        ``loudness``, ``f0``, ``intonation``, ``rate``, ``pauses``, ``effort``, ``voice_quality`` or ``tone``.
     change : float
         How far the caller is from `reference`, in `unit`; signed.
     unit : str
@@ -95,7 +95,8 @@ _WORDS = {
         Text("driver", "duller timbre (-{} dB above 1 kHz)"),
     ),
     "voice_quality": (Text("driver", "clearer voice (HNR +{} dB)"), Text("driver", "rougher voice (HNR -{} dB)")),
-    "contour": (Text("driver", "tone of voice more like anger"), Text("driver", "tone of voice less like anger")),
+    # what the encoder hears has no unit that a supervisor knows
+    "tone": (Text("driver", "tone of voice more like anger"), Text("driver", "tone of voice less like anger")),
 }
 
 

@@ -1,4 +1,8 @@
-"""The ONNX session: one, shared, immutable; its contract is read from the model's own metadata."""
+"""The ONNX session: one, shared, immutable; its contract is read from the model's own metadata.
+
+One file holds two graphs. The encoder takes a second of speech to its tone; the regressions take prosody and tone of a
+window to probabilities.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +19,20 @@ from numpy.typing import NDArray
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.errors import ModelError
 from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH
-from emotion_triage.prosody.functionals import FEATURE_NAMES
-from emotion_triage.prosody.lld import LLD_NAMES
+from emotion_triage.prosody.functionals import FEATURE_NAMES, TONE_NAMES
+from emotion_triage.prosody.mel import N_BANDS, N_FRAMES, log_mel
 from emotion_triage.prosody.vad import STEP_FRAMES, WINDOW_FRAMES
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["LABELS", "METADATA_KEY", "Classifier", "Contract", "default_model_path"]
+__all__ = ["EMBEDDING", "LABELS", "MEL", "METADATA_KEY", "Classifier", "Contract", "default_model_path", "session_of"]
 
 METADATA_KEY = "emotion_triage.contract"
-SCHEMA = 2
-_NO_ROWS = np.zeros((0, len(LLD_NAMES), WINDOW_FRAMES), np.float32)
+SCHEMA = 3
+MEL, EMBEDDING = "mel", "embedding"
+"""Names of the encoder's input and of what it makes of it."""
+_NO_MEL = np.zeros((1, N_BANDS, N_FRAMES), np.float32)
 _NO_FEATURES = np.zeros((0, len(FEATURE_NAMES)), np.float32)
 LABELS = ("anger", "anger_against_baseline", "distress", "arousal", "speech")
 """The classifier's outputs: probabilities. The second anger also knows the caller's baseline and means nothing before
@@ -119,12 +125,13 @@ class Classifier:
     (2, 5)
     """
 
-    __slots__ = ("_session", "contract", "digest", "mean", "path")
+    __slots__ = ("_options", "_session", "contract", "digest", "mean", "path")
 
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
         self.digest = hashlib.sha256(content).hexdigest()
-        self._session = _session(path, content)
+        self._session = session_of(path, content)
+        self._options = _one_graph()
         self.contract = _contract(path, self._session)
         self.mean = np.asarray(self.contract.feature_mean, np.float32)
         self.mean.flags.writeable = False
@@ -173,37 +180,38 @@ class Classifier:
             In the order of `LABELS`, each 0 to 1; a row's result does not depend on its
             neighbours, bit for bit.
         """
-        inputs = {"rows": _NO_ROWS, "features": features}
-        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], inputs)[0]
+        inputs = {MEL: _NO_MEL, "features": features}
+        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], inputs, self._options)[0]
         return probabilities
 
-    def contour(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the log-odds of anger that the contour network gives windows of rows, before calibration.
+    def tone(self, second: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the encoder makes of one second of speech.
 
         Parameters
         ----------
-        rows : ndarray of float32, shape (n_windows, n_lld, 150)
-            As in `emotion_triage.prosody.windows.Window`.
+        second : ndarray of float32, shape (8000,)
+            Samples at 8 kHz.
 
         Returns
         -------
-        ndarray of float32, shape (n_windows,)
-            For the feature ``contour_log_odds``; a window's result does not depend on its neighbours, bit for bit.
+        ndarray of float32, shape (n_tones,)
+            In the order of `emotion_triage.prosody.functionals.TONE_NAMES`, about log-odds. One second is one run of
+            the encoder, so that its bits do not depend on what else is scored.
         """
-        contour: NDArray[np.float32] = self._session.run(["contour"], {"rows": rows, "features": _NO_FEATURES})[0]
-        return contour
+        inputs = {MEL: log_mel(second)[None], "features": _NO_FEATURES}
+        tone: NDArray[np.float32] = self._session.run(["tone"], inputs, self._options)[0][0]
+        return tone
 
     def _rehearse(self) -> None:
         """Run once: the first call pays nothing, and a graph that breaks its contract is found before it."""
-        silence = np.full((1, *_NO_ROWS.shape[1:]), np.nan, np.float32)
         try:
-            outputs = self.contour(np.concatenate((silence, np.zeros_like(silence)))), self.score(self.mean[None])
+            outputs = self.tone(np.zeros(SAMPLE_RATE_HZ, np.float32)), self.score(self.mean[None])
             got: object = tuple(output.shape for output in outputs)
             if not all(np.isfinite(output).all() for output in outputs):
                 got = "numbers that are not finite"
         except Exception as error:  # onnxruntime's own errors share no base class
             got = type(error).__name__
-        if got != (expected := ((2,), (1, len(LABELS)))):
+        if got != (expected := ((len(TONE_NAMES),), (1, len(LABELS)))):
             raise ModelError(
                 f"{self.path}: got {got} from silence and the row of the contract's means, expected {expected}; "
                 "the graph is not that of its contract: export it again with python -m emotion_triage.training"
@@ -228,7 +236,23 @@ def _reload(path: Path, digest: str) -> Classifier:
     return classifier
 
 
-def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
+def _one_graph() -> onnxruntime.RunOptions:
+    """Return the options under which only what an output needs is computed: the file holds two graphs."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.only_execute_path_to_fetches = True
+    return options
+
+
+def session_of(path: Path, content: bytes) -> onnxruntime.InferenceSession:
+    """Return a session on one thread, whose results depend on its inputs alone.
+
+    Raises
+    ------
+    ModelError
+        If onnxruntime cannot load the content; `path` is named.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -15,7 +15,7 @@ from emotion_triage.prosody.frames import HOP_LENGTH
 from emotion_triage.prosody.functionals import FUNCTIONAL_NAMES, functionals
 from emotion_triage.prosody.lld import LLD_UNITS
 from emotion_triage.prosody.vad import speech_frames
-from emotion_triage.prosody.windows import Window, WindowStream, rows_of
+from emotion_triage.prosody.windows import Window, WindowStream
 
 __all__ = ["FRAME_UNITS", "WINDOW_UNITS", "Measurements", "measure"]
 
@@ -96,9 +96,9 @@ def measure(recording: Recording) -> Iterator[Measurements]:
     cut_short: list[TruncatedError] = []
     for at, samples in to_its_end(recording.blocks(), cut_short):
         hops, lost = stream.jump(at)
-        due = stream.windows(*rows_of([stream], [hops])) + stream.lose(lost)
-        yield from _measured(due + stream.windows(*rows_of([stream], [stream.frames(samples)])))
-    yield from _measured(stream.windows(*rows_of([stream], [stream.flush()])) + stream.last())
+        due = stream.describe(hops) + stream.lose(lost)
+        yield from _measured(due + stream.describe(stream.frames(samples)))
+    yield from _measured(stream.describe(stream.flush()) + stream.last())
     if cut_short:
         raise cut_short[0]
 

@@ -12,83 +12,19 @@ from numpy.typing import NDArray
 
 from emotion_triage.affect.affect import Affect, driver_weights, log_odds, measure_drivers, measure_fall, occlusions
 from emotion_triage.affect.classifier import LABELS
-from emotion_triage.prosody.frames import HOP_S
-from emotion_triage.prosody.functionals import STATISTIC_NAMES, Baseline, features, functionals, population
-from emotion_triage.prosody.vad import count, speech_frames
-from emotion_triage.prosody.windows import Window
+from emotion_triage.prosody.functionals import TONE_NAMES, Baseline, features, population
+from emotion_triage.prosody.measurement import MIN_NEW_SPEECH_S, RecentTones, WindowMeasurement
 from emotion_triage.routing.escalation import Escalation, Escalator, Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import Route, Standing, improves, same_destination
 
-__all__ = [
-    "MIN_NEW_SPEECH_S",
-    "CallerState",
-    "Event",
-    "Reference",
-    "Typical",
-    "WindowMeasurement",
-    "measure_windows",
-    "typical_caller",
-]
+__all__ = ["CallerState", "Event", "Reference", "Typical", "typical_caller"]
 
 Event: TypeAlias = Affect | Escalation | Route
 
-MIN_NEW_SPEECH_S = 0.1
-"""A step that brings less speech than this is no new evidence."""
 TYPICAL_SPREAD, TYPICAL_WEIGHT = 0.6, 10
 """How far windows of calm speech lie from their speaker's baseline, in log-odds; the windows that this counts as."""
 _ANGER, _ANGER_AGAINST_BASELINE = LABELS.index("anger"), LABELS.index("anger_against_baseline")
-
-
-Contour = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-
-class WindowMeasurement(NamedTuple):
-    """What one window told; times in seconds, statistics as `emotion_triage.prosody.functionals.STATISTIC_NAMES`.
-
-    Statistics and `snr_db` are 0 where the window holds too little speech, or too little that is new, to be evidence:
-    nobody asks for them.
-    """
-
-    time_s: float
-    statistics: NDArray[np.float32]
-    speech_s: float
-    lost_s: float
-    snr_db: float
-    new_speech_s: float
-
-
-def measure_windows(windows: list[Window], contour: Contour, min_speech_s: float = 0.0) -> list[WindowMeasurement]:
-    """Measure windows, of one call or of many, in one pass; return a step for each, in order.
-
-    Parameters
-    ----------
-    windows : list of Window
-    contour : callable
-        `Classifier.contour`, or what stands for it.
-    min_speech_s : float
-        Speech in a window below which it is nobody's evidence, in seconds.
-    """
-    if not windows:
-        return []
-    rows = np.stack([window.rows for window in windows])
-    frames = speech_frames(rows)
-    n_new = np.array([window.n_new for window in windows])
-    is_new = np.arange(rows.shape[-1]) >= rows.shape[-1] - n_new[:, None]
-    new_speech_s = count(frames.speech & is_new) * HOP_S
-    speech_s = frames.speech_s
-    spoken = (new_speech_s >= MIN_NEW_SPEECH_S) & (speech_s >= min_speech_s)
-    statistics = np.zeros((len(rows), len(STATISTIC_NAMES)), np.float32)
-    snr_db = np.zeros(len(rows))
-    if spoken.any():
-        of_speech = rows[spoken]
-        statistics[spoken, :-1], snr_db[spoken] = functionals(of_speech, frames.of(spoken))
-        statistics[spoken, -1] = contour(of_speech)
-    told = (np.array([window.time_s for window in windows]), speech_s, frames.lost_s, snr_db, new_speech_s)
-    return [
-        WindowMeasurement(time_s, each, *seconds)
-        for each, time_s, *seconds in zip(statistics, *(column.tolist() for column in told), strict=True)
-    ]
 
 
 class Reference(NamedTuple):
@@ -178,6 +114,7 @@ class CallerState:
         self._standing = standing
         self._typical = typical
         self._reference = typical.reference
+        self._tones = RecentTones()
         self._baseline = Baseline(policy.escalation.baseline_s)
         self._swings, self._squares = 0, 0.0
         self._escalator = Escalator(policy.escalation)
@@ -218,6 +155,14 @@ class CallerState:
     def settled(self) -> bool:
         """Whether what the caller is compared with stays: steps to come can be scored together."""
         return self._reference.source == "caller"
+
+    def toned(self, step: WindowMeasurement) -> WindowMeasurement:
+        """Return a step with the mean tone of the seconds in its window, None without any; steps come in order."""
+        self._tones.add(step.end, step.tone)
+        tone = self._tones.mean(step.end)
+        if tone is None:
+            return step._replace(tone=None)
+        return step._replace(tone=tone, statistics=np.concatenate((step.statistics[: -len(TONE_NAMES)], tone)))
 
     def inputs(self, step: WindowMeasurement) -> NDArray[np.float32] | None:
         """Return the rows to be scored for a step: those of `occlusions`, then the baseline by itself.
@@ -281,7 +226,8 @@ class CallerState:
         return [affect, *(self._follow(change) if change else ())]
 
     def _spoken(self, step: WindowMeasurement) -> bool:
-        return step.new_speech_s >= MIN_NEW_SPEECH_S and step.speech_s >= self.min_speech_s
+        enough = step.new_speech_s >= MIN_NEW_SPEECH_S and step.speech_s >= self.min_speech_s
+        return enough and step.tone is not None
 
     def _centred(self, scores: NDArray[np.float32]) -> list[float]:
         """Return anger against a baseline, the last row, as if the caller sounded and varied as a typical one does.

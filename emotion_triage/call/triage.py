@@ -7,29 +7,23 @@ from collections.abc import Sequence
 from os import PathLike
 from types import TracebackType
 
-import numpy as np
-
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.audio.stream import Chunk, Encoding
+from emotion_triage.call import batching
 from emotion_triage.call.arguments import sample_index, standing_or_clear
-from emotion_triage.call.batching import Due, Heard, process, score_windows
-from emotion_triage.call.caller import MIN_NEW_SPEECH_S, CallerState, Event, typical_caller
+from emotion_triage.call.caller import CallerState, Event, typical_caller
 from emotion_triage.call.pickling import STAMP, Stamp, unpickled
 from emotion_triage.errors import ArgumentError, PushError, StreamError, TriageError
 from emotion_triage.prosody.frames import FRAME_S, HOP_S
+from emotion_triage.prosody.measurement import MIN_ENCODED_SPEECH_S
 from emotion_triage.prosody.vad import STEP_FRAMES
-from emotion_triage.prosody.windows import PATIENCE, WindowStream
+from emotion_triage.prosody.windows import PATIENCE, SECOND_FRAMES, WindowStream
 from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import Route, Standing, same_destination
 
 __all__ = ["Call", "Event", "Triage"]
-
-PATIENCE_IN_A_TICK = 5
-"""Frames of a call pushed with others that wait to be described together."""
-KEPT_BYTES = 1 << 25
-"""Freed memory that a process keeps for the next tick: a third of its time would go into asking for it again."""
 
 
 class Triage:
@@ -55,9 +49,7 @@ class Triage:
         self.classifier = classifier
         self.policy = policy
         self.typical = typical_caller(classifier.mean, classifier.score)
-        # glibc gives freed memory back to the system, and pays for its pages again in the next tick, up to twice the
-        # largest block freed so far: free a large one, which nobody ever touches, and it keeps what a tick needs
-        np.empty(KEPT_BYTES // 2, np.uint8)
+        batching.keep_freed_memory()
 
     @classmethod
     def load(
@@ -82,8 +74,8 @@ class Triage:
     @property
     def affect_latency_s(self) -> float:
         """Longest time, in seconds of audio, from a sound of speech to the `Affect` that has heard it."""
-        # just too little of it for one step, it waits for the next; the frame that ends there began 20 ms before
-        return STEP_FRAMES * HOP_S + MIN_NEW_SPEECH_S + FRAME_S - HOP_S
+        # just too little for one second waits for the next; the frame that ends there began 20 ms before
+        return SECOND_FRAMES * HOP_S + MIN_ENCODED_SPEECH_S + FRAME_S - HOP_S
 
     @property
     def latency_s(self) -> float:
@@ -132,6 +124,8 @@ class Triage:
     def push_many(self, chunks: Sequence[tuple[Call, Chunk]]) -> list[list[Event]]:
         """Serve many calls in one tick; gives what `Call.push` gives for each, in the same order.
 
+        Where many calls have a second to be encoded in the same tick, some wait for less than half a second more.
+
         Parameters
         ----------
         chunks : sequence of (Call, bytes or ndarray)
@@ -156,10 +150,11 @@ class Triage:
         """
         events: list[list[Event]] = [[] for _ in chunks]
         errors: dict[int, TriageError] = {}
-        taken: dict[Call, Heard] = {}
+        taken: dict[Call, batching.Heard] = {}
+        seconds_left = batching.seconds_in_a_tick(len(chunks))
         for i, (call, chunk) in enumerate(chunks):
             if call in taken:  # its earlier packet comes first
-                process(list(taken.values()), self.classifier)
+                batching.process(list(taken.values()), self.classifier)
                 taken = {}
             try:
                 if not isinstance(call, Call):
@@ -169,11 +164,12 @@ class Triage:
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
                         "push it to the Triage that opened it"
                     )
-                if hops := call._take(chunk, PATIENCE_IN_A_TICK, i):
-                    taken[call] = Heard(call._stream, call._caller, events[i], hops)
+                if hops := call._take(chunk, batching.PATIENCE_IN_A_TICK, i, seconds_left <= 0):
+                    taken[call] = batching.Heard(call._stream, call._caller, events[i], hops)
+                    seconds_left -= call._stream.brings_second(hops)
             except TriageError as error:
                 errors[i] = error
-        process(list(taken.values()), self.classifier)
+        batching.process(list(taken.values()), self.classifier)
         if errors:
             raise PushError(events, errors)
         return events
@@ -321,7 +317,7 @@ class Call:
         events: list[Event] = []
         if self._scores:
             self._serve(self._stream.flush(), events)
-            score_windows([Due(self._caller, events, self._stream.last())], self.triage.classifier)
+            batching.score_windows([batching.Due(self._caller, events, self._stream.last())], self.triage.classifier)
         self._flushed = True
         return events
 
@@ -364,10 +360,10 @@ class Call:
         if self._flushed:
             raise StreamError("got audio after flush, expected none; reset() the call, or open another")
 
-    def _take(self, chunk: Chunk, every: int, turn: int) -> bytes:
+    def _take(self, chunk: Chunk, every: int, turn: int, hold: bool = False) -> bytes:
         if self._flushed:
             self._open()
-        return self._stream.frames(chunk, every, turn) if self._scores else self._stream.ignore(chunk)
+        return self._stream.frames(chunk, every, turn, hold) if self._scores else self._stream.ignore(chunk)
 
     def _skip(self, to: int) -> list[Event]:
         self._open()
@@ -376,12 +372,12 @@ class Call:
         self.lost_s += self.position_s - before_s
         events: list[Event] = []
         self._serve(hops, events)
-        score_windows([Due(self._caller, events, self._stream.lose(lost))], self.triage.classifier)
+        batching.score_windows([batching.Due(self._caller, events, self._stream.lose(lost))], self.triage.classifier)
         return events + self._caller.wait(self.position_s)
 
     def _serve(self, hops: bytes, events: list[Event]) -> None:
         if hops:
-            process([Heard(self._stream, self._caller, events, hops)], self.triage.classifier)
+            batching.process([batching.Heard(self._stream, self._caller, events, hops)], self.triage.classifier)
 
     def _new_caller(self, *, objection: bool, time_s: float = 0.0, granted: Route | None = None) -> CallerState:
         return CallerState(

@@ -18,12 +18,12 @@ from emotion_triage.prosody.vad import SpeechFrames, count, quantiles, steady_ra
 
 __all__ = [
     "CHANGE_NAMES",
-    "CONTOUR_NAME",
     "DRIVER_GROUPS",
     "FEATURE_NAMES",
     "FUNCTIONAL_NAMES",
     "HEADLINES",
     "STATISTIC_NAMES",
+    "TONE_NAMES",
     "Baseline",
     "Functionals",
     "features",
@@ -80,9 +80,10 @@ FUNCTIONAL_NAMES: tuple[str, ...] = (
     "pause_ratio",
 )
 """What a window is measured by; units in the names, ratios 0 to 1."""
-CONTOUR_NAME = "contour_log_odds"
-STATISTIC_NAMES: tuple[str, ...] = (*FUNCTIONAL_NAMES, CONTOUR_NAME)
-"""What is known of a window: the functionals, and the log-odds of anger that the contour network gives its rows."""
+TONE_NAMES: tuple[str, ...] = ("tone_anger", "tone_distress", "tone_arousal")
+"""What the encoder makes of the seconds of speech in a window: the mean of each, about log-odds."""
+STATISTIC_NAMES: tuple[str, ...] = (*FUNCTIONAL_NAMES, *TONE_NAMES)
+"""What is known of a window: its prosody, then its tone."""
 
 _AT = {name: i for i, name in enumerate(STATISTIC_NAMES)}
 
@@ -110,7 +111,7 @@ DRIVER_GROUPS: dict[str, NDArray[np.intp]] = {
     "pauses": _group("pause_ratio", "voiced_ratio"),
     "effort": _group("slope_", "band_balance", "peak_balance", "centroid", "mfcc_", "zero_crossing"),
     "voice_quality": _group("voicing", "hnr", "jitter", "shimmer", "flatness"),
-    "contour": _group(CONTOUR_NAME),
+    "tone": _group("tone_"),
 }
 """Features by the name a supervisor knows; every feature is in exactly one group."""
 
@@ -122,7 +123,7 @@ HEADLINES: dict[str, tuple[int, str]] = {
     "pauses": (_AT["pause_ratio"], "pt"),
     "effort": (_AT["band_balance_db_mean"], "dB"),
     "voice_quality": (_AT["hnr_db_mean"], "dB"),
-    "contour": (_AT[CONTOUR_NAME], "log-odds"),
+    "tone": (_AT["tone_anger"], "log-odds"),
 }
 """The statistic that stands for a group in words, and the unit its change is told in."""
 

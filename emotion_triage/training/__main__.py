@@ -12,20 +12,20 @@ import typer
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.errors import TriageError
 from emotion_triage.training.card import card, measured, training_facts
-from emotion_triage.training.contour import STEPS
 from emotion_triage.training.corpora import Corpora
 from emotion_triage.training.dataset import calm_references, gather
+from emotion_triage.training.encoder import Encoder
 from emotion_triage.training.export import check_parity, export
 from emotion_triage.training.fit import (
     Model,
     calibrated,
     calibrated_log_odds,
-    contours,
     fit,
-    held_out_contour,
     held_out_scores,
+    held_out_tone,
     mixing,
     taught,
+    tone_of,
 )
 
 app = typer.Typer(add_completion=False)
@@ -39,7 +39,12 @@ def main(
     ),
     name: Annotated[str, typer.Option(help="Name of the model.")] = "triage",
     passes: Annotated[int, typer.Option(min=1, help="Lines that each speaker calls over.")] = 2,
-    steps: Annotated[int, typer.Option(min=1, help="Batches that each contour network is trained on.")] = STEPS,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the pretrained encoder (make encoder), or a model; the shipped model's by default."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
@@ -52,18 +57,19 @@ def main(
     try:
         corpora = Corpora.read(folder)
         say(f"{len(corpora.clips)} clips, {len(corpora.noises)} noises")
-        windows = gather(corpora, passes=passes, seed=seed, workers=workers)
-        say(f"{len(windows.emotion)} windows heard")
-        heard, _ = held_out_contour(windows, seed=seed, steps=steps)
-        windows = windows.with_contour(heard, calm_references(windows, seed))
-        say("every corpus heard by a contour network that never heard it before")
+        ear = Encoder(encoder)
+        windows = gather(corpora, ear, passes=passes, seed=seed, workers=workers)
+        say(f"{len(windows.emotion)} windows encoded")
+        tones, _ = held_out_tone(windows)
+        windows = windows.with_tone(tones, calm_references(windows, seed))
+        say("the tone of every corpus judged by a discriminant that never heard it")
         scores = held_out_scores(windows)
         mixed = mixing(windows, scores)
         say("every corpus scored by a model that never heard it")
-        model = Model(contours(windows, seed=seed, steps=steps), calibrated(fit(windows.take(taught(windows))), mixed))
-        export(out, model, name=name, training=training_facts(corpora, seed=seed, passes=passes))
+        model = Model(tone_of(windows), calibrated(fit(windows.take(taught(windows))), mixed))
+        export(out, model, ear, name=name, training=training_facts(corpora, seed=seed, passes=passes))
         some = slice(None, None, max(1, len(windows.emotion) // 10_000))
-        parity = check_parity(out, model, windows.features[some], windows.rows[some])
+        parity = check_parity(out, model, windows.features[some])
         beside = out.with_suffix(".md")
         before = beside.read_text(encoding="utf-8") if beside.exists() else ""
         text = card(out, corpora, windows, calibrated_log_odds(windows, scores, mixed), parity)

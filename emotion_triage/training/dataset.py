@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from emotion_triage.audio.recordings import open_recording
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
-from emotion_triage.call.caller import MIN_NEW_SPEECH_S, WindowMeasurement, measure_windows
-from emotion_triage.prosody.functionals import STATISTIC_NAMES, features
-from emotion_triage.prosody.vad import WINDOW_FRAMES
-from emotion_triage.prosody.windows import WindowStream, rows_of
+from emotion_triage.prosody.functionals import STATISTIC_NAMES, TONE_NAMES, features
+from emotion_triage.prosody.measurement import MIN_NEW_SPEECH_S, RecentTones, WindowMeasurement, measure_windows
+from emotion_triage.prosody.windows import WindowStream
 from emotion_triage.synthesis.sounds import drums, dtmf, hold_music, hum, tone
-from emotion_triage.training.contour import CHANNEL_COLUMNS, CHANNELS
 from emotion_triage.training.corpora import CALM, Clip, Corpora
+from emotion_triage.training.encoder import WIDTH, Encoder
 from emotion_triage.training.lines import Line, Samples, trim
 
 __all__ = ["NOISE", "Measured", "Refer", "WindowSet", "calm_references", "gather", "heard_steps", "measure", "read"]
@@ -36,6 +35,8 @@ NOISE_S = 6
 MIN_SPEECH_S = 0.8
 REFERENCE_WINDOWS = 16
 """Windows in a row that make a reference: about what a caller's first ten seconds of speech hold."""
+OTHER_LINE = 0.5
+"""Share of references that are of another line of the same speaker, where there is one."""
 
 
 Refer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -47,16 +48,16 @@ class WindowSet(NamedTuple):
 
     Attributes
     ----------
-    rows : ndarray of float16, shape (n, n_channels, 150)
-        What the contour network hears of them.
+    embeddings : ndarray of float16, shape (n, 768)
+        Mean of those of the seconds in each window.
     statistics : ndarray of float32, shape (n, n_statistics)
-        What the contour network says, the last of them, is 0 until `with_contour`.
+        The tone, the last of them, is 0 until `with_tone`.
     reference : ndarray of float32, shape (n, n_statistics)
         Calm speech of the same speaker over the same line; NaN where there is none.
     emotion, group, speaker, language, gender : ndarray of str, shape (n,)
     """
 
-    rows: NDArray[np.float16]
+    embeddings: NDArray[np.float16]
     statistics: NDArray[np.float32]
     reference: NDArray[np.float32]
     emotion: NDArray[np.str_]
@@ -75,21 +76,21 @@ class WindowSet(NamedTuple):
         """Return some of the windows."""
         return WindowSet._make(column[which] for column in self)
 
-    def without_rows(self) -> WindowSet:
-        """Return the windows without what the contour network hears of them: by far the largest part."""
-        return self._replace(rows=self.rows[:, :0, :0])
+    def without_embeddings(self) -> WindowSet:
+        """Return the windows without their embeddings: by far the largest part."""
+        return self._replace(embeddings=self.embeddings[:, :0])
 
-    def with_contour(self, contour: NDArray[np.floating], refer: Refer) -> WindowSet:
-        """Return the windows with what the contour network says of each, and the references that follow."""
+    def with_tone(self, tone: NDArray[np.floating], refer: Refer) -> WindowSet:
+        """Return the windows with the tone of each, of shape (n, n_tones), and the references that follow."""
         statistics = self.statistics.copy()
-        statistics[:, -1] = contour
+        statistics[:, -len(TONE_NAMES) :] = tone
         return self._replace(statistics=statistics, reference=refer(statistics))
 
 
 class Measured(NamedTuple):
-    """Windows without labels: channels and statistics, as in `WindowSet`."""
+    """Windows without labels: embeddings and statistics, as in `WindowSet`."""
 
-    rows: NDArray[np.float16]
+    embeddings: NDArray[np.float16]
     statistics: NDArray[np.float32]
 
     @staticmethod
@@ -98,12 +99,13 @@ class Measured(NamedTuple):
         return Measured._make(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def gather(corpora: Corpora, *, passes: int, seed: int, workers: int = 2) -> WindowSet:
+def gather(corpora: Corpora, encoder: Encoder, *, passes: int, seed: int, workers: int = 2) -> WindowSet:
     """Hear every speaker over `passes` lines drawn at random, and every noise once a pass.
 
     Parameters
     ----------
     corpora : Corpora
+    encoder : Encoder
     passes : int
         How many lines each speaker calls over.
     seed : int
@@ -119,12 +121,12 @@ def gather(corpora: Corpora, *, passes: int, seed: int, workers: int = 2) -> Win
     for clip in corpora.clips:
         speakers[clip.speaker].append(clip)
     backgrounds = [noise.path for noise in corpora.noises if noise.kind not in ("laughter", "hold music")]
-    jobs = [partial(_speaker, clips, backgrounds) for clips in speakers.values()]
+    jobs = [partial(_speaker, clips, backgrounds, encoder) for clips in speakers.values()]
     jobs += [
-        partial(_noise, kind, [n.path for n in corpora.noises if n.kind == kind])
+        partial(_noise, kind, [n.path for n in corpora.noises if n.kind == kind], encoder)
         for kind in sorted({n.kind for n in corpora.noises})
     ]
-    jobs.append(partial(_synthetic))
+    jobs.append(partial(_synthetic, encoder))
     seeds = [(seed, turn, index) for turn in range(passes) for index in range(len(jobs))]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         sets = list(pool.map(_run, jobs * passes, seeds, chunksize=4))
@@ -136,7 +138,7 @@ def _run(job: partial[WindowSet], seed: tuple[int, int, int]) -> WindowSet:
     return job(rng=np.random.default_rng(seed))
 
 
-def _speaker(clips: list[Clip], backgrounds: list[Path], *, rng: np.random.Generator) -> WindowSet:
+def _speaker(clips: list[Clip], backgrounds: list[Path], encoder: Encoder, *, rng: np.random.Generator) -> WindowSet:
     noises = [read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=2)] if backgrounds else []
     line = Line(rng, noises)
     sounds = {clip.path: trim(read(clip.path)) for clip in clips}
@@ -145,11 +147,11 @@ def _speaker(clips: list[Clip], backgrounds: list[Path], *, rng: np.random.Gener
     for emotion in sorted({clip.emotion for clip in clips}):
         chosen = [sounds[clip.path] for clip in clips if clip.emotion == emotion]
         heard = [
-            measure(line.carry(stream, level))
+            measure(line.carry(stream, level), encoder)
             for stream in _strung([chosen[i] for i in rng.permutation(len(chosen))], rng)
         ]
         emotions[emotion] = Measured.joined(heard)
-    emotion_of = np.repeat(list(emotions), [len(windows.rows) for windows in emotions.values()])
+    emotion_of = np.repeat(list(emotions), [len(windows.embeddings) for windows in emotions.values()])
     first = clips[0]
     every = Measured.joined(list(emotions.values()))
     return _labelled(every, emotion_of, first.group, first.speaker, first.language, first.gender)
@@ -158,41 +160,51 @@ def _speaker(clips: list[Clip], backgrounds: list[Path], *, rng: np.random.Gener
 def calm_references(windows: WindowSet, seed: int) -> Refer:
     """Return what compares each window with a run of the same speaker's calm speech; NaN where they have none.
 
-    The windows of a speaker over one line stand together.
+    Where a speaker was heard over several lines, half of the references are of another line: a telephone is handed
+    over, a loudspeaker is switched on, and none of it is anger (docs/decisions/0014-pretrained-encoder.md). The windows
+    of a speaker over one line stand together.
     """
     starts = np.flatnonzero(windows.speaker[1:] != windows.speaker[:-1]) + 1
     lines = np.split(np.arange(len(windows.speaker)), starts)
     is_calm = np.isin(windows.emotion, sorted(CALM))
+    calm_of: dict[str, list[NDArray[np.intp]]] = defaultdict(list)
+    for line in lines:
+        calm_of[str(windows.speaker[line[0]])].append(line[is_calm[line]])
 
     def refer(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
         rng = np.random.default_rng(seed)
         reference = np.full_like(statistics, np.nan)
         for line in lines:
-            calm = statistics[line][is_calm[line]]
-            if len(calm):
-                first = rng.integers(max(1, len(calm) - REFERENCE_WINDOWS + 1), size=len(line))
-                reference[line] = [calm[at : at + REFERENCE_WINDOWS].mean(axis=0) for at in first]
+            own = line[is_calm[line]]
+            every = calm_of[str(windows.speaker[line[0]])]
+            others = [calm for calm in every if len(calm) and not np.array_equal(calm, own)]
+            for at, elsewhere in zip(line, rng.random(len(line)) < OTHER_LINE, strict=True):
+                calm = others[rng.integers(len(others))] if others and elsewhere else own
+                if len(calm):
+                    first = rng.integers(max(1, len(calm) - REFERENCE_WINDOWS + 1))
+                    reference[at] = statistics[calm[first : first + REFERENCE_WINDOWS]].mean(axis=0)
         return reference
 
     return refer
 
 
-def _noise(kind: str, paths: list[Path], *, rng: np.random.Generator) -> WindowSet:
+def _noise(kind: str, paths: list[Path], encoder: Encoder, *, rng: np.random.Generator) -> WindowSet:
     sounds = (read(path) for path in paths)
-    return _unvoiced(kind, [np.resize(sound, max(len(sound), NOISE_S * SAMPLE_RATE_HZ)) for sound in sounds], rng)
+    repeated = [np.resize(sound, max(len(sound), NOISE_S * SAMPLE_RATE_HZ)) for sound in sounds]
+    return _unvoiced(kind, repeated, encoder, rng)
 
 
-def _synthetic(*, rng: np.random.Generator) -> WindowSet:
+def _synthetic(encoder: Encoder, *, rng: np.random.Generator) -> WindowSet:
     digits = "".join(map(str, rng.integers(10, size=20)))
     sounds = [hold_music(20.0, seed=int(seed)) for seed in rng.integers(1 << 30, size=20)]
     sounds += [drums(10.0, seed=int(seed)) for seed in rng.integers(1 << 30, size=4)]
     sounds += [dtmf(digits), hum(50, NOISE_S), hum(60, NOISE_S), tone(float(rng.uniform(300, 1200)), NOISE_S)]
-    return _unvoiced("synthetic", sounds, rng)
+    return _unvoiced("synthetic", sounds, encoder, rng)
 
 
-def _unvoiced(kind: str, sounds: list[Samples], rng: np.random.Generator) -> WindowSet:
+def _unvoiced(kind: str, sounds: list[Samples], encoder: Encoder, rng: np.random.Generator) -> WindowSet:
     """Sounds without a caller, each as it is and over a line."""
-    heard = [measure(heard) for sound in sounds for heard in (sound, Line(rng, []).carry(sound, _rms(sound)))]
+    heard = [measure(heard, encoder) for sound in sounds for heard in (sound, Line(rng, []).carry(sound, _rms(sound)))]
     return _labelled(Measured.joined(heard), NOISE, NOISE, f"noise_{kind}", "", "")
 
 
@@ -204,7 +216,7 @@ def _labelled(
     language: str,
     gender: str,
 ) -> WindowSet:
-    n = len(measured.rows)
+    n = len(measured.embeddings)
     labels = (np.resize(np.asarray(value, np.str_), n) for value in (group, speaker, language, gender))
     reference = np.full_like(measured.statistics, np.nan)
     return WindowSet(*measured, reference, np.resize(np.asarray(emotion, np.str_), n), *labels)
@@ -222,31 +234,33 @@ def _strung(clips: list[Samples], rng: np.random.Generator) -> Iterator[Samples]
         yield np.concatenate(pieces)
 
 
-def heard_steps(samples: NDArray[np.floating]) -> tuple[list[WindowMeasurement], NDArray[np.float16]]:
-    """Return what each window of a recording told, as a call sees it, but for the contour network; and its channels.
+def heard_steps(samples: NDArray[np.floating], encoder: Encoder) -> tuple[list[WindowMeasurement], NDArray[np.float16]]:
+    """Return what is measured of each window of a recording, as a call does it, but for the tone; and embeddings.
 
     Returns
     -------
     steps : list of WindowMeasurement
-    rows : ndarray of float16, shape (n_steps, n_channels, 150)
+        With an embedding as `tone`, the mean over the seconds in the window; None where it holds none.
+    embeddings : ndarray of float16, shape (n_steps, 768)
+        The same; 0 where there is none.
     """
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
-    windows = stream.windows(*rows_of([stream], [stream.frames(samples.astype(np.float32))])) + stream.last()
-    rows = np.array([window.rows[CHANNEL_COLUMNS] for window in windows], np.float16)
-    return measure_windows(windows, unheard), rows.reshape(-1, len(CHANNELS), WINDOW_FRAMES)
+    windows = stream.describe(stream.frames(samples.astype(np.float32))) + stream.last()
+    steps, recent = [], RecentTones()
+    for step in measure_windows(windows, encoder.embed):
+        recent.add(step.end, step.tone)
+        steps.append(step._replace(tone=recent.mean(step.end)))
+    nothing = np.zeros(WIDTH, np.float32)
+    embeddings = np.array([nothing if step.tone is None else step.tone for step in steps], np.float16)
+    return steps, embeddings.reshape(-1, WIDTH)
 
 
-def unheard(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Say nothing, where the contour network would."""
-    return np.zeros(len(rows), np.float32)
-
-
-def measure(samples: Samples) -> Measured:
-    """Return the windows with new speech."""
-    steps, rows = heard_steps(samples)
-    due = [s.new_speech_s >= MIN_NEW_SPEECH_S and s.speech_s >= MIN_SPEECH_S for s in steps]
+def measure(samples: Samples, encoder: Encoder) -> Measured:
+    """Return the windows with new speech, as a call would score them."""
+    steps, embeddings = heard_steps(samples, encoder)
+    due = [s.new_speech_s >= MIN_NEW_SPEECH_S and s.speech_s >= MIN_SPEECH_S and s.tone is not None for s in steps]
     statistics = np.array([step.statistics for step in steps], np.float32).reshape(-1, len(STATISTIC_NAMES))
-    return Measured(rows[due], statistics[due])
+    return Measured(embeddings[due], statistics[due])
 
 
 def read(path: Path) -> Samples:

@@ -10,13 +10,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from emotion_triage.affect.classifier import LABELS, METADATA_KEY, Classifier, Contract
+from emotion_triage.affect.classifier import EMBEDDING, LABELS, MEL, METADATA_KEY, Classifier, Contract
 from emotion_triage.errors import ModelError
-from emotion_triage.prosody.functionals import FEATURE_NAMES
-from emotion_triage.prosody.lld import LLD_NAMES
-from emotion_triage.prosody.vad import WINDOW_FRAMES
-from emotion_triage.training.contour import CHANNEL_COLUMNS, log_odds
-from emotion_triage.training.contour_graph import contour_graph
+from emotion_triage.prosody.functionals import FEATURE_NAMES, TONE_NAMES
+from emotion_triage.prosody.mel import N_BANDS, N_FRAMES, SECOND
+from emotion_triage.training.encoder import WIDTH, Encoder
 from emotion_triage.training.fit import CLIP, Model
 
 __all__ = ["PARITY", "check_parity", "export"]
@@ -26,17 +24,21 @@ PARITY = 1e-5
 _PADDED = 1 << (len(FEATURE_NAMES) - 1).bit_length()
 
 
-def export(path: Path, model: Model, *, name: str, training: dict[str, str | float | int | list[str]]) -> None:
+def export(
+    path: Path, model: Model, encoder: Encoder, *, name: str, training: dict[str, str | float | int | list[str]]
+) -> None:
     """Write a model, then read it back as a user would.
 
-    One file, two graphs: ``rows`` to ``contour``, ``features`` to ``probabilities``. The dense layer is a product and
-    a tree of additions. The rounding of a matrix product depends on how many rows it is given, that of onnxruntime's
-    ReduceSum on where a row lies in memory: a call must score the same alone and among five hundred.
+    One file, two graphs: ``mel`` to ``embedding`` and ``tone``, ``features`` to ``probabilities``. The encoder takes
+    one second a run, so that its shapes never change. The dense layer over features is a product and a tree of
+    additions: the rounding of a matrix product depends on how many rows it is given, that of onnxruntime's ReduceSum
+    on where a row lies in memory, and a call must score the same alone and among five hundred.
 
     Parameters
     ----------
     path : Path
     model : Model
+    encoder : Encoder
     name : str
     training : dict
         What goes into `Contract.training`.
@@ -70,21 +72,27 @@ def export(path: Path, model: Model, *, name: str, training: dict[str, str | flo
         helper.make_node("Add", ["squeezed", "bias"], ["log_odds"]),
         helper.make_node("Sigmoid", ["log_odds"], ["probabilities"]),
     ]
-    contour_nodes, contour_constants = contour_graph(model.contour)
+    tone_constants = {"tone_weights": model.tone.weights, "tone_bias": model.tone.bias}
+    tone_nodes = [
+        helper.make_node("MatMul", [EMBEDDING, "tone_weights"], ["tone_sums"]),
+        helper.make_node("Add", ["tone_sums", "tone_bias"], ["tone"]),
+    ]
+    heard = encoder.graph.graph
     graph = helper.make_graph(
-        nodes + contour_nodes,
+        [*heard.node, *tone_nodes, *nodes],
         "emotion_triage",
         [
-            helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["spoken", len(LLD_NAMES), WINDOW_FRAMES]),
+            helper.make_tensor_value_info(MEL, TensorProto.FLOAT, [1, N_BANDS, N_FRAMES]),
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ["windows", len(FEATURE_NAMES)]),
         ],
         [
-            helper.make_tensor_value_info("contour", TensorProto.FLOAT, ["spoken"]),
+            helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [1, WIDTH]),
+            helper.make_tensor_value_info("tone", TensorProto.FLOAT, [1, len(TONE_NAMES)]),
             helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["windows", len(LABELS)]),
         ],
-        [tensor(key, value) for key, value in (constants | contour_constants).items()],
+        [*heard.initializer, *(tensor(key, value) for key, value in (constants | tone_constants).items())],
     )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(proto, {METADATA_KEY: msgspec.json.encode(contract).decode()})
     onnx.checker.check_model(proto)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,30 +110,31 @@ def _sum_nodes(products: str, total: str) -> list[onnx.NodeProto]:
     width = _PADDED
     while width > 1:
         halves = [f"{total}_{width}_{side}" for side in ("low", "high")]
-        nodes.append(helper.make_node("Split", [f"{total}_{width}"], halves, axis=2))
+        nodes.append(helper.make_node("Split", [f"{total}_{width}"], halves, axis=2, num_outputs=2))
         width //= 2
         nodes.append(helper.make_node("Add", halves, [f"{total}_{width}" if width > 1 else total]))
     return nodes
 
 
-def check_parity(
-    path: Path, model: Model, features: NDArray[np.float32], rows: NDArray[np.float16] | NDArray[np.float32]
-) -> float:
-    """Return the largest difference between what the file makes of features and rows and what the trainer does.
+def check_parity(path: Path, model: Model, features: NDArray[np.float32]) -> float:
+    """Return the largest difference between what the file makes of features and of sound and what the trainer does.
+
+    The encoder is int8 in the trainer too, so that nothing but the rounding of single precision is left.
 
     Raises
     ------
     ModelError
         If it is larger than 1e-5.
     """
-    classifier = Classifier.load(path)
-    every = np.full((len(rows), len(LLD_NAMES), WINDOW_FRAMES), np.nan, np.float32)
-    every[:, CHANNEL_COLUMNS] = rows
+    classifier, encoder = Classifier.load(path), Encoder(path)
+    sounds = np.random.default_rng(0).normal(0.0, 0.1, (8, SECOND)).astype(np.float32).cumsum(axis=1) * np.float32(0.1)
+    tones = np.array([classifier.tone(sound) for sound in sounds])
+    expected = model.tone.of(np.array([encoder.embed(sound) for sound in sounds]))
     pairs = (
         (classifier.score(features), _probability(model.linear.log_odds(features))),
-        (_probability(classifier.contour(every)), _probability(log_odds(model.contour, rows))),
+        (_probability(tones), _probability(expected)),
     )
-    worst = max(float(np.abs(got - expected).max(initial=0.0)) for got, expected in pairs)
+    worst = max(float(np.abs(got - want).max(initial=0.0)) for got, want in pairs)
     if worst > PARITY:
         raise ModelError(f"{path}: got probabilities {worst:.1e} off the trainer's, expected {PARITY:.0e} at most")
     return worst

@@ -1,4 +1,4 @@
-"""Windows to a contour network, calibrated linear models and their honest figures.
+"""Windows to tone, calibrated linear models and their honest figures.
 
 Every score that a figure or a calibration rests on comes from a model that heard neither the corpus nor the speaker.
 """
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from emotion_triage.affect.classifier import LABELS
-from emotion_triage.prosody.functionals import CHANGE_NAMES, CONTOUR_NAME, FEATURE_NAMES
-from emotion_triage.training.contour import Contour, fit_contour, log_odds, silent
+from emotion_triage.prosody.functionals import CHANGE_NAMES, FEATURE_NAMES, TONE_NAMES
 from emotion_triage.training.corpora import ANGER, AROUSED, DISTRESS
 from emotion_triage.training.dataset import NOISE, WindowSet
+from emotion_triage.training.tone import Sums, Tone, fit_tone, sums
 
 __all__ = [
     "CLIP",
@@ -26,15 +26,15 @@ __all__ = [
     "Stacking",
     "calibrated",
     "calibrated_log_odds",
-    "contours",
     "fit",
     "folds",
-    "held_out_contour",
     "held_out_scores",
+    "held_out_tone",
     "known",
     "mixing",
     "targets",
     "taught",
+    "tone_of",
     "units",
 ]
 
@@ -46,11 +46,10 @@ CLIP = 4.0
 INVERSE_PENALTY = 0.003
 """scikit-learn's C: a strong penalty carried over best to corpora left out (docs/decisions/0003-first-model.md)."""
 MAX_ITERATIONS = 500
-FOLDS = 5
-"""Contour networks that are trained to be asked about what they never heard: one for each fifth of the corpora, so that
-training keeps within half an hour. A corpus is then judged without one or two others as well."""
-CONTOUR_SCALE = 2.0
-"""Log-odds of the contour network that count as one standard deviation."""
+FOLDS = 16
+"""Tones that are fitted to be asked about what they never heard: corpora up to this number are each held out alone."""
+TONE_SCALE = 2.0
+"""Log-odds of a tone that count as one standard deviation."""
 UNTAUGHT = frozenset({"ko_emotts"})
 """Corpora that are scored but not learned from: a model of all others finds this one's anger calmer than its calm
 speech, and learning from it costs every other corpus (docs/decisions/0010-contour-network.md)."""
@@ -71,11 +70,18 @@ RISING = tuple(
 )
 """Louder, higher, sharper or faster than usual never speaks against a caller's anger: a driver must be believed."""
 
-_CONTOUR = np.array([FEATURE_NAMES.index(name) for name in (CONTOUR_NAME, f"{CONTOUR_NAME}_change")])
+_TONE = np.array([FEATURE_NAMES.index(name) for name in (*TONE_NAMES, *(f"{name}_change" for name in TONE_NAMES))])
 _CHANGES = np.arange(len(FEATURE_NAMES)) >= len(FEATURE_NAMES) - len(CHANGE_NAMES)
-_HEARD_BY_NETWORK = np.isin(np.arange(len(FEATURE_NAMES)), _CONTOUR)
+_IS_TONE = np.isin(np.arange(len(FEATURE_NAMES)), _TONE)
 _RISING = np.isin(FEATURE_NAMES, RISING)
-_ALONE, _KNOWN, _SPEECH = (LABELS.index(label) for label in ("anger", "anger_against_baseline", "speech"))
+_ALONE, _KNOWN, _DISTRESS, _AROUSAL, _SPEECH = map(LABELS.index, LABELS)
+_SOURCES = {
+    _ALONE: ([_ALONE], [0]),
+    _KNOWN: ([_KNOWN, _ALONE], [0, len(TONE_NAMES)]),
+    _DISTRESS: ([_DISTRESS], [1]),
+    _AROUSAL: ([_AROUSAL], [2]),
+}
+"""What is weighed for a label: held-out scores, then tones and their changes, in the order of `_TONE`."""
 
 
 class Linear(NamedTuple):
@@ -100,9 +106,9 @@ class Linear(NamedTuple):
 
 
 class Model(NamedTuple):
-    """All that a model file holds: the network that hears rows, and what is made of features."""
+    """What is trained: the tone of an embedding, and what is made of features."""
 
-    contour: Contour
+    tone: Tone
     linear: Linear
 
 
@@ -112,13 +118,13 @@ class Stacking(NamedTuple):
     Attributes
     ----------
     scores : ndarray of float64, shape (n_labels, n_labels)
-    contour : ndarray of float64, shape (n_labels, 2)
-        Of what the contour network says, and of its change against the caller's baseline, in standard deviations.
+    tone : ndarray of float64, shape (n_labels, 2 * n_tones)
+        Of the tones, then of their changes against the caller's baseline, in standard deviations.
     offset : ndarray of float64, shape (n_labels,)
     """
 
     scores: Array
-    contour: Array
+    tone: Array
     offset: Array
 
 
@@ -184,7 +190,7 @@ def _regression(
         return coefficients, CERTAIN if truth.any() else -CERTAIN
     kept = np.ones(x.shape[1], np.bool_)
     while True:
-        model = LogisticRegression(C=inverse_penalty, max_iter=MAX_ITERATIONS)
+        model = LogisticRegression(C=inverse_penalty, max_iter=MAX_ITERATIONS, solver="newton-cholesky")
         model.fit(x[:, kept], truth, sample_weight=weights)
         coefficients[kept] = model.coef_[0]
         wrong = kept & (coefficients < 0.0) & rising if rising is not None else np.zeros_like(kept)
@@ -201,8 +207,8 @@ def fit(windows: WindowSet) -> Linear:
     """Fit every label, before calibration.
 
     Anger against a baseline is judged by the changes alone, all else by the statistics alone: a corpus in which anger
-    is louder than calm speech must not teach that loud corpora are angry. What the contour network says has no weight
-    yet: `mixing` gives it one.
+    is louder than calm speech must not teach that loud corpora are angry. The tone has no weight yet: `mixing`
+    gives it one.
 
     Parameters
     ----------
@@ -212,7 +218,7 @@ def fit(windows: WindowSet) -> Linear:
     -------
     Linear
     """
-    windows = windows.without_rows()
+    windows = windows.without_embeddings()
     features, truth = windows.features, targets(windows)
     spoken, compared = windows.emotion != NOISE, known(windows)
     mean, scale = np.zeros(len(FEATURE_NAMES)), np.ones(len(FEATURE_NAMES))
@@ -220,11 +226,11 @@ def fit(windows: WindowSet) -> Linear:
         if rows.any():
             mean[columns] = features[rows][:, columns].mean(axis=0)
             scale[columns] = features[rows][:, columns].std(axis=0) + 1e-6
-    mean[_CONTOUR], scale[_CONTOUR] = 0.0, CONTOUR_SCALE
+    mean[_TONE], scale[_TONE] = 0.0, TONE_SCALE
     x = standardised(features, mean, scale)
     weights, bias = np.zeros((len(LABELS), len(FEATURE_NAMES))), np.zeros(len(LABELS))
     for label in range(len(LABELS)):
-        columns = (_CHANGES if label == _KNOWN else ~_CHANGES) & ~_HEARD_BY_NETWORK
+        columns = (_CHANGES if label == _KNOWN else ~_CHANGES) & ~_IS_TONE
         rows = _usable(windows, label)
         balance = balanced(windows.take(rows))
         if label == _SPEECH:  # as much noise as speech
@@ -235,15 +241,6 @@ def fit(windows: WindowSet) -> Linear:
             x[np.ix_(rows, columns)], truth[rows, label], balance, INVERSE_PENALTY, rising
         )
     return Linear(mean, scale, weights, bias)
-
-
-def contours(windows: WindowSet, *, seed: int, steps: int) -> Contour:
-    """Fit the contour network to the windows that can teach anger."""
-    spoken = windows.take(_usable(windows, _ALONE) & taught(windows))
-    angry = targets(spoken)[:, _ALONE]
-    if angry.all() or not angry.any():
-        return silent()
-    return fit_contour(spoken.rows, angry, balanced(spoken), seed=seed, steps=steps)
 
 
 def units(windows: WindowSet) -> NDArray[np.str_]:
@@ -260,24 +257,42 @@ def folds(windows: WindowSet) -> dict[str, int]:
     """Return for each unit of speech the fold that it is held out with; large ones are dealt out first."""
     names, counts = np.unique(units(windows)[windows.emotion != NOISE], return_counts=True)
     order = names[np.argsort(-counts, kind="stable")]
-    return {str(name): min(k % (2 * FOLDS), 2 * FOLDS - 1 - k % (2 * FOLDS)) for k, name in enumerate(order)}
+    return {str(name): k % FOLDS for k, name in enumerate(order)}
 
 
-def held_out_contour(windows: WindowSet, *, seed: int, steps: int) -> tuple[Array, list[Contour]]:
-    """Return what contour networks that heard nothing of a window's fold say of it, and the networks, fold by fold.
+def _sums(windows: WindowSet) -> list[list[Sums]]:
+    """Return what each fold of the windows that can teach a tone adds to it, fold by fold."""
+    dealt = folds(windows)
+    fold = np.array([dealt.get(unit, 0) for unit in units(windows)])
+    useful = (windows.emotion != NOISE) & taught(windows)
+    weights = np.zeros(len(fold))
+    weights[useful] = balanced(windows.without_embeddings().take(useful))
+    truth = targets(windows)[:, [_ALONE, _DISTRESS, _AROUSAL]]
+    each = (np.flatnonzero(useful & (fold == k)) for k in range(max(dealt.values()) + 1))
+    return [sums(windows.embeddings[at], truth[at], weights[at], windows.group[at]) for at in each]
+
+
+def tone_of(windows: WindowSet) -> Tone:
+    """Fit the tone to the windows that can teach it."""
+    return fit_tone(_sums(windows))
+
+
+def held_out_tone(windows: WindowSet) -> tuple[Array, list[Tone]]:
+    """Return what tones that heard nothing of a window's fold say of it, and those tones, fold by fold.
 
     Returns
     -------
-    scores : ndarray of float64, shape (n,)
-    networks : list of Contour
+    scores : ndarray of float64, shape (n, n_tones)
+    tones : list of Tone
     """
     dealt = folds(windows)
     fold = np.array([dealt.get(unit, 0) for unit in units(windows)])
-    networks = [contours(windows.take(fold != k), seed=seed, steps=steps) for k in range(max(dealt.values()) + 1)]
-    scores = np.zeros(len(fold))
-    for k, network in enumerate(networks):
-        scores[fold == k] = log_odds(network, windows.rows[fold == k])
-    return scores, networks
+    parts = _sums(windows)
+    tones = [fit_tone([part for j, part in enumerate(parts) if j != k]) for k in range(len(parts))]
+    scores = np.zeros((len(fold), len(TONE_NAMES)))
+    for k, tone in enumerate(tones):
+        scores[fold == k] = tone.of(windows.embeddings[fold == k])
+    return scores, tones
 
 
 def held_out_scores(windows: WindowSet) -> Array:
@@ -290,7 +305,7 @@ def held_out_scores(windows: WindowSet) -> Array:
     ndarray of float64, shape (n, n_labels)
         Before calibration.
     """
-    windows = windows.without_rows()
+    windows = windows.without_embeddings()
     scores = np.zeros((len(windows.emotion), len(LABELS)))
     unit = units(windows)
     for each in np.unique(unit):
@@ -299,9 +314,9 @@ def held_out_scores(windows: WindowSet) -> Array:
     return scores
 
 
-def _contour_features(windows: WindowSet) -> Array:
-    """Return what the contour network says and its change, as the linear model sees them; shape (n, 2)."""
-    return np.clip(windows.features[:, _CONTOUR] / CONTOUR_SCALE, -CLIP, CLIP)
+def _tone_features(windows: WindowSet) -> Array:
+    """Return tones and their changes, as the linear model sees them; shape (n, 2 * n_tones)."""
+    return np.clip(windows.features[:, _TONE] / TONE_SCALE, -CLIP, CLIP)
 
 
 def _weighed(x: Array, truth: Mask, weights: Array, group: NDArray[np.str_]) -> Array:
@@ -322,35 +337,33 @@ def _weighed(x: Array, truth: Mask, weights: Array, group: NDArray[np.str_]) -> 
 def mixing(windows: WindowSet, scores: Array) -> Stacking:
     """Return how held-out scores make calibrated ones.
 
-    Each label is calibrated by itself, but for anger, which also weighs what the contour network says, and anger
-    against a baseline, which weighs the changes, what the voice says by itself, and the network both ways. They are
-    weighed within corpora and calibrated across them.
+    Each label weighs prosody and tone; anger against a baseline weighs the changes of both, and what the voice says by
+    itself. They are weighed within corpora and calibrated across them.
     """
-    windows = windows.without_rows()
-    truth, contour = targets(windows), _contour_features(windows)
-    sources = {_ALONE: ([_ALONE], [0]), _KNOWN: ([_KNOWN, _ALONE], [0, 1])}
-    mixed = Stacking(np.eye(len(LABELS)), np.zeros((len(LABELS), 2)), np.zeros(len(LABELS)))
+    windows = windows.without_embeddings()
+    truth, tone = targets(windows), _tone_features(windows)
+    mixed = Stacking(np.eye(len(LABELS)), np.zeros((len(LABELS), tone.shape[1])), np.zeros(len(LABELS)))
     for label in range(len(LABELS)):
-        from_scores, from_contour = sources.get(label, ([label], []))
+        from_scores, from_tone = _SOURCES.get(label, ([label], []))
         rows = _usable(windows, label) & taught(windows)
         if truth[rows, label].all() or not truth[rows, label].any():
             continue
-        x = np.column_stack((scores[rows][:, from_scores], contour[rows][:, from_contour]))
+        x = np.column_stack((scores[rows][:, from_scores], tone[rows][:, from_tone]))
         true, balance = truth[rows, label], balanced(windows.take(rows))
-        weights = _weighed(x, true, balance, windows.group[rows]) if label in sources else np.ones(1)
+        weights = _weighed(x, true, balance, windows.group[rows]) if label in _SOURCES else np.ones(1)
         scale, mixed.offset[label] = _regression((x @ weights)[:, None], true, balance, 1e6, np.ones(1, np.bool_))
         weights = scale * weights
-        mixed.scores[label, from_scores], mixed.contour[label, from_contour] = np.split(weights, [len(from_scores)])
+        mixed.scores[label, from_scores], mixed.tone[label, from_tone] = np.split(weights, [len(from_scores)])
     return mixed
 
 
 def calibrated_log_odds(windows: WindowSet, scores: Array, mixed: Stacking) -> Array:
     """Return calibrated log-odds of held-out scores, float64 of shape (n, n_labels)."""
-    return scores @ mixed.scores.T + _contour_features(windows) @ mixed.contour.T + mixed.offset
+    return scores @ mixed.scores.T + _tone_features(windows) @ mixed.tone.T + mixed.offset
 
 
 def calibrated(model: Linear, mixed: Stacking) -> Linear:
     """Return the model with its calibration folded in."""
     weights = mixed.scores @ model.weights
-    weights[:, _CONTOUR] = mixed.contour
+    weights[:, _TONE] = mixed.tone
     return model._replace(weights=weights, bias=mixed.scores @ model.bias + mixed.offset)
