@@ -17,7 +17,7 @@ from scipy.signal import butter, sosfilt
 from benchmarks.detection.composed import ENOUGH_CALM_S, events, reached, seconds, strung
 from benchmarks.detection.impairments import PACKET, reverberant
 from benchmarks.detection.measures import fraction
-from benchmarks.detection.study import Study, by_speaker
+from benchmarks.detection.study import Study, by_speaker, chooses
 from benchmarks.detection.table import Cell, Table
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.prosody.measurement import WindowMeasurement
@@ -30,6 +30,8 @@ __all__ = ["run"]
 
 BEFORE_S, AFTER_S = 30.0, 30.0
 LAUGH_S = 3.0
+SPEAKERS = 8
+"""Of each corpus, at most."""
 Change = Callable[[Samples, np.random.Generator], Samples]
 
 
@@ -93,10 +95,14 @@ HANDED_OVER, LAUGHTER = "the phone handed to another calm person", "laughter"
 
 def run(study: Study) -> list[Table]:
     """One row a kind of change."""
-    speakers = by_speaker(study.angry_clips)
+    reported: dict[str, list[list[Clip]]] = defaultdict(list)
+    for clips in by_speaker(study.angry_clips):
+        if not chooses(clips[0].speaker):
+            reported[clips[0].group].append(clips)
+    speakers = [clips for each in reported.values() for clips in each[:SPEAKERS]]
     laughs = [noise.path for noise in study.corpora.noises if noise.kind == "laughter"]
     of_group: dict[str, list[list[Clip]]] = defaultdict(list)
-    for clips in speakers:
+    for clips in by_speaker(study.angry_clips):
         of_group[clips[0].group].append([clip for clip in clips if clip.emotion in CALM])
     pairs = [
         clips + [clip._replace(emotion=HANDED_OVER) for clip in next_of(of_group[clips[0].group], clips[0].speaker)]
