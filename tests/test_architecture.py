@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "emotion_triage"
 FILES = sorted(PACKAGE.rglob("*.py"))
-FRONT_DOOR = {PACKAGE / name for name in ("__init__.py", "__main__.py", "triage/__init__.py")}
+FRONT_DOOR = {PACKAGE / name for name in ("__init__.py", "__main__.py")}
 ROOMS = [file for file in FILES if file not in FRONT_DOOR]
 WINGS = sorted(folder.parent for folder in PACKAGE.glob("*/__init__.py") if folder not in FRONT_DOOR)
 INSIDE = [file for wing in WINGS for file in sorted(wing.glob("*.py")) if file.stem not in {"__init__", "__main__"}]

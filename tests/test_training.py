@@ -287,7 +287,7 @@ def test_parity_is_checked(tmp_path: Path) -> None:
 # Tone
 
 
-def embedded(n: int = 400) -> WindowSet:
+def embedded(n: int = 1200) -> WindowSet:
     """Windows of three corpora whose anger lies along one direction, and whose lines lie along another."""
     windows = windows_of(n, ["a", "b", "c"], ["a_1", "b_1", "c_1"], ["angry", "neutral", "happy", "sad"])
     draw = np.random.default_rng(1)
