@@ -55,7 +55,7 @@ class Patience:
 
     def hold(self, connection: Connection) -> None:
         """Hold a connection to it."""
-        driver = connection.connection.driver_connection
+        driver: Any = connection.connection.driver_connection
         if hasattr(driver, "patience"):
             driver.patience = self
 
