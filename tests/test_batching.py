@@ -98,7 +98,7 @@ def test_a_call_alone_waits_for_its_step(
     [("mulaw", 8000, np.uint8), ("pcm16", 8000, np.int16), ("pcm16", 16000, np.int16), ("float32", 48000, np.float32)],
 )
 def test_an_idle_call_is_small(encoding: str, rate_hz: int, dtype: type, triage: Triage) -> None:
-    """Whenever a call waits for its next packet, its state pickles to 32 KiB of G.711 at most, to 38 KiB of anything decoded."""
+    """Whenever a call waits for its next packet, its state pickles to 32 KiB of G.711 at most, 38 KiB decoded."""
     call, shared = triage.call("call", encoding=encoding, sample_rate_hz=rate_hz), len(pickle.dumps(triage))
     noise = np.random.default_rng(1).integers(0, 100, rate_hz * 5).astype(dtype)
     if dtype is np.float32:

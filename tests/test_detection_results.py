@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.detection import __main__ as command
-from benchmarks.detection.asked import TAUGHT, asked
+from benchmarks.detection.asked import asked
 from benchmarks.detection.card import BEGIN, END, fill, fronted, part
 from benchmarks.detection.plots import draw
 from benchmarks.detection.results import Found, read, write
@@ -173,11 +173,11 @@ def test_a_gap_counts_both_ways(gap: float, verdict: str) -> None:
 def of_front() -> dict[str, Found]:
     """What a README shows: clips of corpora never heard, and policies."""
     figure = Figure(0.5, 0.4, 0.6)
-    clips = [(name, 2, 10, *[Figure(0.9, 0.8, 1.0)] * 4) for name in ("a", TAUGHT, "mean of corpora")]
-    columns = ("corpus", "speakers", "n", "alone, all else", "alone, calm", "known, all else", "known, calm")
+    ears = [(name, *[Figure(0.9, 0.8, 1.0)] * 4) for name in ("tone", "both")]
+    columns = ("ear", "alone, all else", "alone, calm", "known, all else", "known, calm")
     presets = [("balanced", figure, 3.0, figure, 2.0, Figure(1.0, 0.2, 2.0), Figure(2.0, 1.0, 3.0))]
     return {
-        "corpora": Found(OF, [Table("Corpus held out, clips (mean of their windows)", columns, clips)]),
+        "ears": Found(OF, [Table("Ears", columns, ears)]),
         "presets": Found(OF, [Table("Presets", tuple("abcdefg"), presets)]),
     }
 
@@ -197,7 +197,7 @@ def test_a_readme_without_a_place_or_figures() -> None:
     with pytest.raises(TriageError, match="got no place for figures"):
         fronted("no marks", of_front())
     with pytest.raises(TriageError, match="got no results of presets"):
-        fronted(f"{BEGIN}{END}", {"corpora": of_front()["corpora"]})
+        fronted(f"{BEGIN}{END}", {"ears": of_front()["ears"]})
 
 
 def test_the_readme_that_ships_shows_the_results_that_ship() -> None:

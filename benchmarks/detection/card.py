@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.detection.asked import TAUGHT, asked, value
+from benchmarks.detection.asked import asked, value
 from benchmarks.detection.results import Found
 from emotion_triage.errors import TriageError
 from emotion_triage.training.card import MEASURED, before_measured
@@ -98,18 +98,18 @@ def fronted(text: str, results: dict[str, Found]) -> str:
 
 def front(results: dict[str, Found]) -> str:
     """Return what a README says of detection, in Markdown."""
-    needed = {"corpora": "Corpus held out, clips (mean of their windows)", "presets": "Presets"}
+    needed = {"ears": "Ears", "presets": "Presets"}
     tables = {table.title: table for each in results.values() for table in each.tables}
     if missing := [name for name, title in needed.items() if title not in tables]:
         raise TriageError(f"got no results of {', '.join(missing)}, expected them for the README: measure them first")
-    clips, presets = (tables[title] for title in needed.values())
-    mean = clips.rows[clips.column("corpus").index(TAUGHT)][-4:]
+    ears, presets = (tables[title] for title in needed.values())
+    mean = ears.rows[ears.column("ear").index("both")][-4:]
     alone, alone_calm, known, known_calm = (f"{value(cell):.2f}" for cell in mean)
     lines = [
-        f"On clips of eight corpora that the model never heard, AUC of anger against all else is {alone} by the voice "
-        f"alone and {known} once calm speech of the same caller is known; against calm speech, {alone_calm} and "
-        f"{known_calm}. Three policies ship, from few false escalations to few missed callers; on calls composed of "
-        "actors who turn from calm to angry, each scored by a model that never heard their corpus, by thresholds "
+        f"On 3 s of speech of eight corpora that the model never heard, AUC of anger against all else is {alone} by "
+        f"the voice alone and {known} once calm speech of the same caller is known; against calm speech, {alone_calm} "
+        f"and {known_calm}. Three policies ship, from few false escalations to few missed callers; on calls composed "
+        "of actors who turn from calm to angry, each scored by a model that never heard their corpus, by thresholds "
         "chosen on other speakers:",
         "",
         "| policy | found within 10 s | median, s | angry from the first word, found within 8 s | false escalations an "
