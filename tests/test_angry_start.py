@@ -22,7 +22,7 @@ def told(triage: Triage, first: list[float], later: list[float]) -> dict[str, An
         summary.add(affect(0.5 * i, anger, None))
     for i, anger in enumerate(later):
         summary.add(affect(10.0 + i, anger, 0.9))
-    return summary.told("en")
+    return summary.as_fields("en")
 
 
 @pytest.mark.parametrize(

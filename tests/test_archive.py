@@ -238,7 +238,7 @@ def test_the_schema_is_documented() -> None:
     """docs/records.md names every column of records and timelines, with its type, in order, and no other."""
     pytest.importorskip("pyarrow")
     text = (ROOT / "docs" / "records.md").read_text()
-    words = {"string": "string", "double": "double", "int64": "integer"}
+    words = {"string": "string", "double": "double", "int64": "integer", "bool": "boolean"}
     for heading, kind in (("A record", Record), ("A timeline row", TimelineRow)):
         section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
         rows = re.findall(r"^\| (`.*?`) \| (\w+) \|", section, re.MULTILINE)

@@ -120,7 +120,7 @@ ALTERATIONS = {
     "cut": ("DELETE FROM decisions WHERE seq > 4", 5, "cut"),
     "all gone": ("DELETE FROM decisions", 1, "cut"),
     "no head": ("DELETE FROM heads", 1, "beyond"),
-    "head moved back": ("UPDATE heads SET seq = 5", 6, "beyond"),
+    "head moved back": ("UPDATE heads SET seq = 5", 5, "not signed"),
     "head replaced": ("UPDATE heads SET digest = first_digest", 6, "head"),
     "half emptied": ("UPDATE decisions SET body = NULL WHERE seq = 3", 3, "no forgetting"),
     "emptied": (

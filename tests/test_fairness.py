@@ -203,10 +203,11 @@ def test_what_is_noted_is_forgotten(caller: str | None, ledger: Ledger) -> None:
     assert left == ["c-2", None]
 
 
-def test_noting_makes_nobody_known(ledger: Ledger) -> None:
-    """A caller of whom nothing is kept is not remembered for a line in the log."""
+def test_a_line_names_its_caller_by_a_pseudonym(ledger: Ledger) -> None:
+    """A caller of whom nothing else is kept has a pseudonym in the log, so that they can be forgotten, and no contact."""
     route = POLICY.router.route(
         call_id="c-1", time_s=0.0, level=None, standing=CLEAR, model_digest="m", policy_digest="p"
     )
     ledger.log(route, call_id="c-1", caller=CALLER, at=AT)
-    assert [each.subject_id for each in logged(ledger)] == [None]
+    assert all(each.subject_id for each in logged(ledger))
+    assert ledger.standing(CALLER, at=AT).abusive_contacts == 0

@@ -22,8 +22,8 @@ from emotion_triage.routing.escalation import Escalation, EscalationPolicy, Esca
 
 __all__ = ["run"]
 
-RELATIVE_SHIFTS = np.round(np.arange(-3.0, 1.01, 0.25), 2)
-ABSOLUTE_SHIFTS = np.round(np.arange(-4.0, 0.51, 0.5), 2)
+RELATIVE_SHIFTS = np.round(np.arange(-1.0, 1.01, 0.25), 2)
+ABSOLUTE_SHIFTS = np.round(np.arange(-3.0, 0.51, 0.5), 2)
 SMOOTHINGS_S = (1.0, 1.5, 2.5)
 DWELLS_S = (0.0, 0.5)
 CALM_AN_HOUR = (0.5, 1.0, 2.0, 5.0, 10.0)

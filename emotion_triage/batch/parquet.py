@@ -105,7 +105,7 @@ def read_parquet(path: Path, kind: type[Row]) -> Iterator[Row]:
                     yield from msgspec.convert(block.to_pylist(), list[kind])  # type: ignore[valid-type]
     except (arrow.ArrowInvalid, OSError, msgspec.MsgspecError) as error:
         raise TriageError(
-            f"{path}: got what are not rows of this version ({error}); name another file, or start again (--overwrite)"
+            f"{path}: has rows of another version ({error}); name another file, or start again (--overwrite)"
         ) from None
 
 
