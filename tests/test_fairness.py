@@ -204,7 +204,7 @@ def test_what_is_noted_is_forgotten(caller: str | None, ledger: Ledger) -> None:
 
 
 def test_a_line_names_its_caller_by_a_pseudonym(ledger: Ledger) -> None:
-    """A caller of whom nothing else is kept has a pseudonym in the log, so that they can be forgotten, and no contact."""
+    """A caller of whom nothing else is kept has a pseudonym in the log, so that they can be forgotten."""
     route = POLICY.router.route(
         call_id="c-1", time_s=0.0, level=None, standing=CLEAR, model_digest="m", policy_digest="p"
     )
