@@ -73,7 +73,7 @@ def gaps(x: Samples, rng: np.random.Generator) -> Samples:
 def hands_free(x: Samples, rng: np.random.Generator) -> Samples:
     """A loudspeaker telephone in a small room."""
     peak = float(np.abs(x).max(initial=1e-6))
-    return reverberant((x / (2.0 * peak)).astype(np.float32), rng, x) * 2.0 * peak
+    return reverberant((x / (2.0 * peak)).astype(np.float32), rng, x, decay_s=0.3) * 2.0 * peak
 
 
 def louder(x: Samples, rng: np.random.Generator) -> Samples:
