@@ -144,6 +144,8 @@ class Network(threading.Thread):
                         continue
                     side = key.fileobj
                     assert isinstance(side, socket.socket)
+                    if side.fileno() < 0:  # its other side ended in this very round
+                        continue
                     try:
                         received = side.recv(65536)
                         other[side].sendall(received)
