@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, NamedTuple, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from emotion_triage.call.triage import Call
 from emotion_triage.errors import CallIdError, LedgerError
 from emotion_triage.ledger import Ledger
+from emotion_triage.ledger.log_events import without_numbers
 from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restriction, Review
 from emotion_triage.server.auth import Session
-from emotion_triage.server.calls import LiveCall
+from emotion_triage.server.calls import LiveCall, Message
 from emotion_triage.server.live_calls import LiveCalls
 from emotion_triage.server.requests import Refused
 from emotion_triage.server.rtp import RtpPorts
 from emotion_triage.server.schemas import (
     AskForCandidates,
+    AskForHelp,
     CallDetail,
     CallView,
     Done,
@@ -27,16 +30,25 @@ from emotion_triage.server.schemas import (
     OverrideRoute,
     Port,
     RestrictCaller,
+    SayToAgent,
     SayVerdict,
+    TakeCall,
     WrapUp,
     detail,
     view,
 )
 from emotion_triage.server.siblings import Question, Siblings
 
-__all__ = ["ENDPOINTS", "Api", "Endpoint"]
+__all__ = ["ENDPOINTS", "WHO", "Api", "Endpoint"]
 
 T = TypeVar("T")
+Who: TypeAlias = Literal["anyone", "person", "everyone"]
+WHO: dict[Who, tuple[str, ...]] = {
+    "person": ("person",),
+    "anyone": ("person", "machine"),
+    "everyone": ("person", "machine", "agent"),
+}
+"""The kinds of tokens with which each may be asked."""
 
 
 class Api:
@@ -70,7 +82,7 @@ class Api:
         if not self.knows(call_id):
             question = Question(
                 run=run.__name__,
-                by=asked.access.name,
+                by=asked.access,
                 call_id=call_id,
                 body=msgspec.Raw(msgspec.json.encode(body)),
             )
@@ -81,7 +93,7 @@ class Api:
 
     async def calls(self, asked: Session) -> list[CallView]:
         """Return the calls that go on, in every process."""
-        question = Question(run="calls", by=asked.access.name)
+        question = Question(run="calls", by=asked.access)
         theirs = await self.siblings.ask(question, list[CallView])
         return [*self.calls_here(), *(call for calls in theirs for call in calls)]
 
@@ -95,9 +107,7 @@ class Api:
 
     async def override(self, asked: Session, call_id: str, body: OverrideRoute) -> CallView:
         """Send a call where a person wants it; the machine's own routes are told no more."""
-        live = self._live(call_id)
-        if live.ended is not None:
-            raise Refused(409, "the call is over; expected one that goes on")
+        live = self._going_on(call_id)
         keeping = self.live_calls.override(
             live,
             by=asked.access.name,
@@ -194,6 +204,26 @@ class Api:
         await self.ask(kept)
         return Done(id=call_id)
 
+    async def take(self, asked: Session, call_id: str, body: TakeCall) -> CallView:
+        """Say which agent has a call: only they see it on their panel."""
+        live = self._live(call_id)
+        live.take(body.agent_id)
+        return view(live)
+
+    async def message(self, asked: Session, call_id: str, body: SayToAgent) -> CallView:
+        """Show a line to the agent of a call, cleared of numbers; it is kept with the call and nowhere else."""
+        live = self._going_on(call_id)
+        if live.agent_id is None:
+            raise Refused(409, "got a call of which no agent is known; expected POST /api/calls/CALL/agent before")
+        live.messages.append(Message(by=asked.access.name, text=without_numbers(body.text), at=datetime.now(UTC)))
+        return view(live)
+
+    async def help(self, asked: Session, call_id: str, body: AskForHelp) -> Done:
+        """Say that the agent needs help with a call, or no longer does."""
+        self._own(asked, call_id)
+        self._going_on(call_id).ask_for_help(body.needed)
+        return Done()
+
     async def notice(self, asked: Session, call_id: str) -> Done:
         """Say that the caller was told; where the policy requires it, scoring begins now."""
 
@@ -245,6 +275,19 @@ class Api:
             raise Refused(404, "no such call is known here; expected one of GET /api/calls, or one that just ended")
         return live
 
+    def _own(self, asked: Session, call_id: str) -> LiveCall:
+        """Return a call that whoever asks may touch: of an agent, their own; another's is as unknown as none."""
+        live = self.live_calls.calls.find(call_id)
+        if asked.access.kind == "agent" and (live is None or live.agent_id != asked.access.agent_id):
+            raise Refused(404, "no call of yours has this name; expected one that you have, or that just ended")
+        return self._live(call_id)
+
+    def _going_on(self, call_id: str) -> LiveCall:
+        live = self._live(call_id)
+        if live.ended is not None:
+            raise Refused(409, "the call is over; expected one that goes on")
+        return live
+
     def _caller(self, call_id: str | None, named: str | None) -> str:
         number = named or (self._live(call_id).number if call_id is not None else None)
         if number is None:
@@ -255,7 +298,8 @@ class Api:
 class Endpoint(NamedTuple):
     """One line of the API: `run` takes who asks, the call's id where the path has one, and the body where there is one.
 
-    `who` may ask: ``person`` for what only a person decides, ``anyone`` with a token for the rest.
+    `who` may ask: ``person`` for what only a person decides, ``anyone`` for what a machine may too, ``everyone`` for
+    what an agent may too, of their own calls.
     """
 
     method: Literal["GET", "POST"]
@@ -263,7 +307,7 @@ class Endpoint(NamedTuple):
     run: Callable[..., Awaitable[Any]]
     answer: Any
     body: type[msgspec.Struct] | None = None
-    who: Literal["anyone", "person"] = "anyone"
+    who: Who = "anyone"
 
 
 CALL = "/api/calls/{call_id:path}"
@@ -275,6 +319,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", f"{CALL}/lift", Api.lift, Done, LiftCaller, "person"),
     Endpoint("POST", f"{CALL}/candidates", Api.candidates, Candidates, AskForCandidates),
     Endpoint("POST", f"{CALL}/wrap-up", Api.wrap_up, Done, WrapUp),
+    Endpoint("POST", f"{CALL}/agent", Api.take, CallView, TakeCall),
+    Endpoint("POST", f"{CALL}/message", Api.message, CallView, SayToAgent, "person"),
+    Endpoint("POST", f"{CALL}/help", Api.help, Done, AskForHelp, "everyone"),
     Endpoint("POST", f"{CALL}/notice", Api.notice, Done),
     Endpoint("POST", f"{CALL}/objection", Api.objection, Done),
     Endpoint("POST", f"{CALL}/rtp", Api.open_port, Port, OpenPort),

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from emotion_triage.server.api import ENDPOINTS, Api, Endpoint
+from emotion_triage.server.api import ENDPOINTS, WHO, Api, Endpoint
 from emotion_triage.server.auth import Authenticator, Session
 from emotion_triage.server.crowd import Crowd
 from emotion_triage.server.headers import Guarded
@@ -53,8 +53,11 @@ def application(api: Api, crowd: Crowd, vitals: Vitals) -> Guarded:
 
     async def metrics(request: Request) -> Response:
         try:
-            if identify(request, auth) is None:
+            asked = identify(request, auth)
+            if asked is None:
                 raise Refused(401, "metrics need a token; expected one of [[access]]")
+            if asked.access.kind not in WHO["anyone"]:
+                raise Refused(403, "got an agent's token, expected a person's or a machine's")
         except Refused as refused:
             return _fault(refused)
         return Response(live_calls.metrics.text(), media_type=CONTENT_TYPE)
@@ -93,11 +96,10 @@ def application(api: Api, crowd: Crowd, vitals: Vitals) -> Guarded:
 
 def sibling_application(api: Api) -> Starlette:
     """Return what this process's siblings ask, over a socket that only this user may open."""
-    people = {access.name: access for access in api.live_calls.config.access}
 
     async def ask(request: Request) -> Response:
         question = msgspec.json.decode(await request.body(), type=Question)
-        asked = Session(people[question.by], None)
+        asked = Session(question.by, None)
         try:
             if question.call_id is None:
                 return Response(msgspec.json.encode(api.calls_here()), media_type=JSON)
@@ -123,8 +125,9 @@ def _endpoint(
             asked = identify(request, auth)
             if asked is None:
                 raise Refused(401, "nobody says who asks; expected 'Authorization: Bearer TOKEN'")
-            if endpoint.who == "person" and asked.access.kind != "person":
-                raise Refused(403, "the token is a machine's; only a named person may decide this")
+            if asked.access.kind not in WHO[endpoint.who]:
+                expected = " or ".join(WHO[endpoint.who])
+                raise Refused(403, f"got a token of kind {asked.access.kind}, expected {expected}")
             body = None
             if endpoint.body is not None:
                 body = decoded(await body_of(request, limit=limit, within_s=http.header_s), endpoint.body)

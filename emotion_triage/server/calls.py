@@ -23,7 +23,7 @@ from emotion_triage.routing.rules import Route, Target
 from emotion_triage.server.batcher import Heard
 from emotion_triage.texts import Language
 
-__all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Override", "Point", "Told"]
+__all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Message", "Override", "Point", "Told"]
 
 MAX_POINTS = 1200
 """Scores kept of one call: 10 minutes at one each half second."""
@@ -31,6 +31,8 @@ RECENT_S = 120.0
 """How much of a call's way is shown at a glance."""
 MAX_CHANGES = 200
 MAX_ENDED = 1000
+MAX_MESSAGES = 5
+"""Lines from supervisors that the agent still sees."""
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True):
@@ -77,6 +79,14 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor's line to the agent of a call."""
+
+    by: str
+    text: str
+    at: datetime
+
+
 class LiveCall:
     """One call as the supervisor sees it.
 
@@ -92,10 +102,19 @@ class LiveCall:
         Their number, kept until the call is forgotten and never shown.
     caller_name : str or None
         As the engine tells it, cleared of numbers.
+    agent_id : str, optional
+        Who takes the call, where the engine tells it at its beginning; `take` says it later.
     """
 
     def __init__(
-        self, call: Call, *, wire: str, queue: str | None, caller: Hidden[str] | None, caller_name: str | None
+        self,
+        call: Call,
+        *,
+        wire: str,
+        queue: str | None,
+        caller: Hidden[str] | None,
+        caller_name: str | None,
+        agent_id: str | None = None,
     ) -> None:
         self.call = call
         self.wire = wire
@@ -117,6 +136,9 @@ class LiveCall:
         self.told: deque[Told] = deque(maxlen=MAX_CHANGES)
         self.override: Override | None = None
         self.verdict: str | None = None
+        self.agent_id = agent_id
+        self.help_since: datetime | None = None
+        self.messages: deque[Message] = deque(maxlen=MAX_MESSAGES)
         self._escalated_s = 0.0
         self._calm: list[float] = []
         self._scores = array("f")
@@ -211,9 +233,19 @@ class LiveCall:
         self.bands.clear()
         del self._scores[:]
 
+    def take(self, agent_id: str) -> None:
+        """Note which agent has the call; what was said to the one before, or asked by them, is over."""
+        if agent_id != self.agent_id:
+            self.agent_id, self.help_since = agent_id, None
+            self.messages.clear()
+
+    def ask_for_help(self, needed: bool) -> None:
+        """Note that the agent needs help, or no longer does."""
+        self.help_since = (self.help_since or datetime.now(UTC)) if needed else None
+
     def end(self, reason: str) -> None:
-        """Note that the call is over."""
-        self.ended, self.ended_at = reason, datetime.now(UTC)
+        """Note that the call is over, and that nobody needs help with it any more."""
+        self.ended, self.ended_at, self.help_since = reason, datetime.now(UTC), None
 
 
 class Calls:

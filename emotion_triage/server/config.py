@@ -28,18 +28,29 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     name : str
         Whose token it is; it stands beside each decision in the log.
-    kind : {"person", "machine"}
-        Only a person decides; a machine (the routing engine, a desktop) reads and says what it knows.
+    kind : {"person", "machine", "agent"}
+        Only a person decides; a machine (the routing engine, a desktop) reads and says what it knows; an agent sees
+        their own calls and their own exposure, and nothing else.
     token : Secret
         24 characters or more.
+    agent_id : str, optional
+        An agent's name as the engine and the ledger have it; needed with ``kind = "agent"``, and only there.
     expires_at : datetime, optional
         From then on it is refused; with a time zone.
     """
 
     name: Name
-    kind: Literal["person", "machine"]
+    kind: Literal["person", "machine", "agent"]
     token: Secret
+    agent_id: Name | None = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "agent") != (self.agent_id is not None):
+            raise ConfigError(
+                f"access {self.name!r}: got kind {self.kind!r} {'without' if self.agent_id is None else 'with'} "
+                'agent_id; expected agent_id with kind "agent", and only there'
+            )
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -177,7 +177,9 @@ class LiveCalls:
             call.notice_played()
         self.batcher.open(call, event.encoding, event.sample_rate_hz)
         name = without_numbers(said["caller_name"])[:LONGEST_NAME] if said.get("caller_name") else None
-        live = LiveCall(call, wire=wire, queue=queue, caller=number, caller_name=name)
+        live = LiveCall(
+            call, wire=wire, queue=queue, caller=number, caller_name=name, agent_id=said.get("agent") or None
+        )
         self.calls.add(live)
         if settings.destination:
             own = event.engine_id.reveal() if event.engine_id else event.call_id

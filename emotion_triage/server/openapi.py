@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 import emotion_triage
-from emotion_triage.server.api import ENDPOINTS, Endpoint
+from emotion_triage.server.api import ENDPOINTS, WHO, Endpoint
 from emotion_triage.server.schemas import Fault
 
 __all__ = ["document"]
@@ -17,7 +17,7 @@ __all__ = ["document"]
 _FAULTS = {
     "400": "The body is not as it should be.",
     "401": "The token is missing, wrong or expired.",
-    "403": "Only a person may do this.",
+    "403": "The token is not of a kind that may do this.",
     "404": "There is no such call.",
     "409": "The call is not in a state that allows this.",
     "422": "The ledger refuses it, and says why.",
@@ -55,7 +55,7 @@ def _operation(endpoint: Endpoint, by_kind: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.run.__name__,
         "summary": told.partition("\n")[0],
-        "description": "For a person's token only." if endpoint.who == "person" else "For any token.",
+        "description": f"For tokens of kind {', '.join(WHO[endpoint.who])}.",
         "responses": {
             "200": {
                 "description": "It was done.",

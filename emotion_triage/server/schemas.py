@@ -12,11 +12,12 @@ from emotion_triage.routing.contacts import Disposition, RestrictionKind
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.reasons import Verdict, explain
 from emotion_triage.routing.rules import Route, Target
-from emotion_triage.server.calls import Gap, LiveCall, Override, Point
+from emotion_triage.server.calls import Gap, LiveCall, Message, Override, Point
 from emotion_triage.texts import LANGUAGES
 
 __all__ = [
     "AskForCandidates",
+    "AskForHelp",
     "Band",
     "CallDetail",
     "CallView",
@@ -28,7 +29,9 @@ __all__ = [
     "Port",
     "RestrictCaller",
     "RouteView",
+    "SayToAgent",
     "SayVerdict",
+    "TakeCall",
     "WrapUp",
     "detail",
     "view",
@@ -70,7 +73,8 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
 
     `recent` is the last two minutes of anger; `angry_start` says that the first speech sounded angry already;
     `ended` is how it ended, if it did; `level` is absent where the caller objected; `known` is false where the
-    ledger could not be asked; `reasons`, by language, are those of the level.
+    ledger could not be asked; `reasons`, by language, are those of the level; `agent_id` is who has the call, where
+    somebody said so, `help_since` since when they ask for help, and `messages` what supervisors wrote to them.
     """
 
     call_id: str
@@ -96,6 +100,9 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     route: RouteView
     override: Override | None
     verdict: str | None
+    agent_id: str | None
+    help_since: datetime | None
+    messages: tuple[Message, ...]
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +137,24 @@ class SayVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     abusive: bool
     reason: Reason
+
+
+class TakeCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Which agent has the call now."""
+
+    agent_id: Name
+
+
+class SayToAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """A line to the agent who has the call."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=280)]
+
+
+class AskForHelp(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the agent needs help with the call."""
+
+    needed: bool = True
 
 
 class OpenPort(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,6 +241,9 @@ def view(live: LiveCall) -> CallView:
         route=_route(route, live.told[-1].outcome if live.told else None),
         override=live.override,
         verdict=live.verdict,
+        agent_id=live.agent_id,
+        help_since=live.help_since,
+        messages=tuple(live.messages),
     )
 
 

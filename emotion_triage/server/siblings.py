@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from emotion_triage.server.board import Board
+from emotion_triage.server.config import Access
 from emotion_triage.server.requests import Refused
 from emotion_triage.server.schemas import Fault
 
@@ -30,8 +31,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     run : str
         The endpoint's name.
-    by : str
-        Whose token it was.
+    by : Access
+        Whose token it was; of the token itself it has only the place.
     call_id : str or None
         The call.
     body : Raw
@@ -39,7 +40,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run: str
-    by: str
+    by: Access
     call_id: str | None = None
     body: msgspec.Raw = msgspec.Raw(b"null")
 

@@ -29,6 +29,8 @@ NUMBER = "+33612345678"
 TOKENS = {
     "DURAND": "durand-token-0123456789abcdef",
     "DESKTOP": "desktop-token-0123456789abcdef",
+    "MARTIN": "martin-token-0123456789abcdef",
+    "PETIT": "petit-token-0123456789abcdef",
     "FORMER": "former-token-0123456789abcdef",
     "WIRE": "wire-token-0123456789abcdef",
     "LEDGER_KEY": "k" * 40,
@@ -69,6 +71,18 @@ token = {{ env = "DURAND" }}
 name = "desktop"
 kind = "machine"
 token = {{ env = "DESKTOP" }}
+
+[[access]]
+name = "martin"
+kind = "agent"
+agent_id = "a-1"
+token = {{ env = "MARTIN" }}
+
+[[access]]
+name = "petit"
+kind = "agent"
+agent_id = "a-2"
+token = {{ env = "PETIT" }}
 
 [[access]]
 name = "former"

@@ -1,0 +1,76 @@
+"""What an agent may do and see: help with their own calls, a supervisor's line, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from emotion_triage.errors import ConfigError
+from emotion_triage.server.config import Access
+from emotion_triage.server.engines import Secret
+
+
+def post(server: Any, token: str, path: str, **body: Any) -> int:
+    with server.client(token) as client:
+        return int(client.post(path, json=body).status_code)
+
+
+def test_an_agent_asks_for_help_and_reads_a_line(server: Any, twilio: Any, eventually: Any) -> None:
+    """The wire says who has the call; help goes up and down; a line is cleared of numbers, and a new agent has none."""
+
+    async def run() -> None:
+        async with twilio(server, "CAhelp", {"agent": "a-1"}) as caller:
+            here = await eventually(lambda: server.call("CAhelp"))
+            assert (here["agent_id"], here["help_since"], here["messages"]) == ("a-1", None, [])
+            assert post(server, "MARTIN", "/api/calls/CAhelp/help") == 200
+            since = server.call("CAhelp")["help_since"]
+            assert post(server, "MARTIN", "/api/calls/CAhelp/help", needed=True) == 200
+            assert since is not None
+            assert server.call("CAhelp")["help_since"] == since
+            assert (
+                post(server, "DURAND", "/api/calls/CAhelp/message", text="Offer a call back on +33 6 12 34 56 78")
+                == 200
+            )
+            (line,) = server.call("CAhelp")["messages"]
+            assert (line["by"], line["text"]) == ("m.durand", "Offer a call back on [number]")
+            assert post(server, "MARTIN", "/api/calls/CAhelp/help", needed=False) == 200
+            assert server.call("CAhelp")["help_since"] is None
+            assert post(server, "DESKTOP", "/api/calls/CAhelp/agent", agent_id="a-2") == 200
+            moved = server.call("CAhelp")
+            assert (moved["agent_id"], moved["messages"]) == ("a-2", [])
+            assert post(server, "MARTIN", "/api/calls/CAhelp/help") == 404
+            assert post(server, "PETIT", "/api/calls/CAhelp/help") == 200
+            await caller.stop()
+            await eventually(lambda: server.call("CAhelp")["ended"])
+            assert server.call("CAhelp")["help_since"] is None
+            assert post(server, "PETIT", "/api/calls/CAhelp/help") == 409
+            assert post(server, "DURAND", "/api/calls/CAhelp/message", text="too late") == 409
+
+    asyncio.run(run())
+
+
+def test_a_line_needs_an_agent_and_a_person(server: Any, twilio: Any, eventually: Any) -> None:
+    """No line is written to nobody, by no machine, and none longer than a line."""
+
+    async def run() -> None:
+        async with twilio(server, "CAnobody"):
+            await eventually(lambda: server.call("CAnobody"))
+            path = "/api/calls/CAnobody/message"
+            assert post(server, "DURAND", path, text="hello") == 409
+            assert post(server, "DESKTOP", "/api/calls/CAnobody/agent", agent_id="a-1") == 200
+            assert post(server, "DESKTOP", path, text="hello") == 403
+            assert post(server, "MARTIN", path, text="hello") == 403
+            assert post(server, "DURAND", path, text="") == 400
+            assert post(server, "DURAND", path, text="x" * 281) == 400
+            assert post(server, "DURAND", path, text="x" * 280) == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("kind", "agent_id"), [("agent", None), ("person", "a-1"), ("machine", "a-1")])
+def test_an_agent_has_a_name_and_nobody_else_does(kind: Any, agent_id: str | None) -> None:
+    """A token of an agent says whose it is; any other is nobody's."""
+    with pytest.raises(ConfigError, match='expected agent_id with kind "agent"'):
+        Access(name="a", kind=kind, agent_id=agent_id, token=Secret(env="T"))
