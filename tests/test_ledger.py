@@ -11,9 +11,13 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("phonenumbers")
+from sqlalchemy import select
+
 from emotion_triage.errors import LedgerError
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.queries import EASY, KNOWN, SETTLED, TOLD
+from emotion_triage.ledger.schema import decisions
+from emotion_triage.ledger.verification import verify
 from emotion_triage.routing.contacts import Contact, Disposition, Restriction, RestrictionKind
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
@@ -192,6 +196,41 @@ def test_what_waits_for_a_person(ledger: Ledger) -> None:
     assert [(review.contact_id, review.kind) for review in later] == [("cold", "verdict"), (None, "restriction")]
     assert later[1].decided_by == "m.durand"
     assert ledger.reviews(at=AT + 31 * DAY) == ()
+
+
+def test_a_flag_asks_a_person_and_counts_against_nobody(ledger: Ledger) -> None:
+    """A flag waits for a verdict from the moment it is set, before its contact and after, until somebody judges."""
+    ledger.flag("c-1", by="a-17", reason="insults, from 06 12 34 56 78", caller=ANN, at=AT)
+    (asked,) = ledger.reviews(at=AT)
+    assert (asked.kind, asked.contact_id, asked.agent_id) == ("verdict", "c-1", "a-17")
+    assert asked.reason == "flagged by a-17: insults, from [number]"
+    assert ledger.standing(ANN, at=AT).state is StandingState.CLEAR
+    ledger.record(contact("c-1", disposition=Disposition.OK, peak=Level.ESCALATED, escalated_s=30.0), at=AT + HOUR)
+    (asked,) = ledger.reviews(at=AT + HOUR)
+    assert asked.reason == "flagged by a-17: insults, from [number]; marked OK though escalated for 30 s"
+    assert ledger.standing(ANN, at=AT + HOUR).state is StandingState.CLEAR
+    ledger.flag("c-1", by="a-17", at=AT + HOUR)
+    ledger.flag("c-1", by="a-17", reason="and threats", at=AT + HOUR)
+    assert ledger.reviews(at=AT + HOUR)[0].reason.startswith("flagged by a-17: insults, from [number]; and threats; ")
+    ledger.verdict("c-1", by="m.durand", abusive=True, reason="heard", at=AT + 2 * HOUR)
+    assert ledger.reviews(at=AT + 2 * HOUR) == ()
+    assert ledger.standing(ANN, at=AT + 2 * HOUR).state is StandingState.WATCH
+    ledger.flag("c-2", by="a-17", at=AT + HOUR)
+    ledger.verdict("c-2", by="m.durand", abusive=False, reason="heard", at=AT + HOUR)
+    assert ledger.reviews(at=AT + 2 * HOUR) == ()
+    with pytest.raises(LedgerError, match="by: got ''"):
+        ledger.flag("c-3", by="", at=AT)
+
+
+def test_a_flag_goes_with_its_caller(ledger: Ledger) -> None:
+    """A caller who is forgotten takes the flag of a call along that was never recorded, from the log too."""
+    ledger.flag("c-1", by="a-17", reason="shouting", caller=ANN, at=AT)
+    assert [each.kind for each in ledger.export(ANN, at=AT).kept] == ["flag", "decision"]
+    ledger.forget(ANN, by="dpo", reason="asked", at=AT + HOUR)
+    assert ledger.reviews(at=AT + HOUR) == ()
+    with ledger.store.read() as connection:
+        assert verify(connection, seals=[ledger.seal]).sound
+        assert not any("shouting" in str(row) for row in connection.execute(select(decisions)))
 
 
 def test_scores_go_before_contacts(ledger: Ledger) -> None:

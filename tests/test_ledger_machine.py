@@ -124,6 +124,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.verdict(name, by="s", abusive=abusive, reason="heard it", at=self.now)
         self.model.verdicts.append((self.now, name, abusive))
 
+    @rule(name=names, caller=callers)
+    def flag(self, name: str, caller: str) -> None:
+        """An agent flags a contact, which may not have arrived yet: nothing counts that did not before."""
+        self.tick()
+        self.ledger.flag(name, by="a-1", reason="insults", caller=CALLERS[caller][0], at=self.now)
+
     @rule(name=names)
     def void(self, name: str) -> None:
         """A contact is declared void, which may not have arrived yet."""

@@ -16,6 +16,7 @@ from emotion_triage.ledger.log_events import (
     Attached,
     Body,
     Decision,
+    Flagged,
     Judged,
     Lifted,
     Noted,
@@ -167,6 +168,13 @@ class Commands:
         if abusive:
             self.rows.mark(contact_id)
 
+    def flag(self, contact_id: str, by: str, reason: str, pseudonym: str | None) -> None:
+        """Ask for a person's verdict on a contact, in its agent's name."""
+        contact_id = _name(contact_id, "contact_id")
+        _require(by=by)
+        flagged = Flagged(contact_id=contact_id, by=by, reason=without_numbers(reason))
+        self._say("flag", flagged, flagged, self._subject_or_none(pseudonym))
+
     def outcome(self, contact_id: str, survey: float | None, false_alarm: bool | None, by: str | None) -> None:
         """Attach to a contact what became known afterwards."""
         contact_id = _name(contact_id, "contact_id")
@@ -267,10 +275,7 @@ class Commands:
         self._note(body, call_id, pseudonym, at_us=self.now_us)
 
     def _note(self, body: Body, call_id: str, pseudonym: str | None, *, at_us: int) -> None:
-        subject_id = None
-        if pseudonym is not None:
-            with suppress(LedgerError):  # whose pseudonym was altered; the line stands all the same
-                subject_id = self._subject(pseudonym)
+        subject_id = self._subject_or_none(pseudonym)
         self._log(body, at_us=at_us, call_id=_name(call_id, "call_id"), subject_id=subject_id)
 
     def purge(self, most_idle_days: float) -> None:
@@ -310,10 +315,16 @@ class Commands:
         log, seal = self.rows.connection, self.rows.seal
         audit_log.append(log, seal, body, at_us=at_us, call_id=call_id, subject_id=subject_id)
 
-    def _say(self, kind: Kind, body: Voided | Opinion | Attached, told: Voided | Judged | Attached) -> None:
+    def _say(
+        self,
+        kind: Kind,
+        body: Voided | Opinion | Attached | Flagged,
+        told: Voided | Judged | Attached | Flagged,
+        subject_id: str | None = None,
+    ) -> None:
         """Append what someone says of a contact; where it has not arrived yet, it is linked when it does."""
         known = self.rows.contact_of(told.contact_id)
-        link = Link(expires_at_us=self.now_us + self._kept_us()) if known is None else known[1]
+        link = Link(subject_id, None, self.now_us + self._kept_us()) if known is None else known[1]
         self.rows.append(
             kind, body, at_us=self.now_us, now_us=self.now_us, link=link, contact_id=told.contact_id, marked=True
         )
@@ -334,6 +345,13 @@ class Commands:
 
     def _subject(self, pseudonym: str) -> str:
         return self.rows.subject_of(pseudonym) or self.rows.new_subject(pseudonym)
+
+    def _subject_or_none(self, pseudonym: str | None) -> str | None:
+        """Return a caller's subject; None where they are nobody, or their pseudonym was altered: the line stands."""
+        if pseudonym is not None:
+            with suppress(LedgerError):
+                return self._subject(pseudonym)
+        return None
 
     def _in_force(self, pseudonym: str) -> list[Restriction]:
         _, own = self.rows.known(pseudonym)

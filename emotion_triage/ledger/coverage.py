@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
-from emotion_triage.ledger.log_events import Appealed, Attached, Judged, Lifted, Objected, Purged, Restricted, Voided
+from emotion_triage.ledger.log_events import (
+    Appealed,
+    Attached,
+    Flagged,
+    Judged,
+    Lifted,
+    Objected,
+    Purged,
+    Restricted,
+    Voided,
+)
 from emotion_triage.ledger.projection import Entry, micros
 from emotion_triage.ledger.schema import entries, subjects
 from emotion_triage.ledger.seals import Seal
@@ -20,8 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["uncovered"]
 
-_DECODER = msgspec.json.Decoder(Restricted | Lifted | Appealed | Objected | Judged | Voided | Attached | Purged)
-_OPINIONS = {"void": "void", "verdict": "verdict", "outcome": "outcome"}
+_DECODER = msgspec.json.Decoder(
+    Restricted | Lifted | Appealed | Objected | Judged | Voided | Attached | Flagged | Purged
+)
+_OPINIONS = {"void": "void", "verdict": "verdict", "outcome": "outcome", "flag": "flag"}
 _DECIDED = {"restrict": "restriction", "lift": "lift", "appeal": "appeal", "objection": "objection"}
 _OF_SUPERVISORS = ("abusive", "not abusive")
 """Verdicts that are entries of their own; the others stand in their contacts."""
@@ -78,7 +90,7 @@ def _missing(log: Iterable[Line], contacts: set[str], there: Counter[tuple[str, 
                 continue
             case Judged() if body.verdict not in _OF_SUPERVISORS:
                 continue
-            case Judged() | Voided() | Attached():
+            case Judged() | Voided() | Attached() | Flagged():
                 key = _OPINIONS[line.kind], body.contact_id
             case _:
                 key = _DECIDED[line.kind], _decision_of(body, line.subject_id)

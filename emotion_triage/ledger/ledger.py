@@ -171,8 +171,8 @@ class Ledger:
     def reviews(self, *, at: datetime | None = None) -> tuple[Review, ...]:
         """Return what waits for a person, the oldest first.
 
-        These are contacts whose evidence asks for a verdict or contradicts the agent's disposition, as long as
-        their scores are kept, and restrictions in force whose review is due.
+        These are contacts that their agent flagged, or whose evidence asks for a verdict or contradicts the agent's
+        disposition, as long as scores are kept, and restrictions in force whose review is due.
         """
         at_us, kept_us = now_us(at), days_us(self.policy.protection.retention.scores_days)
         with self._access.scan() as rows:
@@ -226,6 +226,17 @@ class Ledger:
         """Say whether a contact was abusive: this outweighs the agent's disposition, and the latest verdict holds."""
         with self._access.write(at) as acts:
             acts.verdict(contact_id, by, abusive, reason)
+
+    def flag(
+        self, contact_id: str, *, by: str, reason: str = "", caller: str | None = None, at: datetime | None = None
+    ) -> None:
+        """Ask for a person's verdict on a contact in the name of its agent, be it recorded already or not.
+
+        A flag counts against nobody. With `caller`, forgetting them erases it where no contact is recorded.
+        """
+        pseudonym = self._access.known(caller)
+        with self._access.write(at) as acts:
+            acts.flag(contact_id, by, reason, pseudonym)
 
     def outcome(
         self,

@@ -28,6 +28,7 @@ __all__ = [
     "Body",
     "Decision",
     "Escalated",
+    "Flagged",
     "Forgotten",
     "Judged",
     "Lifted",
@@ -192,6 +193,14 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     by: str | None
 
 
+class Flagged(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="flag"):
+    """The agent of a contact asks for a person's verdict on it; `reason` may be empty."""
+
+    contact_id: str
+    by: Name
+    reason: str
+
+
 class Voided(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="void"):
     """A contact was declared void: it counts no more."""
 
@@ -290,6 +299,7 @@ Body: TypeAlias = (
     | Override
     | Judged
     | Attached
+    | Flagged
     | Voided
     | Restricted
     | Lifted

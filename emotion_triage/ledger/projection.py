@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from emotion_triage.errors import LedgerError
-from emotion_triage.ledger.log_events import Appealed, Attached, Lifted, Objected, Voided
+from emotion_triage.ledger.log_events import Appealed, Attached, Flagged, Lifted, Objected, Voided
 from emotion_triage.ledger.seals import Seal
 from emotion_triage.routing.contacts import Contact, Disposition, Restriction
 from emotion_triage.routing.escalation import Level
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Kind = Literal[
-    "contact", "evidence", "void", "verdict", "outcome", "restriction", "lift", "appeal", "objection", "windows"
+    "contact", "evidence", "void", "verdict", "outcome", "flag", "restriction", "lift", "appeal", "objection", "windows"
 ]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -138,7 +138,17 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Body: TypeAlias = (
-    ContactBody | Evidence | Voided | Opinion | Attached | Restriction | Lifted | Appealed | Objected | Windows
+    ContactBody
+    | Evidence
+    | Voided
+    | Opinion
+    | Attached
+    | Flagged
+    | Restriction
+    | Lifted
+    | Appealed
+    | Objected
+    | Windows
 )
 _BODIES: dict[str, type[Any]] = {
     "contact": ContactBody,
@@ -146,6 +156,7 @@ _BODIES: dict[str, type[Any]] = {
     "void": Voided,
     "verdict": Opinion,
     "outcome": Attached,
+    "flag": Flagged,
     "restriction": Restriction,
     "lift": Lifted,
     "appeal": Appealed,
@@ -201,6 +212,7 @@ class Account(msgspec.Struct):
     at_us: int
     disposition: Disposition
     evidence: Evidence | None = None
+    flags: tuple[Flagged, ...] = ()
     verdict: bool | None = None
     void: bool = False
     false_alarm: bool = False
@@ -240,6 +252,8 @@ def accounts(entries: Iterable[Entry], now_us: int) -> list[Account]:
         match body:
             case Evidence():
                 account.evidence = body
+            case Flagged():
+                account.flags = (*account.flags, body)
             case Voided():
                 account.void = True
             case Opinion():

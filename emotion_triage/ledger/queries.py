@@ -42,7 +42,7 @@ SUBJECT_BYTES = 16
 ROWS_AT_ONCE = 1000
 NAMED = 3
 """Rows that a message names; the check of the log names them all."""
-OPINIONS = ("void", "verdict", "outcome")
+OPINIONS = ("void", "verdict", "outcome", "flag")
 """What is said of a contact, before it arrives or after."""
 
 _COLUMNS = tuple(entries.c[name] for name in Entry._fields)
@@ -259,10 +259,10 @@ class Queries:
         )
 
     def entries_that_ask(self, since_us: int) -> list[Entry]:
-        """Return what asks a person: restrictions, and contacts since a moment whose evidence asks for a verdict."""
+        """Return what asks a person: restrictions, and contacts since a moment that ask for a verdict."""
         asking = (
             select(entries.c.contact_id)
-            .where(entries.c.kind == "evidence", entries.c.at_us > since_us, entries.c.marked == true())
+            .where(entries.c.kind.in_(("evidence", "flag")), entries.c.at_us > since_us, entries.c.marked == true())
             .scalar_subquery()
         )
         contacts = _ENTRIES.where(entries.c.contact_id.in_(asking), entries.c.kind != "windows")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from emotion_triage.ledger.log_events import Flagged
 from emotion_triage.ledger.projection import Entry, accounts, micros, moment
 from emotion_triage.ledger.standings import restrictions
 from emotion_triage.routing.contacts import Review
@@ -136,18 +137,20 @@ def _renamed(value: Any, aliases: Mapping[str, str], anyone: re.Pattern[str]) ->
 
 def reviews(entries: Sequence[Entry], policy: ProtectionPolicy, now_us: int) -> tuple[Review, ...]:
     """Return what waits for a person at a moment, the oldest first, from entries in any order."""
-    waiting = []
-    for account in accounts(entries, now_us):
-        evidence = account.evidence
-        if evidence is None or account.void or account.verdict is not None:
+    known = accounts(entries, now_us)
+    waiting = _flagged_alone(entries, {account.contact_id for account in known}, now_us)
+    for account in known:
+        if account.void or account.verdict is not None:
             continue
-        question = evidence.question(account.disposition, policy.warn_escalated_s)
-        if question is not None:
+        evidence = account.evidence
+        asked = evidence.question(account.disposition, policy.warn_escalated_s) if evidence is not None else None
+        questions = [each for each in (_asked_by(account.flags), asked) if each is not None]
+        if questions:
             waiting.append(
                 Review(
                     kind="verdict",
                     at=moment(account.at_us),
-                    reason=question,
+                    reason="; ".join(questions),
                     contact_id=account.contact_id,
                     agent_id=account.agent_id,
                 )
@@ -164,3 +167,31 @@ def reviews(entries: Sequence[Entry], policy: ProtectionPolicy, now_us: int) -> 
                 )
             )
     return tuple(sorted(waiting, key=lambda review: review.at))
+
+
+def _flagged_alone(entries: Sequence[Entry], recorded: Set[str], now_us: int) -> list[Review]:
+    """Return calls that were flagged and are no contact yet, unless somebody judged them already."""
+    told: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.contact_id is not None and entry.contact_id not in recorded and entry.at_us <= now_us:
+            told.setdefault(entry.contact_id, []).append(entry)
+    return [
+        Review(
+            kind="verdict",
+            at=moment(flags[0].at_us),
+            reason=_asked_by([flag.decoded() for flag in flags]) or "",
+            contact_id=contact_id,
+            agent_id=flags[0].decoded().by,
+        )
+        for contact_id, own in told.items()
+        if (flags := sorted(each for each in own if each.kind == "flag"))
+        and not any(each.kind in ("verdict", "void") for each in own)
+    ]
+
+
+def _asked_by(flags: Sequence[Flagged]) -> str | None:
+    """Return who flagged a contact and all that they said of it; None where nobody did."""
+    if not flags:
+        return None
+    by, reasons = (", ".join(dict.fromkeys(flag.by for flag in flags)), [flag.reason for flag in flags if flag.reason])
+    return f"flagged by {by}" + (f": {'; '.join(dict.fromkeys(reasons))}" if reasons else "")

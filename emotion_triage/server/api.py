@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
@@ -25,6 +26,7 @@ from emotion_triage.server.schemas import (
     CallDetail,
     CallView,
     Done,
+    Flag,
     LiftCaller,
     OpenPort,
     OverrideRoute,
@@ -40,6 +42,8 @@ from emotion_triage.server.schemas import (
 from emotion_triage.server.siblings import Question, Siblings
 
 __all__ = ["ENDPOINTS", "WHO", "Api", "Endpoint"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Who: TypeAlias = Literal["anyone", "person", "everyone"]
@@ -176,7 +180,9 @@ class Api:
 
     async def wrap_up(self, asked: Session, call_id: str, body: WrapUp) -> Done:
         """Record a contact that is over: the agent's part from the body, the voice's from the call."""
-        live = self._live(call_id)
+        live = self._own(asked, call_id)
+        if asked.access.kind == "agent" and body.agent_id != asked.access.agent_id:
+            raise Refused(403, "agent_id is another's; expected the token's own")
         if live.ended_at is None:
             raise Refused(409, "the call goes on; expected one that is over")
         scored = live.call.speech_s > 0
@@ -198,10 +204,14 @@ class Api:
 
         def kept(ledger: Ledger) -> None:
             ledger.record(contact)
+            if body.word:
+                ledger.flag(call_id, by=body.agent_id, reason=body.word)
             if len(scores):
                 ledger.keep_windows(call_id, scores, model_digest=live.call.triage.classifier.digest)
 
         await self.ask(kept)
+        live.agent_id, live.disposition = body.agent_id, body.disposition
+        live.flagged = live.flagged or bool(body.word)
         return Done(id=call_id)
 
     async def take(self, asked: Session, call_id: str, body: TakeCall) -> CallView:
@@ -222,6 +232,19 @@ class Api:
         """Say that the agent needs help with a call, or no longer does."""
         self._own(asked, call_id)
         self._going_on(call_id).ask_for_help(body.needed)
+        log.info("help is asked for" if body.needed else "help is needed no more", extra={"call": call_id})
+        return Done()
+
+    async def flag(self, asked: Session, call_id: str, body: Flag) -> Done:
+        """Say that the caller is abusive, at any time: the call waits for a person's verdict from then on."""
+        live = self._own(asked, call_id)
+        agent_id = asked.access.agent_id or body.agent_id or live.agent_id
+        if agent_id is None or body.agent_id not in (None, agent_id):
+            raise Refused(422, f"agent_id: got {body.agent_id!r}, expected the agent who has the call")
+        number = live.number
+        await self.ask(lambda ledger: ledger.flag(call_id, by=agent_id, reason=body.reason, caller=number))
+        live.flagged = True
+        log.info("flagged as abusive", extra={"call": call_id, "by": agent_id})
         return Done()
 
     async def notice(self, asked: Session, call_id: str) -> Done:
@@ -318,7 +341,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", f"{CALL}/restrict", Api.restrict, Done, RestrictCaller, "person"),
     Endpoint("POST", f"{CALL}/lift", Api.lift, Done, LiftCaller, "person"),
     Endpoint("POST", f"{CALL}/candidates", Api.candidates, Candidates, AskForCandidates),
-    Endpoint("POST", f"{CALL}/wrap-up", Api.wrap_up, Done, WrapUp),
+    Endpoint("POST", f"{CALL}/wrap-up", Api.wrap_up, Done, WrapUp, "everyone"),
+    Endpoint("POST", f"{CALL}/flag", Api.flag, Done, Flag, "everyone"),
     Endpoint("POST", f"{CALL}/agent", Api.take, CallView, TakeCall),
     Endpoint("POST", f"{CALL}/message", Api.message, CallView, SayToAgent, "person"),
     Endpoint("POST", f"{CALL}/help", Api.help, Done, AskForHelp, "everyone"),

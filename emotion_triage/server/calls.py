@@ -17,7 +17,7 @@ from emotion_triage.adapters.protocol import Hidden
 from emotion_triage.affect.affect import Affect, Driver, describe
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.ledger.labelled import SCORE_COLUMNS
-from emotion_triage.routing.contacts import Restriction
+from emotion_triage.routing.contacts import Disposition, Restriction
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route, Target
 from emotion_triage.server.batcher import Heard
@@ -137,6 +137,8 @@ class LiveCall:
         self.override: Override | None = None
         self.verdict: str | None = None
         self.agent_id = agent_id
+        self.disposition: Disposition | None = None
+        self.flagged = False
         self.help_since: datetime | None = None
         self.messages: deque[Message] = deque(maxlen=MAX_MESSAGES)
         self._escalated_s = 0.0

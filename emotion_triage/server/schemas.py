@@ -23,6 +23,7 @@ __all__ = [
     "CallView",
     "Done",
     "Fault",
+    "Flag",
     "LiftCaller",
     "OpenPort",
     "OverrideRoute",
@@ -74,7 +75,8 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     `recent` is the last two minutes of anger; `angry_start` says that the first speech sounded angry already;
     `ended` is how it ended, if it did; `level` is absent where the caller objected; `known` is false where the
     ledger could not be asked; `reasons`, by language, are those of the level; `agent_id` is who has the call, where
-    somebody said so, `help_since` since when they ask for help, and `messages` what supervisors wrote to them.
+    somebody said so, `help_since` since when they ask for help, `flagged` whether they call the caller abusive,
+    `disposition` how they marked the call once it was over, and `messages` what supervisors wrote to them.
     """
 
     call_id: str
@@ -102,6 +104,8 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str | None
     agent_id: str | None
     help_since: datetime | None
+    flagged: bool
+    disposition: Disposition | None
     messages: tuple[Message, ...]
 
 
@@ -157,6 +161,13 @@ class AskForHelp(msgspec.Struct, frozen=True, kw_only=True):
     needed: bool = True
 
 
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent calls the caller abusive and asks for a person's verdict; a word on why, if they want to say one."""
+
+    agent_id: Name | None = None
+    reason: Annotated[str, Meta(max_length=2000)] = ""
+
+
 class OpenPort(msgspec.Struct, frozen=True, kw_only=True):
     """What the signalling knows of a call: parameters as of every wire, such as ``queue`` and ``caller``."""
 
@@ -205,10 +216,14 @@ class AskForCandidates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WrapUp(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent's desktop knows once the call is over; the voice's part is known here."""
+    """What an agent or their desktop knows once the call is over; the voice's part is known here.
+
+    With a `word` the contact waits for a person's verdict.
+    """
 
     agent_id: Name
     disposition: Disposition = Disposition.NONE
+    word: Annotated[str, Meta(max_length=2000)] = ""
     language: Name | None = None
     line_type: Name | None = None
 
@@ -243,6 +258,8 @@ def view(live: LiveCall) -> CallView:
         verdict=live.verdict,
         agent_id=live.agent_id,
         help_since=live.help_since,
+        flagged=live.flagged,
+        disposition=live.disposition,
         messages=tuple(live.messages),
     )
 

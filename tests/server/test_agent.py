@@ -51,6 +51,37 @@ def test_an_agent_asks_for_help_and_reads_a_line(server: Any, twilio: Any, event
     asyncio.run(run())
 
 
+def test_a_flag_waits_for_a_verdict_at_once(server: Any, twilio: Any, eventually: Any) -> None:
+    """A flag is in the queue while the call goes on, a word at wrap-up beside it; a verdict is the standing at once."""
+
+    def waiting() -> list[str]:
+        return [each["reason"] for each in server.get("/api/reviews").json() if each["contact_id"] == "CAflag"]
+
+    async def run() -> None:
+        caller = {"agent": "a-1", "caller": "+33 1 98 76 54 32"}
+        async with twilio(server, "CAflag", caller) as first:
+            await eventually(lambda: server.call("CAflag"))
+            assert post(server, "PETIT", "/api/calls/CAflag/flag") == 404
+            assert post(server, "MARTIN", "/api/calls/CAflag/flag", agent_id="a-2") == 422
+            assert post(server, "MARTIN", "/api/calls/CAflag/flag", reason="insults") == 200
+            assert waiting() == ["flagged by a-1: insults"]
+            assert server.call("CAflag")["flagged"]
+            assert post(server, "MARTIN", "/api/calls/CAflag/wrap-up", agent_id="a-1") == 409
+            await first.stop()
+        await eventually(lambda: server.call("CAflag")["ended"])
+        assert post(server, "PETIT", "/api/calls/CAflag/wrap-up", agent_id="a-2") == 404
+        assert post(server, "MARTIN", "/api/calls/CAflag/wrap-up", agent_id="a-2") == 403
+        told = {"agent_id": "a-1", "disposition": "DISCONTENT", "word": "and threats"}
+        assert post(server, "MARTIN", "/api/calls/CAflag/wrap-up", **told) == 200
+        assert waiting() == ["flagged by a-1: insults; and threats"]
+        assert post(server, "DURAND", "/api/calls/CAflag/verdict", abusive=True, reason="heard") == 200
+        assert waiting() == []
+        async with twilio(server, "CAagain", caller):
+            assert (await eventually(lambda: server.call("CAagain")))["standing"] == "watch"
+
+    asyncio.run(run())
+
+
 def test_a_line_needs_an_agent_and_a_person(server: Any, twilio: Any, eventually: Any) -> None:
     """No line is written to nobody, by no machine, and none longer than a line."""
 
