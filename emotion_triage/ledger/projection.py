@@ -11,7 +11,7 @@ import msgspec
 from emotion_triage.errors import LedgerError
 from emotion_triage.ledger.log_events import Appealed, Attached, Flagged, Lifted, Objected, Voided
 from emotion_triage.ledger.seals import Seal
-from emotion_triage.routing.contacts import Contact, Disposition, Restriction
+from emotion_triage.routing.contacts import Contact, Disposition, Doubt, Restriction
 from emotion_triage.routing.escalation import Level
 
 __all__ = [
@@ -110,14 +110,25 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     escalated_s: float
     drivers: tuple[str, ...]
 
+    def doubt(self, disposition: Disposition, warn_escalated_s: float) -> Doubt | None:
+        """Return how voice and disposition fail to agree; None where they do."""
+        if self.escalated_s >= warn_escalated_s and disposition is Disposition.NONE:
+            return "unmarked"
+        if self.escalated_s >= warn_escalated_s and disposition is Disposition.OK:
+            return "marked_ok"
+        if self.peak is Level.CALM and disposition.abusive:
+            return "marked_abusive"
+        return None
+
     def question(self, disposition: Disposition, warn_escalated_s: float) -> str | None:
         """Return what it asks a person about the disposition; None where it asks nothing."""
-        if self.escalated_s >= warn_escalated_s and disposition is Disposition.NONE:
-            return f"escalated for {self.escalated_s:.0f} s and not marked by the agent"
-        if self.escalated_s >= warn_escalated_s and disposition is Disposition.OK:
-            return f"marked {disposition} though escalated for {self.escalated_s:.0f} s"
-        if self.peak is Level.CALM and disposition.abusive:
-            return f"marked {disposition} though the voice stayed calm"
+        match self.doubt(disposition, warn_escalated_s):
+            case "unmarked":
+                return f"escalated for {self.escalated_s:.0f} s and not marked by the agent"
+            case "marked_ok":
+                return f"marked {disposition} though escalated for {self.escalated_s:.0f} s"
+            case "marked_abusive":
+                return f"marked {disposition} though the voice stayed calm"
         return None
 
 

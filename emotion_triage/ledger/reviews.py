@@ -153,6 +153,13 @@ def reviews(entries: Sequence[Entry], policy: ProtectionPolicy, now_us: int) -> 
                     reason="; ".join(questions),
                     contact_id=account.contact_id,
                     agent_id=account.agent_id,
+                    doubt=None if evidence is None else evidence.doubt(account.disposition, policy.warn_escalated_s),
+                    flagged_by=_flags(account.flags)[0],
+                    words=_flags(account.flags)[1],
+                    disposition=account.disposition,
+                    peak=None if evidence is None else evidence.peak,
+                    escalated_s=None if evidence is None else evidence.escalated_s,
+                    drivers=() if evidence is None else evidence.drivers,
                 )
             )
     for _, restriction in restrictions(entries, now_us):
@@ -182,6 +189,8 @@ def _flagged_alone(entries: Sequence[Entry], recorded: Set[str], now_us: int) ->
             reason=_asked_by([flag.decoded() for flag in flags]) or "",
             contact_id=contact_id,
             agent_id=flags[0].decoded().by,
+            flagged_by=_flags([flag.decoded() for flag in flags])[0],
+            words=_flags([flag.decoded() for flag in flags])[1],
         )
         for contact_id, own in told.items()
         if (flags := sorted(each for each in own if each.kind == "flag"))
@@ -189,9 +198,15 @@ def _flagged_alone(entries: Sequence[Entry], recorded: Set[str], now_us: int) ->
     ]
 
 
+def _flags(flags: Sequence[Flagged]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return who flagged a contact, and all that they said of it."""
+    by, reasons = (flag.by for flag in flags), (flag.reason for flag in flags if flag.reason)
+    return tuple(dict.fromkeys(by)), tuple(dict.fromkeys(reasons))
+
+
 def _asked_by(flags: Sequence[Flagged]) -> str | None:
-    """Return who flagged a contact and all that they said of it; None where nobody did."""
+    """Return in words who flagged a contact and all that they said of it; None where nobody did."""
     if not flags:
         return None
-    by, reasons = (", ".join(dict.fromkeys(flag.by for flag in flags)), [flag.reason for flag in flags if flag.reason])
-    return f"flagged by {by}" + (f": {'; '.join(dict.fromkeys(reasons))}" if reasons else "")
+    by, words = _flags(flags)
+    return f"flagged by {', '.join(by)}" + (f": {'; '.join(words)}" if words else "")

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import events_path, read_records, read_timelines
@@ -19,6 +18,7 @@ from emotion_triage.report.audit import LEVEL_NAMES, Batch, worth_a_listen
 from emotion_triage.report.envelope import envelope_of
 from emotion_triage.report.pictures import days_picture, hours_picture, queues_picture, timeline_picture
 from emotion_triage.report.wording import WORDS, masked, reasons, share
+from emotion_triage.routing.policy import filled_link, link_fields
 from emotion_triage.texts import Language, clock, day_and_time, number
 
 __all__ = ["write_report"]
@@ -214,8 +214,7 @@ def _recording(record: Record, link: str, *, folder: str = "") -> str | None:
         "call": record.call or "",
         "start_s": str(int(record.peak_s or 0)),
     }
-    named = [values[field] for field in re.findall(r"\{(\w+)\}", link)]
-    if not link or not all(named) or any(masked(value) != value for value in named):
+    address = filled_link(link, values)
+    if address is None or any(masked(values[field]) != values[field] for field in link_fields(link)):
         return None
-    address = re.sub(r"\{(\w+)\}", lambda field: quote(values[field[1]], safe="/"), link)
     return address if re.match(r"\w+://|/", address) else folder + address

@@ -7,10 +7,13 @@ import re
 
 from emotion_triage.errors import CallIdError
 
-__all__ = ["LONGEST_CALL_ID", "safe_call_id"]
+__all__ = ["ALIAS", "LONGEST_CALL_ID", "safe_call_id"]
 
 LONGEST_CALL_ID = 256
 """Characters; a Telnyx call control id, the longest known, has about 100."""
+
+ALIAS = "number~"
+"""How an alias begins."""
 
 _HEX = "[0-9a-fA-F]"
 _IDENTIFIER = re.compile(
@@ -79,4 +82,4 @@ def safe_call_id(call_id: str, what: str = "call_id") -> str:
 def _alias(number: re.Match[str]) -> str:
     digits = "".join(str(int(each)) for each in number[0] if each.isdecimal()).lstrip("0")
     hashed = hashlib.scrypt(digits.encode(), salt=_SALT, n=_SCRYPT_COST, r=8, p=1, dklen=_ALIAS_BYTES)
-    return "number~" + "".join(chr(ord("a") + nibble) for byte in hashed for nibble in divmod(byte, 16))
+    return ALIAS + "".join(chr(ord("a") + nibble) for byte in hashed for nibble in divmod(byte, 16))

@@ -19,6 +19,7 @@ __all__ = [
     "Candidates",
     "Contact",
     "Disposition",
+    "Doubt",
     "Exposure",
     "Fallback",
     "Restriction",
@@ -31,6 +32,8 @@ Name = Annotated[str, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(ge=0.0)]
 Fallback = Literal["supervisor", "callback", "voicebot"]
 """Who takes a call when every agent is shielded from it."""
+Doubt = Literal["unmarked", "marked_ok", "marked_abusive"]
+"""How voice and disposition fail to agree: escalated and not marked, or marked OK; calm and marked as abuse."""
 
 
 class Disposition(enum.StrEnum):
@@ -227,7 +230,15 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
     reason : str
         What asks for it.
     contact_id, agent_id : str or None
-        The contact.
+        The contact; no agent where none has said yet that it was theirs.
+    doubt : {"unmarked", "marked_ok", "marked_abusive"} or None
+        How the contact's voice and disposition fail to agree.
+    flagged_by, words : tuple of str
+        Agents who asked for a verdict, and what they said.
+    disposition : Disposition or None
+        How the agent marked the contact.
+    peak, escalated_s, drivers
+        What the voice told, as in `Contact`; None and empty of a restriction.
     restriction_id, decided_by : str or None
         The restriction.
     """
@@ -237,5 +248,12 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     contact_id: str | None = None
     agent_id: str | None = None
+    doubt: Doubt | None = None
+    flagged_by: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    disposition: Disposition | None = None
+    peak: Level | None = None
+    escalated_s: Seconds | None = None
+    drivers: tuple[str, ...] = ()
     restriction_id: str | None = None
     decided_by: str | None = None

@@ -7,9 +7,11 @@ import hashlib
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from functools import cached_property
 from importlib.resources import files
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +23,18 @@ from emotion_triage.routing.rules import Destination, Router, RoutingPolicy, Rul
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
 from emotion_triage.texts import Language
 
-__all__ = ["LINK_FIELDS", "PRESETS", "LevelTexts", "Notice", "NoticeText", "Policy", "Suggestions", "policy_text"]
+__all__ = [
+    "LINK_FIELDS",
+    "PRESETS",
+    "LevelTexts",
+    "Notice",
+    "NoticeText",
+    "Policy",
+    "Suggestions",
+    "filled_link",
+    "link_fields",
+    "policy_text",
+]
 
 DIGEST_HEX_DIGITS = 16
 """Digits kept of the SHA-256: 64 bits tell any number of policies apart and still fit in a log line."""
@@ -196,6 +209,26 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def digest(self) -> str:
         """First 16 hex digits of the SHA-256 of the settings in force, however they were written down."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:DIGEST_HEX_DIGITS]
+
+
+def filled_link(link: str, values: Mapping[str, str]) -> str | None:
+    """Return a link to a recording with `LINK_FIELDS` filled in; None where there is none, or a field has no value.
+
+    Examples
+    --------
+    >>> filled_link("https://archive.example/{call}#t={start_s}", {"call": "c 1", "start_s": "12"})
+    'https://archive.example/c%201#t=12'
+    >>> filled_link("https://archive.example/{call}", {"start_s": "12"}) is None
+    True
+    """
+    if not link or not all(values.get(field) for field in link_fields(link)):
+        return None
+    return re.sub(r"\{(\w+)\}", lambda field: quote(values[field[1]], safe="/"), link)
+
+
+def link_fields(link: str) -> list[str]:
+    """Return the fields that a link to a recording names."""
+    return re.findall(r"\{(\w+)\}", link)
 
 
 def policy_text(preset: str = "balanced") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restr
 from emotion_triage.server.auth import Session
 from emotion_triage.server.calls import LiveCall, Message
 from emotion_triage.server.live_calls import LiveCalls
+from emotion_triage.server.queues import known_queues, target_of
 from emotion_triage.server.requests import Refused
 from emotion_triage.server.rtp import RtpPorts
 from emotion_triage.server.schemas import (
@@ -40,6 +42,7 @@ from emotion_triage.server.schemas import (
     view,
 )
 from emotion_triage.server.siblings import Question, Siblings
+from emotion_triage.server.verdicts import unrecorded
 
 __all__ = ["ENDPOINTS", "WHO", "Api", "Endpoint"]
 
@@ -97,34 +100,47 @@ class Api:
 
     async def calls(self, asked: Session) -> list[CallView]:
         """Return the calls that go on, in every process."""
-        question = Question(run="calls", by=asked.access)
-        theirs = await self.siblings.ask(question, list[CallView])
-        return [*self.calls_here(), *(call for calls in theirs for call in calls)]
+        return await self._everywhere("calls", asked)
 
-    def calls_here(self) -> list[CallView]:
-        """Return the calls that go on in this process."""
-        return [view(live) for live in self.live_calls.calls]
+    async def ended(self, asked: Session) -> list[CallView]:
+        """Return the calls that are over and still kept, in every process, the latest first."""
+        ended = await self._everywhere("ended", asked)
+        return sorted(ended, key=lambda call: call.ended_at or call.began_at, reverse=True)
+
+    def here(self, run: str) -> list[CallView]:
+        """Return the calls of this process: those that go on for ``calls``, those that are over for ``ended``."""
+        calls = self.live_calls.calls
+        return [self._view(live) for live in (calls.ended() if run == "ended" else calls)]
+
+    async def _everywhere(self, run: str, asked: Session) -> list[CallView]:
+        theirs = await self.siblings.ask(Question(run=run, by=asked.access), list[CallView])
+        return [*self.here(run), *(call for calls in theirs for call in calls)]
+
+    def _view(self, live: LiveCall) -> CallView:
+        return view(live, kept=self.live_calls.ledger.kept)
 
     async def call(self, asked: Session, call_id: str) -> CallDetail:
         """Return one call, going on or over."""
-        return detail(self._live(call_id))
+        return detail(self._live(call_id), kept=self.live_calls.ledger.kept)
 
     async def override(self, asked: Session, call_id: str, body: OverrideRoute) -> CallView:
         """Send a call where a person wants it; the machine's own routes are told no more."""
         live = self._going_on(call_id)
+        known = known_queues(self.live_calls.triage.policy, self.live_calls.config.wires, live.queue)
+        behind = target_of(body.queue, known)
         keeping = self.live_calls.override(
             live,
             by=asked.access.name,
             reason=body.reason,
             queue=body.queue,
-            target=body.target,
+            target=body.target or behind,
             priority=(live.override or live.call.route).priority if body.priority is None else body.priority,
         )
         try:
             await keeping
         except LedgerError as error:
             raise Refused.by_ledger(error) from None
-        return view(live)
+        return self._view(live)
 
     async def verdict(self, asked: Session, call_id: str, body: SayVerdict) -> Done:
         """Say whether a contact was abusive: a call that is known here, or one that the ledger has kept."""
@@ -138,10 +154,21 @@ class Api:
         await self.ask(judge)
         if live := self.live_calls.calls.find(call_id):
             live.verdict = "abusive" if body.abusive else "not abusive"
+            await self._learn_standing(live)
         return Done()
 
+    async def _learn_standing(self, live: LiveCall) -> None:
+        """Ask anew what is known of a call's caller: a person has just decided something about them."""
+        number, queue = live.number, live.queue
+        if number is None:
+            return
+        with contextlib.suppress(LedgerError):  # what was decided is kept; only the page is late
+            live.standing = await self.live_calls.ledger.ask(lambda ledger: ledger.standing(number, queue=queue))
+
     async def restrict(self, asked: Session, call_id: str | None, body: RestrictCaller) -> Done:
-        """Restrict a caller, by the person who asks."""
+        """Restrict a caller, by the person who asks; never one who is in a queue in which nobody is restricted."""
+        if call_id is not None and self._live(call_id).exempt:
+            raise Refused(422, "the caller is in a queue in which nobody is restricted (protection.exempt_queues)")
         caller = self._caller(call_id, body.caller)
         restriction = Restriction(
             kind=body.kind,
@@ -151,6 +178,8 @@ class Api:
             review_at=body.review_at,
         )
         await self.ask(lambda ledger: ledger.restrict(caller, restriction))
+        if call_id is not None:
+            await self._learn_standing(self._live(call_id))
         return Done(id=restriction.restriction_id)
 
     async def restrict_caller(self, asked: Session, body: RestrictCaller) -> Done:
@@ -161,6 +190,8 @@ class Api:
         """End every restriction of a caller."""
         caller = self._caller(call_id, body.caller)
         await self.ask(lambda ledger: ledger.lift(caller, by=asked.access.name, reason=body.reason))
+        if call_id is not None:
+            await self._learn_standing(self._live(call_id))
         return Done()
 
     async def lift_caller(self, asked: Session, body: LiftCaller) -> Done:
@@ -212,13 +243,14 @@ class Api:
         await self.ask(kept)
         live.agent_id, live.disposition = body.agent_id, body.disposition
         live.flagged = live.flagged or bool(body.word)
+        await self._learn_standing(live)
         return Done(id=call_id)
 
     async def take(self, asked: Session, call_id: str, body: TakeCall) -> CallView:
         """Say which agent has a call: only they see it on their panel."""
         live = self._live(call_id)
         live.take(body.agent_id)
-        return view(live)
+        return self._view(live)
 
     async def message(self, asked: Session, call_id: str, body: SayToAgent) -> CallView:
         """Show a line to the agent of a call, cleared of numbers; it is kept with the call and nowhere else."""
@@ -226,7 +258,7 @@ class Api:
         if live.agent_id is None:
             raise Refused(409, "got a call of which no agent is known; expected POST /api/calls/CALL/agent before")
         live.messages.append(Message(by=asked.access.name, text=without_numbers(body.text), at=datetime.now(UTC)))
-        return view(live)
+        return self._view(live)
 
     async def help(self, asked: Session, call_id: str, body: AskForHelp) -> Done:
         """Say that the agent needs help with a call, or no longer does."""
@@ -277,8 +309,14 @@ class Api:
         return Done(id=call_id)
 
     async def reviews(self, asked: Session) -> tuple[Review, ...]:
-        """Return what waits for a person, the oldest first."""
-        return await self.ask(lambda ledger: ledger.reviews())
+        """Return what waits for a person, the oldest first: of the ledger, and calls of which no desktop said more."""
+        waiting = await self.ask(lambda ledger: ledger.reviews())
+        return tuple(sorted((*waiting, *await self.unrecorded(asked)), key=lambda review: review.at))
+
+    async def unrecorded(self, asked: Session) -> list[Review]:
+        """Return the calls that wait for a verdict though no desktop has said how they went, in every process."""
+        warn_s = self.live_calls.triage.policy.protection.warn_escalated_s
+        return unrecorded(await self.ended(asked), warn_s)
 
     async def team(self, asked: Session) -> list[Exposure]:
         """Return what each agent of the team has been through, counted from contacts, in alphabetical order."""
@@ -336,6 +374,7 @@ class Endpoint(NamedTuple):
 CALL = "/api/calls/{call_id:path}"
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/calls", Api.calls, list[CallView]),
+    Endpoint("GET", "/api/ended", Api.ended, list[CallView]),
     Endpoint("POST", f"{CALL}/override", Api.override, CallView, OverrideRoute, "person"),
     Endpoint("POST", f"{CALL}/verdict", Api.verdict, Done, SayVerdict, "person"),
     Endpoint("POST", f"{CALL}/restrict", Api.restrict, Done, RestrictCaller, "person"),

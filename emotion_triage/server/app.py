@@ -102,7 +102,7 @@ def sibling_application(api: Api) -> Starlette:
         asked = Session(question.by, None)
         try:
             if question.call_id is None:
-                return Response(msgspec.json.encode(api.calls_here()), media_type=JSON)
+                return Response(msgspec.json.encode(api.here(question.run)), media_type=JSON)
             if not api.knows(question.call_id):
                 raise Refused(404, "not here")
             endpoint = next(each for each in ENDPOINTS if each.run.__name__ == question.run)

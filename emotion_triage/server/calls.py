@@ -17,7 +17,8 @@ from emotion_triage.adapters.protocol import Hidden
 from emotion_triage.affect.affect import Affect, Driver, describe
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.ledger.labelled import SCORE_COLUMNS
-from emotion_triage.routing.contacts import Disposition, Restriction
+from emotion_triage.ledger.projection import Evidence
+from emotion_triage.routing.contacts import Disposition, Doubt, Restriction
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route, Target
 from emotion_triage.server.batcher import Heard
@@ -126,15 +127,19 @@ class LiveCall:
         self.ended_at: datetime | None = None
         self.level = call.level
         self.level_since_s = 0.0
+        self.level_since = self.began_at
         self.peak = call.level
+        self.peak_s = 0.0
         self.anger: float | None = None
         self.baseline_anger: float | None = None
+        self.baseline_from_s: float | None = None
         self.drivers: tuple[Driver, ...] = ()
         self.points: deque[Point] = deque(maxlen=MAX_POINTS)
         self.bands: deque[LevelBand] = deque([LevelBand(from_s=0.0, level=call.level)], maxlen=MAX_CHANGES)
         self.gaps: deque[Gap] = deque(maxlen=MAX_CHANGES)
         self.told: deque[Told] = deque(maxlen=MAX_CHANGES)
         self.override: Override | None = None
+        self.standing = call.standing
         self.verdict: str | None = None
         self.agent_id = agent_id
         self.disposition: Disposition | None = None
@@ -177,8 +182,29 @@ class LiveCall:
 
     @property
     def restriction(self) -> Restriction | None:
-        """What a person decided about the caller before the call."""
-        return self.call.standing.restriction
+        """What a person decided about the caller, before the call or since."""
+        return self.standing.restriction
+
+    @property
+    def exempt(self) -> bool:
+        """Whether the caller is in a queue in which nobody is restricted."""
+        return self.queue in self.call.triage.policy.protection.exempt_queues
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the voice tells so far; None where nothing was scored."""
+        if self.call.objection or not self.call.speech_s:
+            return None
+        return Evidence(peak=self.peak, escalated_s=self.escalated_s, drivers=self.anger_drivers)
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """Why the call, which is over, waits for a person's verdict; None where it does not."""
+        evidence = self.evidence
+        if self.ended is None or self.verdict is not None or evidence is None:
+            return None
+        protection = self.call.triage.policy.protection
+        return evidence.doubt(self.disposition or Disposition.NONE, protection.warn_escalated_s)
 
     @property
     def recent(self) -> tuple[Point, ...]:
@@ -214,6 +240,8 @@ class LiveCall:
             told = (getattr(event, name) for name in SCORE_COLUMNS)
             self._scores.extend(math.nan if value is None else value for value in told)
             del self._scores[: -MAX_POINTS * len(SCORE_COLUMNS)]
+            if event.anger_alone is not None and self.baseline_from_s is None:
+                self.baseline_from_s = event.time_s
             baseline_s = self.call.triage.policy.escalation.baseline_s
             if self.call.speech_s <= baseline_s or self.baseline_anger is None:
                 self._calm.append(event.anger)
@@ -221,16 +249,18 @@ class LiveCall:
         elif isinstance(event, Escalation):
             if self.level is Level.ESCALATED:
                 self._escalated_s += max(0.0, event.time_s - self.level_since_s)
-            self.level, self.level_since_s = event.level, event.time_s
-            self.peak = max(self.peak, event.level)
+            self.level, self.level_since_s, self.level_since = event.level, event.time_s, datetime.now(UTC)
+            if event.level > self.peak:
+                self.peak, self.peak_s = event.level, event.time_s
             self.bands.append(LevelBand(from_s=event.time_s, level=event.level, change=event))
 
     def forget_scores(self) -> None:
         """Let go of what was learnt of a caller who objects."""
-        self.anger = self.baseline_anger = None
+        self.anger = self.baseline_anger = self.baseline_from_s = None
         self.drivers = ()
         self.level = self.peak = self.call.level
-        self._escalated_s, self.level_since_s = 0.0, self.position_s
+        self._escalated_s = self.peak_s = 0.0
+        self.level_since_s, self.level_since = self.position_s, datetime.now(UTC)
         self.points.clear()
         self.bands.clear()
         del self._scores[:]
@@ -282,10 +312,14 @@ class Calls:
         self._calls[call.call.call_id] = call
 
     def forget_old(self) -> None:
-        """Let go of calls that ended too long ago, numbers and all."""
+        """Let go of calls that ended too long ago, numbers and all; where too many are kept, of the oldest.
+
+        Those that wait for a verdict go last.
+        """
         now = datetime.now(UTC)
         over = [call for call in self._calls.values() if call.ended_at is not None]
-        for i, call in enumerate(reversed(over)):
+        over.sort(key=lambda call: (call.doubt is not None, call.ended_at), reverse=True)
+        for i, call in enumerate(over):
             assert call.ended_at is not None
             if i >= MAX_ENDED or (now - call.ended_at).total_seconds() > self._kept_s:
                 del self._calls[call.call.call_id]

@@ -107,7 +107,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ledger_s : float
         How long a call waits for the ledger before it goes on without.
     kept_s : float
-        How long a call that ended can still be looked at and judged.
+        How long a call that ended can still be looked at and judged, its caller's number in memory: by default a
+        shift.
     drain_s : float
         How long calls may go on after SIGTERM.
     stuck_s : float
@@ -123,7 +124,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     tick_s: Annotated[float, Meta(ge=0.02, le=1.0)] = 0.1
     max_waiting_s: Annotated[float, Meta(ge=0.5, le=60.0)] = 5.0
     ledger_s: Annotated[float, Meta(gt=0.0, le=10.0)] = 1.0
-    kept_s: Seconds = 3600.0
+    kept_s: Seconds = 28_800.0
     drain_s: Annotated[float, Meta(ge=0.0, le=3600.0)] = 30.0
     stuck_s: Annotated[float, Meta(ge=3.0, le=3600.0)] = 15.0
 

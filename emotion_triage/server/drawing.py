@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from emotion_triage.prosody.frames import HOP_S
@@ -49,7 +50,7 @@ def _lines(points: Sequence[Point], x: Callable[[float], float], height: float) 
 
 
 class Span(NamedTuple):
-    """A rectangle from `x`, `width` wide, of a kind: a level, or a gap."""
+    """A rectangle from `x`, `width` wide, of a kind: a level, a gap, or silence."""
 
     x: float
     width: float
@@ -57,12 +58,17 @@ class Span(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """A call from left to right: levels, gaps, anger, and marks of time (x, seconds)."""
+    """A call from left to right: levels, gaps, anger, where levels begin, and marks of time (x, seconds).
+
+    `silences` are stretches in which nothing was scored; a threshold has its level and its points.
+    """
 
     bands: list[Span]
     gaps: list[Span]
+    silences: list[Span]
     anger: list[str]
     baseline_y: float | None
+    thresholds: list[tuple[str, str]]
     ticks: list[tuple[float, int]]
 
 
@@ -73,14 +79,29 @@ def timeline(call: CallDetail) -> Timeline:
     def x(time_s: float) -> float:
         return round(WIDTH * min(max(time_s, 0.0), end_s) / end_s, 1)
 
+    def y(anger: float) -> float:
+        return round(HEIGHT * (1.0 - anger), 1)
+
+    def span(from_s: float, to_s: float, kind: str) -> Span:
+        return Span(x(from_s), max(1.0, round(x(to_s) - x(from_s), 1)), kind)
+
     ends = [band.from_s for band in call.bands[1:]] + [end_s]
     step = next((tick for tick in TICKS if end_s / tick <= 8), TICKS[-1])
+    own_x = WIDTH if call.own_from_s is None else x(call.own_from_s)
+    scored_s = [point.time_s for point in call.points]
+    if scored_s:
+        scored_s.append(end_s)
     return Timeline(
         bands=[
             Span(x(band.from_s), x(to) - x(band.from_s), band.level) for band, to in zip(call.bands, ends, strict=False)
         ],
-        gaps=[Span(x(gap.from_s), max(1.0, x(gap.to_s) - x(gap.from_s)), "gap") for gap in call.gaps],
+        gaps=[span(gap.from_s, gap.to_s, "gap") for gap in call.gaps],
+        silences=[span(from_s, to_s, "silence") for from_s, to_s in pairwise(scored_s) if to_s - from_s > BREAK_S],
         anger=_lines(call.points, x, HEIGHT),
-        baseline_y=None if call.baseline_anger is None else round(HEIGHT * (1.0 - call.baseline_anger), 1),
+        baseline_y=None if call.baseline_anger is None else y(call.baseline_anger),
+        thresholds=[
+            (each.level, f"0,{y(each.alone)} {own_x},{y(each.alone)} {own_x},{y(each.own)} {WIDTH},{y(each.own)}")
+            for each in call.thresholds
+        ],
         ticks=[(x(tick), tick) for tick in range(0, int(end_s) + 1, step)],
     )

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 import jinja2
 import msgspec
@@ -25,12 +25,13 @@ from emotion_triage.routing.rules import Target
 from emotion_triage.server.api import Api
 from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.drawing import sparkline, timeline
+from emotion_triage.server.queues import known_queues
 from emotion_triage.server.requests import MAX_COMPLAINT, Refused, body_of, check_csrf
 from emotion_triage.server.schemas import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
 from emotion_triage.server.streams import Shared, Streams
-from emotion_triage.server.words import clock, words
+from emotion_triage.server.words import clock, local, words, zone
 from emotion_triage.settings import explained
-from emotion_triage.texts import LANGUAGES, Language
+from emotion_triage.texts import LANGUAGES, Language, number
 
 __all__ = ["STATIC", "Page"]
 
@@ -40,6 +41,8 @@ FRESH_S = 0.8
 """The list of calls is made once for all who look at it."""
 HEARTBEAT_S = 15.0
 LANGUAGE_COOKIE = "language"
+ZONE_COOKIE = "zone"
+"""Where the page's script says in which time zone the browser is."""
 YEAR_S = 365 * 86400
 
 Form: TypeAlias = Mapping[str, str]
@@ -70,7 +73,12 @@ class Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"clock": clock, "path": lambda text: quote(text, safe="")}
+        self._templates.filters |= {
+            "clock": clock,
+            "local": local,
+            "number": number,
+            "path": lambda text: quote(text, safe=""),
+        }
         self._templates.globals |= {"sparkline": sparkline, "targets": list(Target), "kinds": list(RestrictionKind)}
 
     def routes(self) -> list[Route]:
@@ -80,6 +88,7 @@ class Page:
             Route("/login", self._login, methods=["GET", "POST"]),
             Route("/logout", self._logout, methods=["POST"]),
             Route("/team", self._signed(self._team)),
+            Route("/ended", self._signed(self._ended)),
             Route("/reviews", self._signed(self._reviews)),
             Route("/events", self._events),
             Route("/calls/{call_id:path}", self._signed(self._call), methods=["GET"]),
@@ -152,10 +161,14 @@ class Page:
 
     async def _reviews(self, request: Request, session: Session) -> Response:
         try:
-            waiting = await self._api.reviews(session)
-            return self._page(request, "reviews.html", session, reviews=waiting, problem=None)
-        except Refused as refused:
-            return self._page(request, "reviews.html", session, reviews=(), problem=str(refused))
+            waiting, problem = await self._api.reviews(session), None
+        except Refused as refused:  # calls of which the ledger knows nothing yet are known all the same
+            waiting, problem = tuple(await self._api.unrecorded(session)), str(refused)
+        return self._page(request, "reviews.html", session, reviews=waiting, problem=problem)
+
+    async def _ended(self, request: Request, session: Session) -> Response:
+        calls = sorted(await self._api.ended(session), key=lambda call: not call.waits)
+        return self._page(request, "ended.html", session, calls=calls)
 
     async def _call(
         self, request: Request, session: Session, *, fault: str | None = None, form: Form = NO_FORM, status: int = 200
@@ -165,7 +178,8 @@ class Page:
         except Refused:
             return self._page(request, "missing.html", session, status=404)
         done = "done" in request.query_params
-        queues = sorted({rule.route.queue for rule in self._live_calls.triage.policy.rules})
+        live_calls = self._live_calls
+        queues = known_queues(live_calls.triage.policy, live_calls.config.wires, fields["call"].queue)
         return self._page(
             request, "call.html", session, status=status, fault=fault, done=done, form=form, queues=queues, **fields
         )
@@ -218,7 +232,7 @@ class Page:
 
     async def _stream(self, request: Request, session: Session, goes_on: Callable[[], bool]) -> AsyncIterator[str]:
         """Yield what the page shows whenever it changes, and in words what a listener should hear."""
-        call_id, language = request.query_params.get("call"), self._language(request)
+        call_id, language, where = request.query_params.get("call"), self._language(request), _zone(request)
         shown, levels, silent_s = "", dict[str, str | None](), 0.0
         yield "retry: 2000\n\n"
         while goes_on() and not self._live_calls.closing and self._session(request) is not None:
@@ -229,7 +243,7 @@ class Page:
                 else:
                     fields = await self._fields_of_call(session, call_id, language)
                     calls = [fields["call"]]
-                    html = self._render("_call.html", language, **fields)
+                    html = self._render("_call.html", language, zone=where, **fields)
             except Refused:
                 html = self._render("_missing.html", language)
             say = ". ".join(
@@ -259,7 +273,8 @@ class Page:
     async def _fields_of_call(self, session: Session, call_id: str, language: Language) -> dict[str, Any]:
         call = await self._api.at(Api.call, session, call_id)
         suggestions = self._live_calls.triage.policy.suggestions
-        suggestion = suggestions.text(Level[call.level.upper()], language) if call.level else None
+        # once the call is over there is nothing left to do in it
+        suggestion = suggestions.text(Level[call.level.upper()], language) if call.level and not call.ended else None
         stage = self._live_calls.stage.name.lower()
         return {"call": call, "line": timeline(call), "suggestion": suggestion, "stage": stage}
 
@@ -289,10 +304,16 @@ class Page:
             person=session.access.name if session else None,
             csrf=session.csrf if session else None,
             here=request.url.path,
-            today=datetime.now(UTC).date(),
+            zone=_zone(request),
+            today=datetime.now(_zone(request)).date(),
             **fields,
         )
         return HTMLResponse(html, status_code=status)
 
     def _render(self, template: str, language: Language, **fields: Any) -> str:
         return self._templates.get_template(template).render(language=language, t=words(language), **fields)
+
+
+def _zone(request: Request) -> tzinfo:
+    """Return the time zone in which the person's browser is."""
+    return zone(unquote(request.cookies.get(ZONE_COOKIE, "")))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.routing.contacts import Disposition, RestrictionKind
-from emotion_triage.routing.escalation import Level
+from emotion_triage.affect.affect import log_odds
+from emotion_triage.routing.call_ids import ALIAS
+from emotion_triage.routing.contacts import Disposition, Doubt, RestrictionKind
+from emotion_triage.routing.escalation import EscalationPolicy, Level
+from emotion_triage.routing.policy import filled_link
 from emotion_triage.routing.reasons import Verdict, explain
 from emotion_triage.routing.rules import Route, Target
 from emotion_triage.server.calls import Gap, LiveCall, Message, Override, Point
@@ -33,6 +37,7 @@ __all__ = [
     "SayToAgent",
     "SayVerdict",
     "TakeCall",
+    "Threshold",
     "WrapUp",
     "detail",
     "view",
@@ -73,10 +78,14 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """A call now. Times in seconds of its stream; `anger`, `baseline_anger` and `recent` from 0 to 1.
 
     `recent` is the last two minutes of anger; `angry_start` says that the first speech sounded angry already;
-    `ended` is how it ended, if it did; `level` is absent where the caller objected; `known` is false where the
-    ledger could not be asked; `reasons`, by language, are those of the level; `agent_id` is who has the call, where
-    somebody said so, `help_since` since when they ask for help, `flagged` whether they call the caller abusive,
-    `disposition` how they marked the call once it was over, and `messages` what supervisors wrote to them.
+    `recent` is the last two minutes of anger; `angry_start` says that the first speech sounded angry already;
+    `ended` is how it ended, if it did; `level` is absent where the caller objected, and holds since `level_since`;
+    `peak` was reached at `peak_s`; `known` is false where the ledger could not be asked; `reasons`, by language, are
+    those of the level, and `drivers` names what raised it. `agent_id` is who has the call, where somebody said so,
+    `help_since` since when they ask for help, `flagged` whether they call the caller abusive, `disposition` how they
+    marked the call once it was over, and `messages` what supervisors wrote to them. `doubt` says how voice and mark
+    fail to agree once the call is over. `unrestrictable` says why nobody may restrict the caller, if so: they withheld
+    their number, are in a queue in which nobody is restricted, or no ledger is kept.
     """
 
     call_id: str
@@ -85,15 +94,20 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     caller_name: str | None
     began_at: datetime
     ended: str | None
+    ended_at: datetime | None
     duration_s: float
     level: str | None
     level_s: float
+    level_since: datetime
+    peak: str | None
+    peak_s: float
     escalated_s: float
     anger: float | None
     baseline_anger: float | None
     angry_start: bool
     recent: tuple[Point, ...]
     reasons: dict[str, str]
+    drivers: tuple[str, ...]
     speech_s: float
     lost_s: float
     standing: str
@@ -101,12 +115,27 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     restriction: str | None
     route: RouteView
     override: Override | None
+    disposition: Disposition | None
     verdict: str | None
     agent_id: str | None
     help_since: datetime | None
     flagged: bool
-    disposition: Disposition | None
     messages: tuple[Message, ...]
+    doubt: Doubt | None
+    unrestrictable: Literal["withheld", "exempt", "no_ledger"] | None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a person's verdict is asked for: by the agent, or by voice and mark that fail to agree."""
+        return self.verdict is None and (self.flagged or self.doubt is not None)
+
+
+class Threshold(msgspec.Struct, frozen=True, kw_only=True):
+    """Anger, 0 to 1, from which a level begins if it lasts: of the voice by itself, and against the caller's own."""
+
+    level: str
+    alone: float
+    own: float
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +147,15 @@ class Band(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallDetail(CallView, frozen=True, kw_only=True):
-    """A call and how it came to be where it is: scores, levels, gaps, routes, and each rule's say by language."""
+    """A call and how it came to be where it is: scores, levels, gaps, routes, and each rule's say by language.
 
+    Anger is against the caller's own usual level from `own_from_s` on. `recording` is where the recording is heard from
+    the call's angriest part on, once the call is over and where the policy says it.
+    """
+
+    thresholds: tuple[Threshold, ...]
+    own_from_s: float | None
+    recording: str | None
     points: tuple[Point, ...]
     bands: tuple[Band, ...]
     gaps: tuple[Gap, ...]
@@ -128,11 +164,14 @@ class CallDetail(CallView, frozen=True, kw_only=True):
 
 
 class OverrideRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a person wants the call to go, and why."""
+    """Where a person wants the call to go, and why.
+
+    `queue` is one of the policy's, of the wires' or the call's own; `target` is the policy's word on it where left out.
+    """
 
     reason: Reason
     queue: Name
-    target: Target = Target.QUEUE
+    target: Target | None = None
     priority: Annotated[int, Meta(ge=0, le=100)] | None = None
 
 
@@ -228,8 +267,8 @@ class WrapUp(msgspec.Struct, frozen=True, kw_only=True):
     line_type: Name | None = None
 
 
-def view(live: LiveCall) -> CallView:
-    """Return a call as it is now."""
+def view(live: LiveCall, *, kept: bool = True) -> CallView:
+    """Return a call as it is now; `kept`, whether there is a ledger."""
     call, route = live.call, live.call.route
     scored = not call.objection
     return CallView(
@@ -239,37 +278,49 @@ def view(live: LiveCall) -> CallView:
         caller_name=live.caller_name,
         began_at=live.began_at,
         ended=live.ended,
+        ended_at=live.ended_at,
         duration_s=live.position_s,
         level=live.level.name.lower() if scored else None,
         level_s=live.level_s,
+        level_since=live.level_since,
+        peak=live.peak.name.lower() if scored else None,
+        peak_s=live.peak_s,
         escalated_s=live.escalated_s,
         anger=live.anger if scored else None,
         baseline_anger=live.baseline_anger if scored else None,
         angry_start=scored and live.angry_start,
         recent=live.recent,
         reasons={language: live.reason(language) if scored else "" for language in LANGUAGES},
+        drivers=live.anger_drivers if scored else (),
         speech_s=call.speech_s,
         lost_s=call.lost_s,
-        standing=call.standing.state.value,
-        known=call.standing.known,
+        standing=live.standing.state.value,
+        known=live.standing.known,
         restriction=live.restriction.kind.value if live.restriction else None,
         route=_route(route, live.told[-1].outcome if live.told else None),
         override=live.override,
+        disposition=live.disposition,
         verdict=live.verdict,
         agent_id=live.agent_id,
         help_since=live.help_since,
         flagged=live.flagged,
-        disposition=live.disposition,
         messages=tuple(live.messages),
+        doubt=live.doubt,
+        unrestrictable=("withheld" if live.number is None else "exempt" if live.exempt else None)
+        if kept
+        else "no_ledger",
     )
 
 
-def detail(live: LiveCall) -> CallDetail:
-    """Return a call and how it came to be where it is."""
-    now, standing = view(live), live.call.standing.state
+def detail(live: LiveCall, *, kept: bool = True) -> CallDetail:
+    """Return a call and how it came to be where it is; `kept`, whether there is a ledger."""
+    now, standing = view(live, kept=kept), live.call.standing.state
     chosen_for = live.call.route.level or Level.CALM  # the level may have fallen since; the route has not
     return CallDetail(
         **{name: getattr(now, name) for name in CallView.__struct_fields__},
+        thresholds=_thresholds(live.call.triage.policy.escalation),
+        own_from_s=live.baseline_from_s,
+        recording=_recording(now, live.call.triage.policy.report.recording_link),
         points=tuple(live.points),
         bands=tuple(
             Band(
@@ -284,6 +335,34 @@ def detail(live: LiveCall) -> CallDetail:
         rules={
             language: explain(live.call.triage.policy.router, chosen_for, standing, language) for language in LANGUAGES
         },
+    )
+
+
+def _recording(call: CallView, link: str) -> str | None:
+    """Return where a call is heard; None while it goes on, and where no address is known under which it lies.
+
+    A path is one seen from a report's folder, and an alias in a call's name is known to no archive.
+    """
+    if call.ended is None or not link.startswith(("http://", "https://")):
+        return None
+    named = "" if ALIAS in call.call_id else call.call_id
+    return filled_link(link, {"call": named, "start_s": str(int(call.peak_s))})
+
+
+def _thresholds(policy: EscalationPolicy) -> tuple[Threshold, ...]:
+    """Return where the levels begin, on the scale of anger: a level follows from anger's log-odds, scaled and moved."""
+
+    def anger(onset: float, slope: float, shift: float) -> float:
+        return 1.0 / (1.0 + math.exp((shift - log_odds(onset)) / slope))
+
+    onsets = {Level.TENSE: policy.tense_onset, Level.ESCALATED: policy.escalated_onset}
+    return tuple(
+        Threshold(
+            level=level.name.lower(),
+            alone=anger(onset, policy.absolute_slope, policy.absolute_shift),
+            own=anger(onset, policy.relative_slope, policy.relative_shift),
+        )
+        for level, onset in onsets.items()
     )
 
 

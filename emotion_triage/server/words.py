@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, tzinfo
 from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from emotion_triage.texts import Language, texts
 
-__all__ = ["WORDS", "clock", "words"]
+__all__ = ["WORDS", "clock", "local", "words", "zone"]
 
 WORDS = texts(
     "page",
@@ -47,6 +49,30 @@ WORDS = texts(
         "no_score_yet": "no score yet",
         "timeline": "Timeline",
         "gap": "no audio",
+        "silence": "nothing scored: the caller is silent",
+        "from_here": "from here",
+        "listen": "Listen to the recording",
+        "peak": "Highest level",
+        "recording": "Recording",
+        "ended_calls": "Ended in this shift",
+        "no_ended": "No call has ended yet.",
+        "length": "Length",
+        "waits": "waits for a verdict",
+        "flagged": "the agent calls the caller abusive",
+        "flagged_by": "flagged by",
+        "unmarked": "escalated for {seconds} and not marked by the agent",
+        "marked_ok": "marked OK though escalated for {seconds}",
+        "marked_abusive": "marked as abuse though the voice stayed calm",
+        "NONE": "not marked",
+        "OK": "OK",
+        "DISCONTENT": "discontent with the matter",
+        "ABUSE": "abuse",
+        "THREAT": "threat",
+        "disposition": "Marked by the agent",
+        "not_wrapped": "not yet: the desktop has said nothing of this call",
+        "cannot_withheld": "The caller withheld their number: nobody knows them again, so they cannot be restricted.",
+        "cannot_exempt": "Nobody is restricted in this queue.",
+        "cannot_no_ledger": "No ledger is kept: verdicts and restrictions have nowhere to stand.",
         "from": "from",
         "to": "to",
         "at": "At",
@@ -141,3 +167,29 @@ def clock(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02}"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def zone(name: str) -> tzinfo:
+    """Return the time zone that a browser names; UTC where it names none that is known here.
+
+    Examples
+    --------
+    >>> str(zone("Europe/Paris")), zone("../etc/passwd"), zone("")
+    ('Europe/Paris', datetime.timezone.utc, datetime.timezone.utc)
+    """
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return UTC
+
+
+def local(at: datetime, where: tzinfo, form: str = "%H:%M") -> str:
+    """Return a moment as a clock on the wall shows it; UTC is named, since few live in it.
+
+    Examples
+    --------
+    >>> noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    >>> local(noon, zone("Europe/Paris")), local(noon, UTC, "%Y-%m-%d %H:%M")
+    ('14:00', '2026-07-01 12:00 UTC')
+    """
+    return at.astimezone(where).strftime(form) + (" UTC" if where is UTC else "")

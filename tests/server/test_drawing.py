@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import msgspec
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("prometheus_client")
 
+from emotion_triage.affect.affect import log_odds
 from emotion_triage.call.triage import Triage
 from emotion_triage.server.calls import LiveCall, Point
-from emotion_triage.server.drawing import BREAK_S, sparkline, timeline
+from emotion_triage.server.drawing import BREAK_S, Span, sparkline, timeline
 from emotion_triage.server.schemas import detail
 
 
@@ -43,4 +45,25 @@ def test_the_timeline_breaks_where_the_caller_is_silent(triage: Triage) -> None:
     call = msgspec.structs.replace(
         detail(live), duration_s=100.0, points=(Point(10.0, 0.0), Point(12.0, 1.0), Point(50.0, 0.5), Point(51.0, 0.5))
     )
-    assert timeline(call).anger == ["100.0,200.0 120.0,0.0", "500.0,100.0 510.0,100.0"]
+    drawn = timeline(call)
+    assert drawn.anger == ["100.0,200.0 120.0,0.0", "500.0,100.0 510.0,100.0"]
+    assert drawn.silences == [Span(120.0, 380.0, "silence"), Span(510.0, 490.0, "silence")]
+
+
+def test_a_level_begins_at_its_line(triage: Triage) -> None:
+    """The line of a level is the anger whose score, by the policy's slopes and shifts, is the level's onset."""
+    policy = triage.policy.escalation
+    live = LiveCall(triage.call("call"), wire="audiosocket", queue=None, caller=None, caller_name=None)
+    told = msgspec.structs.replace(detail(live), duration_s=100.0, own_from_s=20.0)
+    for each, onset in zip(told.thresholds, (policy.tense_onset, policy.escalated_onset), strict=True):
+        for anger, slope, shift in (
+            (each.alone, policy.absolute_slope, policy.absolute_shift),
+            (each.own, policy.relative_slope, policy.relative_shift),
+        ):
+            assert 1.0 / (1.0 + math.exp(-slope * log_odds(anger) - shift)) == pytest.approx(onset)
+    level, points = timeline(told).thresholds[0]
+    first, *_, last = [tuple(map(float, point.split(","))) for point in points.split()]
+    assert level == "tense"
+    assert first == (0.0, pytest.approx(200.0 * (1.0 - told.thresholds[0].alone), abs=0.06))
+    assert last == (1000.0, pytest.approx(200.0 * (1.0 - told.thresholds[0].own), abs=0.06))
+    assert points.split()[1].startswith("200.0,")

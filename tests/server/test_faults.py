@@ -216,15 +216,15 @@ def test_a_change_needs_the_pages_own_token(server: Any, twilio: Any, eventually
         async with twilio(server, "CAcsrf"):
             await eventually(lambda: server.call("CAcsrf"))
             with sign_in(server) as client:
-                form = {"act": "override", "queue": "evil", "reason": "x"}
+                form = {"act": "override", "queue": "senior", "reason": "x"}
                 assert client.post("/calls/CAcsrf", data=form).status_code == 403
-                body = {"queue": "evil", "reason": "x"}
+                body = {"queue": "senior", "reason": "x"}
                 assert client.post("/api/calls/CAcsrf/override", json=body).status_code == 403
                 assert server.call("CAcsrf")["override"] is None
                 csrf = re.search(r'name="csrf" value="([\w-]+)"', client.get("/calls/CAcsrf").text)
                 assert csrf
                 assert client.post("/calls/CAcsrf", data={**form, "csrf": csrf[1]}).status_code == 303
-            assert server.call("CAcsrf")["override"]["queue"] == "evil"
+            assert server.call("CAcsrf")["override"]["queue"] == "senior"
 
     asyncio.run(call())
 

@@ -17,7 +17,7 @@ pytest.importorskip("uvicorn")
 NUMBER = "+33612345678"
 NAME = "call-+33698765432"
 TELLTALES = ("612345678", "698765432")
-OVERRIDE = {"queue": "vip", "reason": "knows them"}
+OVERRIDE = {"queue": "senior", "reason": "knows them"}
 ENDS_WITHIN_S = 15.0
 """From SIGTERM to the end: 2 s of draining, hanging up, and the last words."""
 
@@ -84,7 +84,7 @@ def test_a_frozen_database_holds_neither_calls_nor_the_end(
                     answer = client.post("/api/calls/CA-two/override", json=OVERRIDE)
                     assert answer.status_code == 503
                     assert "is logged once" in answer.text
-                assert server.call("CA-two")["override"]["queue"] == "vip"
+                assert server.call("CA-two")["override"]["queue"] == "senior"
 
     asyncio.run(call())
     began_s = time.monotonic()

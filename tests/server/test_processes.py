@@ -68,10 +68,10 @@ def test_each_process_knows_every_call(several: Any, ledger_url: str, audiosocke
         for name in names:
             with several.client() as client:
                 done = await asyncio.to_thread(
-                    client.post, f"/api/calls/{name}/override", json={"queue": "vip", "reason": "r"}
+                    client.post, f"/api/calls/{name}/override", json={"queue": "senior", "reason": "r"}
                 )
                 assert done.status_code == 200
-            assert (await asyncio.to_thread(several.call, name))["override"]["queue"] == "vip"
+            assert (await asyncio.to_thread(several.call, name))["override"]["queue"] == "senior"
         assert 'emotion_triage_calls{wire="audiosocket"} 8.0' in several.get("/metrics").text
         for caller in callers:
             await caller.hang_up()

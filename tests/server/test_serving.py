@@ -106,7 +106,7 @@ def test_what_a_person_decides_is_in_the_log(server: Any, twilio: Any, eventuall
             await caller.say(np.zeros(8000, np.float32))
             await eventually(lambda: server.call(name))
             with server.client() as client:
-                body = {"queue": "vip", "reason": f"knows him, on {NUMBER}"}
+                body = {"queue": "senior", "reason": f"knows him, on {NUMBER}"}
                 told = client.post(f"/api/calls/{name}/override", json=body).json()
                 assert told["override"]["by"] == "m.durand"
                 # what was answered is in the log already: a kill now would lose nothing

@@ -37,6 +37,14 @@ function children(old, fresh) {
   }
 }
 
+// Times are shown as the clock on this wall shows them; the first page of all is fetched once more for it.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const zoned = `zone=${encodeURIComponent(zone || "")}`;
+if (zone && !document.cookie.split("; ").includes(zoned)) {
+  document.cookie = `${zoned}; path=/; max-age=31536000; samesite=strict`;
+  if (document.querySelector("time") && document.cookie.split("; ").includes(zoned)) location.reload();
+}
+
 const live = document.getElementById("live");
 if (live) {
   const link = document.getElementById("link");
