@@ -23,7 +23,7 @@ from emotion_triage.routing.rules import Route
 if TYPE_CHECKING:
     import panoramisk
 
-__all__ = ["Action", "Ami", "Ari", "actions", "requests", "variables"]
+__all__ = ["Action", "Ami", "Ari", "Refusal", "act", "actions", "requests", "variables"]
 
 ANSWER_TIMEOUT_S = 5.0
 """Seconds to wait for each answer of the manager interface, which answers from memory."""
@@ -135,6 +135,52 @@ def requests(route: Route, channel_id: str, *, context: str | None = None) -> tu
     return tuple(asked)
 
 
+class Refusal(DestinationError):
+    """An action that Asterisk refused.
+
+    Attributes
+    ----------
+    message : str
+        Asterisk's own word for it.
+    """
+
+    def __init__(self, action: Action, message: str) -> None:
+        super().__init__(
+            f"Asterisk refused {action.name}: {_shown(message)!r}; expected Success; "
+            "the call may have ended, or the user lacks a write class"
+        )
+        self.message = message
+
+
+async def act(manager: panoramisk.Manager, action: Action) -> Mapping[str, str]:
+    """Send one action, and return the headers of its answer.
+
+    Raises
+    ------
+    DestinationError
+        Asterisk is not there or does not answer; a `Refusal` where it refuses.
+    """
+    protocol = manager.protocol
+    if protocol is None or protocol.closed or not manager.authenticated:
+        raise DestinationError(
+            "Asterisk's manager interface is not logged in; expected a connected panoramisk.Manager; "
+            "check its host, user name and secret"
+        )
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            # one answer each: Originate would be waited for until the telephone is answered
+            answer = await manager.send_action({"Action": action.name, **action.headers}, as_list=False)
+    except TimeoutError:
+        raise DestinationError(
+            f"Asterisk did not answer {action.name} within {ANSWER_TIMEOUT_S:g} s; expected Success; "
+            "check the connection of the manager interface"
+        ) from None
+    if not answer.success:
+        raise Refusal(action, answer.message)
+    headers: Mapping[str, str] = answer
+    return headers
+
+
 class Ami:
     """Routes to Asterisk by its manager interface.
 
@@ -159,28 +205,7 @@ class Ami:
             Asterisk is not there, does not answer, or refuses an action; those before it have been taken.
         """
         for action in actions(route, channel, waits_in=waits_in, context=self._context):
-            await self._act(action)
-
-    async def _act(self, action: Action) -> None:
-        protocol = self._manager.protocol
-        if protocol is None or protocol.closed or not self._manager.authenticated:
-            raise DestinationError(
-                "Asterisk's manager interface is not logged in; expected a connected panoramisk.Manager; "
-                "check its host, user name and secret"
-            )
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                answer = await self._manager.send_action({"Action": action.name, **action.headers})
-        except TimeoutError:
-            raise DestinationError(
-                f"Asterisk did not answer {action.name} within {ANSWER_TIMEOUT_S:g} s; expected Success; "
-                "check the connection of the manager interface"
-            ) from None
-        if not answer.success:
-            raise DestinationError(
-                f"Asterisk refused {action.name}: {_shown(answer.message)!r}; expected Success; "
-                "the call may have ended, or the user lacks a write class"
-            )
+            await act(self._manager, action)
 
 
 class Ari:

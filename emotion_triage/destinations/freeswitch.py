@@ -15,12 +15,14 @@ from emotion_triage.destinations.fields import argument, one_line, text_fields
 from emotion_triage.errors import DestinationError
 from emotion_triage.routing.rules import Route
 
-__all__ = ["FreeSwitch", "commands"]
+__all__ = ["FreeSwitch", "commands", "word"]
 
 TIMEOUT_S = 5.0
 """Seconds for all of one route: FreeSWITCH answers these commands from memory."""
 MAX_ANSWER_BYTES = 65536
 """No answer to these commands comes near it."""
+REFUSALS = ("-ERR", "-USAGE")
+"""How the answer to a command begins that was not done."""
 
 
 def commands(route: Route, uuid: str, *, context: str | None = None) -> tuple[str, ...]:
@@ -50,11 +52,11 @@ def commands(route: Route, uuid: str, *, context: str | None = None) -> tuple[st
         for name in names:
             argument(what, name)
     argument("the queue's name", route.queue)
-    channel = _word("the channel's uuid", uuid)
+    channel = word("the channel's uuid", uuid)
     variables = {"cc_base_score": str(route.priority), **text_fields(route)}
     lines = [f"uuid_setvar {channel} {name} {text}".rstrip() for name, text in variables.items()]
     if context is not None:
-        lines.append(f"uuid_transfer {channel} {route.target.value} XML {_word('the context', context)}")
+        lines.append(f"uuid_transfer {channel} {route.target.value} XML {word('the context', context)}")
     return tuple(lines)
 
 
@@ -86,16 +88,37 @@ class FreeSwitch:
             FreeSWITCH cannot be reached, refuses the password or a command; those before it have been taken.
         """
         lines = commands(route, uuid, context=self._context)
+        for line, answer in zip(lines, await self.ask(*lines), strict=False):
+            if not answer.startswith("+OK"):
+                raise DestinationError(
+                    f"FreeSWITCH refused {line.partition(' ')[0]}; expected +OK; "
+                    "the call may have ended, or the module is not loaded"
+                )
+
+    async def ask(self, *lines: str, in_background: bool = False) -> list[str]:
+        """Send API commands, and return what is answered, up to the first that is refused.
+
+        Parameters
+        ----------
+        *lines : str
+            One or more commands.
+        in_background : bool
+            Whether FreeSWITCH answers before a command is done, as one that rings a telephone needs.
+
+        Raises
+        ------
+        DestinationError
+            FreeSWITCH cannot be reached, or refuses the password.
+        """
+        verb, kind = ("bgapi", "command/reply") if in_background else ("api", "api/response")
+        answers: list[str] = []
         try:
             async with asyncio.timeout(TIMEOUT_S), self._socket() as (reader, writer):
                 for command in lines:
-                    writer.write(f"api {command}\n\n".encode())
-                    answer = await _answer(reader, "api/response")
-                    if not answer.startswith("+OK"):
-                        raise DestinationError(
-                            f"FreeSWITCH refused {command.partition(' ')[0]}; expected +OK; "
-                            "the call may have ended, or the module is not loaded"
-                        )
+                    writer.write(f"{verb} {command}\n\n".encode())
+                    answers.append(await _answer(reader, kind))
+                    if answers[-1].startswith(REFUSALS):
+                        break
         except TimeoutError:
             raise DestinationError(
                 f"FreeSWITCH did not answer within {TIMEOUT_S:g} s; expected +OK; check the event socket's address"
@@ -105,6 +128,7 @@ class FreeSwitch:
                 f"FreeSWITCH's event socket failed ({type(error).__name__}); expected its protocol; "
                 "check its address and its access list"
             ) from None
+        return answers
 
     @asynccontextmanager
     async def _socket(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -134,7 +158,14 @@ async def _answer(reader: asyncio.StreamReader, wanted: str) -> str:
             return body or headers.get("Reply-Text", "")
 
 
-def _word(what: str, text: str) -> str:
+def word(what: str, text: str) -> str:
+    """Return the text, once it is known to be one word of a command.
+
+    Raises
+    ------
+    DestinationError
+        It is empty, or holds a blank, a line break or what FreeSWITCH reads as its own.
+    """
     if not text or " " in argument(what, text):
         raise DestinationError(f"{what} is empty or holds a blank; expected one word; check where it comes from")
     return text

@@ -1,7 +1,8 @@
 """Contacts over time: a caller's standing, an agent's exposure, and what people decided. Extra ``[ledger]``.
 
-Reading order: schema, seals, patience, withheld < store, spelling, log_events < identity, projection, audit_log <
-verification, standings, fairness, exposures < reviews, labelled < queries < coverage, commands < access < ledger.
+Reading order: schema, seals, patience, withheld, monitor_events, upkeep_events < store, spelling, log_events <
+identity, projection, audit_log < verification, standings, fairness, exposures < reviews, labelled < queries <
+coverage, commands < access < ledger.
 
 Examples
 --------

@@ -16,6 +16,8 @@ from msgspec import Meta
 
 from emotion_triage.affect.affect import Driver
 from emotion_triage.errors import LedgerError
+from emotion_triage.ledger.monitor_events import MonitorBegun, MonitorEnded
+from emotion_triage.ledger.upkeep_events import Altered, Pruned, Purged, Rotated, Sealed
 from emotion_triage.routing.contacts import RestrictionKind
 from emotion_triage.routing.escalation import Cause, Escalation, Level
 from emotion_triage.routing.rules import Route, StandingState, Target
@@ -258,45 +260,13 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     erased: tuple[tuple[int, int], ...]
 
 
-class Pruned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="prune"):
-    """The oldest entries were dropped: the log begins at `first_seq`, after the digest `first_digest`."""
-
-    first_seq: int
-    first_digest: str
-    dropped: int
-
-
-class Purged(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="purge"):
-    """What was past its time was removed: how many of what."""
-
-    removed: dict[str, int]
-
-
-class Altered(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="altered"):
-    """The log's head was not as it had been signed when a line was to be written; the log goes on after `seq`."""
-
-    seq: int
-
-
-class Sealed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="seal"):
-    """Rows that an older release had left unsigned were signed as they were found: how many of what."""
-
-    signed: dict[str, int]
-
-
-class Rotated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rotate"):
-    """The key of the callers' identities was replaced; keys are named by their fingerprints."""
-
-    before: str
-    after: str
-    by: str
-
-
 Body: TypeAlias = (
     Routed
     | Escalated
     | Warned
     | Override
+    | MonitorBegun
+    | MonitorEnded
     | Judged
     | Attached
     | Flagged

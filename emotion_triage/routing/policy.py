@@ -20,6 +20,7 @@ from emotion_triage.errors import PolicyError
 from emotion_triage.routing.escalation import EscalationPolicy, Level
 from emotion_triage.routing.protection import ProtectionPolicy
 from emotion_triage.routing.rules import Destination, Router, RoutingPolicy, Rule
+from emotion_triage.routing.supervision import SupervisionPolicy
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
 from emotion_triage.texts import Language
 
@@ -123,6 +124,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         When contacts make a standing or a shield.
     suggestions : Suggestions
         What is suggested to the agent.
+    supervision : SupervisionPolicy
+        What an agent learns of a supervisor on their call.
     report : ReportPolicy
         What people are shown of calls.
     rules : tuple of Rule
@@ -151,6 +154,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     routing: RoutingPolicy
     protection: ProtectionPolicy
     suggestions: Suggestions
+    supervision: SupervisionPolicy
     report: ReportPolicy
     rules: tuple[Rule, ...]
     neutral: Destination

@@ -1,4 +1,4 @@
-"""The API: what each request does. The table at the end is the one list of them, for routes and document alike."""
+"""The API: what each request does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -30,6 +30,7 @@ from emotion_triage.server.schemas import (
     Done,
     Flag,
     LiftCaller,
+    MonitorCall,
     OpenPort,
     OverrideRoute,
     Port,
@@ -44,18 +45,11 @@ from emotion_triage.server.schemas import (
 from emotion_triage.server.siblings import Question, Siblings
 from emotion_triage.server.verdicts import unrecorded
 
-__all__ = ["ENDPOINTS", "WHO", "Api", "Endpoint"]
+__all__ = ["Api"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Who: TypeAlias = Literal["anyone", "person", "everyone"]
-WHO: dict[Who, tuple[str, ...]] = {
-    "person": ("person",),
-    "anyone": ("person", "machine"),
-    "everyone": ("person", "machine", "agent"),
-}
-"""The kinds of tokens with which each may be asked."""
 
 
 class Api:
@@ -93,8 +87,7 @@ class Api:
                 call_id=call_id,
                 body=msgspec.Raw(msgspec.json.encode(body)),
             )
-            answer = next(each.answer for each in ENDPOINTS if each.run is run)
-            if answers := await self.siblings.ask(question, answer):
+            if answers := await self.siblings.ask(question, get_type_hints(run)["return"]):
                 return answers[0]
         return await run(self, asked, call_id, *(() if body is None else (body,)))
 
@@ -107,21 +100,27 @@ class Api:
         ended = await self._everywhere("ended", asked)
         return sorted(ended, key=lambda call: call.ended_at or call.began_at, reverse=True)
 
-    def here(self, run: str) -> list[CallView]:
+    def here(self, run: str, asked: Session) -> list[CallView]:
         """Return the calls of this process: those that go on for ``calls``, those that are over for ``ended``."""
         calls = self.live_calls.calls
-        return [self._view(live) for live in (calls.ended() if run == "ended" else calls)]
+        return [self._view(live, asked) for live in (calls.ended() if run == "ended" else calls)]
 
     async def _everywhere(self, run: str, asked: Session) -> list[CallView]:
         theirs = await self.siblings.ask(Question(run=run, by=asked.access), list[CallView])
-        return [*self.here(run), *(call for calls in theirs for call in calls)]
+        return [*self.here(run, asked), *(call for calls in theirs for call in calls)]
 
-    def _view(self, live: LiveCall) -> CallView:
-        return view(live, kept=self.live_calls.ledger.kept)
+    def _view(self, live: LiveCall, asked: Session) -> CallView:
+        whole = view(live, kept=self.live_calls.ledger.kept)
+        return msgspec.structs.replace(whole, monitors=live.monitors_for(asked.access.kind))
 
     async def call(self, asked: Session, call_id: str) -> CallDetail:
         """Return one call, going on or over."""
-        return detail(self._live(call_id), kept=self.live_calls.ledger.kept)
+        live = self._live(call_id)
+        return msgspec.structs.replace(
+            detail(live, kept=self.live_calls.ledger.kept),
+            monitors=live.monitors_for(asked.access.kind),
+            may_monitor=self.live_calls.monitors.offered(live, asked.access.name),
+        )
 
     async def override(self, asked: Session, call_id: str, body: OverrideRoute) -> CallView:
         """Send a call where a person wants it; the machine's own routes are told no more."""
@@ -140,7 +139,19 @@ class Api:
             await keeping
         except LedgerError as error:
             raise Refused.by_ledger(error) from None
-        return self._view(live)
+        return self._view(live, asked)
+
+    async def monitor(self, asked: Session, call_id: str, body: MonitorCall) -> CallView:
+        """Put whoever asks on a call: they listen, whisper to the agent or join; the engine rings them."""
+        live = self._going_on(call_id)
+        await self.live_calls.monitors.begin(live, asked.access.name, body.mode, body.reason)
+        return self._view(live, asked)
+
+    async def stop_monitoring(self, asked: Session, call_id: str) -> CallView:
+        """Take whoever asks off a call."""
+        live = self._live(call_id)
+        await self.live_calls.monitors.leave(live, asked.access.name)
+        return self._view(live, asked)
 
     async def verdict(self, asked: Session, call_id: str, body: SayVerdict) -> Done:
         """Say whether a contact was abusive: a call that is known here, or one that the ledger has kept."""
@@ -250,7 +261,7 @@ class Api:
         """Say which agent has a call: only they see it on their panel."""
         live = self._live(call_id)
         live.take(body.agent_id)
-        return self._view(live)
+        return self._view(live, asked)
 
     async def message(self, asked: Session, call_id: str, body: SayToAgent) -> CallView:
         """Show a line to the agent of a call, cleared of numbers; it is kept with the call and nowhere else."""
@@ -258,7 +269,7 @@ class Api:
         if live.agent_id is None:
             raise Refused(409, "got a call of which no agent is known; expected POST /api/calls/CALL/agent before")
         live.messages.append(Message(by=asked.access.name, text=without_numbers(body.text), at=datetime.now(UTC)))
-        return self._view(live)
+        return self._view(live, asked)
 
     async def help(self, asked: Session, call_id: str, body: AskForHelp) -> Done:
         """Say that the agent needs help with a call, or no longer does."""
@@ -354,44 +365,3 @@ class Api:
         if number is None:
             raise Refused(422, "the caller withheld their number; nothing can be kept of them")
         return number
-
-
-class Endpoint(NamedTuple):
-    """One line of the API: `run` takes who asks, the call's id where the path has one, and the body where there is one.
-
-    `who` may ask: ``person`` for what only a person decides, ``anyone`` for what a machine may too, ``everyone`` for
-    what an agent may too, of their own calls.
-    """
-
-    method: Literal["GET", "POST"]
-    path: str
-    run: Callable[..., Awaitable[Any]]
-    answer: Any
-    body: type[msgspec.Struct] | None = None
-    who: Who = "anyone"
-
-
-CALL = "/api/calls/{call_id:path}"
-ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("GET", "/api/calls", Api.calls, list[CallView]),
-    Endpoint("GET", "/api/ended", Api.ended, list[CallView]),
-    Endpoint("POST", f"{CALL}/override", Api.override, CallView, OverrideRoute, "person"),
-    Endpoint("POST", f"{CALL}/verdict", Api.verdict, Done, SayVerdict, "person"),
-    Endpoint("POST", f"{CALL}/restrict", Api.restrict, Done, RestrictCaller, "person"),
-    Endpoint("POST", f"{CALL}/lift", Api.lift, Done, LiftCaller, "person"),
-    Endpoint("POST", f"{CALL}/candidates", Api.candidates, Candidates, AskForCandidates),
-    Endpoint("POST", f"{CALL}/wrap-up", Api.wrap_up, Done, WrapUp, "everyone"),
-    Endpoint("POST", f"{CALL}/flag", Api.flag, Done, Flag, "everyone"),
-    Endpoint("POST", f"{CALL}/agent", Api.take, CallView, TakeCall),
-    Endpoint("POST", f"{CALL}/message", Api.message, CallView, SayToAgent, "person"),
-    Endpoint("POST", f"{CALL}/help", Api.help, Done, AskForHelp, "everyone"),
-    Endpoint("POST", f"{CALL}/notice", Api.notice, Done),
-    Endpoint("POST", f"{CALL}/objection", Api.objection, Done),
-    Endpoint("POST", f"{CALL}/rtp", Api.open_port, Port, OpenPort),
-    Endpoint("POST", f"{CALL}/hang-up", Api.hang_up, Done),
-    Endpoint("GET", CALL, Api.call, CallDetail),
-    Endpoint("POST", "/api/restrictions", Api.restrict_caller, Done, RestrictCaller, "person"),
-    Endpoint("POST", "/api/lifts", Api.lift_caller, Done, LiftCaller, "person"),
-    Endpoint("GET", "/api/reviews", Api.reviews, tuple[Review, ...]),
-    Endpoint("GET", "/api/team", Api.team, list[Exposure]),
-)

@@ -13,9 +13,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from emotion_triage.server.api import ENDPOINTS, WHO, Api, Endpoint
+from emotion_triage.server.api import Api
 from emotion_triage.server.auth import Authenticator, Session
 from emotion_triage.server.crowd import Crowd
+from emotion_triage.server.endpoints import ENDPOINTS, WHO, Endpoint
 from emotion_triage.server.headers import Guarded
 from emotion_triage.server.live_calls import LiveCalls
 from emotion_triage.server.metrics import CONTENT_TYPE
@@ -102,7 +103,7 @@ def sibling_application(api: Api) -> Starlette:
         asked = Session(question.by, None)
         try:
             if question.call_id is None:
-                return Response(msgspec.json.encode(api.here(question.run)), media_type=JSON)
+                return Response(msgspec.json.encode(api.here(question.run, asked)), media_type=JSON)
             if not api.knows(question.call_id):
                 raise Refused(404, "not here")
             endpoint = next(each for each in ENDPOINTS if each.run.__name__ == question.run)
@@ -144,5 +145,5 @@ def _endpoint(
 
 def _fault(refused: Refused) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else None
-    body = msgspec.json.encode(Fault(error=str(refused)))
+    body = msgspec.json.encode(Fault(error=str(refused), kind=refused.kind))
     return Response(body, status_code=refused.status, media_type=JSON, headers=headers)

@@ -21,10 +21,12 @@ from emotion_triage.ledger.projection import Evidence
 from emotion_triage.routing.contacts import Disposition, Doubt, Restriction
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route, Target
+from emotion_triage.routing.supervision import Mode
 from emotion_triage.server.batcher import Heard
+from emotion_triage.server.config import Kind
 from emotion_triage.texts import Language
 
-__all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Message", "Override", "Point", "Told"]
+__all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Message", "Monitored", "Override", "Point", "Told"]
 
 MAX_POINTS = 1200
 """Scores kept of one call: 10 minutes at one each half second."""
@@ -88,6 +90,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class Monitored(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor on a call: who, for whoever may know it, what they do, and since when."""
+
+    by: str | None
+    mode: Mode
+    since: datetime
+
+
 class LiveCall:
     """One call as the supervisor sees it.
 
@@ -146,6 +156,7 @@ class LiveCall:
         self.flagged = False
         self.help_since: datetime | None = None
         self.messages: deque[Message] = deque(maxlen=MAX_MESSAGES)
+        self.monitors: dict[str, Monitored] = {}
         self._escalated_s = 0.0
         self._calm: list[float] = []
         self._scores = array("f")
@@ -154,6 +165,14 @@ class LiveCall:
     def number(self) -> str | None:
         """The caller's number, to be given to the ledger and to nothing else."""
         return self.caller.reveal() if self.caller else None
+
+    def monitors_for(self, kind: Kind) -> tuple[Monitored, ...]:
+        """Return the supervisors on the call: by name to persons, without it to others, if the policy tells them."""
+        if kind == "person":
+            return tuple(self.monitors.values())
+        if not self.call.triage.policy.supervision.tell_agent:
+            return ()
+        return tuple(msgspec.structs.replace(each, by=None) for each in self.monitors.values())
 
     @property
     def position_s(self) -> float:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from emotion_triage.adapters.protocol import MAX_MESSAGE_BYTES
 from emotion_triage.errors import ConfigError
-from emotion_triage.server.engines import Destinations, Name, Port, Seconds, Secret, Wires
+from emotion_triage.server.engines import Destinations, MonitorConfig, Name, Port, Seconds, Secret, Wires
 from emotion_triage.settings import checked, toml_settings, toml_text
 from emotion_triage.texts import Language
 
-__all__ = ["Access", "Config", "HttpConfig", "LedgerConfig", "Limits"]
+__all__ = ["Access", "Config", "HttpConfig", "Kind", "LedgerConfig", "Limits"]
+
+Kind: TypeAlias = Literal["person", "machine", "agent"]
+"""Whose a token is."""
 
 MIN_TOKEN_CHARACTERS = 24
 """Fewer can be guessed; 24 of base64 are 144 bits."""
@@ -40,7 +43,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: Name
-    kind: Literal["person", "machine", "agent"]
+    kind: Kind
     token: Secret
     agent_id: Name | None = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
@@ -161,7 +164,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         How many share the ports.
     team : tuple of str
         Agents whose exposure the page shows, counted from contacts.
-    http, limits, ledger, wires, destinations : tables
+    http, limits, ledger, wires, destinations, monitor : tables
         See each.
     access : tuple of Access
         Who may use the API and the page.
@@ -187,6 +190,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access: tuple[Access, ...] = ()
     wires: Wires = Wires()
     destinations: Destinations = Destinations()
+    monitor: MonitorConfig | None = None
 
     def __post_init__(self) -> None:
         names = [each.name for each in self.access]
@@ -199,6 +203,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                     f"wires.{name}.destination is {wire.destination!r}; expected a table "
                     f"destinations.{wire.destination} beside it"
                 )
+        if self.monitor is not None:
+            if self.ledger is None:
+                raise ConfigError(
+                    "monitor: got no table [ledger], expected one: who listens to whom is kept in its log"
+                )
+            self.monitor.check(self.destinations, {each.name for each in self.access if each.kind == "person"})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Config:

@@ -13,11 +13,12 @@ from emotion_triage.destinations.delivery import outcome
 from emotion_triage.errors import ConfigError, DestinationError, MissingExtraError
 from emotion_triage.routing.rules import Route, same_destination
 from emotion_triage.server.calls import LiveCall, Told
-from emotion_triage.server.engines import AmiDestination, Destinations
+from emotion_triage.server.engines import AmiDestination, ConnectDestination, Destinations
 from emotion_triage.server.metrics import Metrics
 
 if TYPE_CHECKING:
     import httpx
+    import panoramisk
 
 __all__ = ["Dispatcher"]
 
@@ -52,6 +53,8 @@ class Dispatcher:
         self._newer: dict[str, asyncio.Event] = {}
         self._channels: OrderedDict[str, str] = OrderedDict()
         self._open = AsyncExitStack()
+        self.manager: panoramisk.Manager | None = None
+        """Asterisk's manager interface, once it is open."""
 
     async def open(self) -> None:
         """Make the senders; none of them needs its engine to be there yet.
@@ -126,7 +129,12 @@ class Dispatcher:
         finally:
             del self._tasks[call_id], self._newer[call_id]
 
-    async def _client(self, url: str, auth: Any) -> httpx.AsyncClient:
+    def name_at(self, destination: str, address: str) -> str:
+        """Return what a destination calls a call: in Asterisk the channel, once the dialplan has told it."""
+        return self._channels.get(address, address) if destination == "ami" else address
+
+    async def client(self, url: str, auth: Any) -> httpx.AsyncClient:
+        """Return a client of an engine, which is closed with the rest."""
         import httpx
 
         client = httpx.AsyncClient(base_url=url, auth=auth, timeout=TIMEOUT_S)
@@ -146,11 +154,12 @@ class Dispatcher:
         )
         manager.register_event("UserEvent", self._learn)
         manager.connect(run_forever=False)
+        self.manager = manager
         self._open.callback(manager.close)
         ami = Ami(manager, context=to.context)
 
         async def send(route: Route, call: LiveCall, address: str) -> None:
-            await ami.send(route, self._channels.get(address, address), waits_in=call.waits_in)
+            await ami.send(route, self.name_at("ami", address), waits_in=call.waits_in)
 
         return send
 
@@ -164,18 +173,19 @@ class Dispatcher:
     async def _ari(self, to: Any) -> Send:
         from emotion_triage.destinations.asterisk import Ari
 
-        ari = Ari(await self._client(to.url, (to.username, to.password.read())), context=to.context)
+        ari = Ari(await self.client(to.url, (to.username, to.password.read())), context=to.context)
         return lambda route, call, address: ari.send(route, address)
 
     async def _taskrouter(self, to: Any) -> Send:
         from emotion_triage.destinations.taskrouter import TaskRouter
 
-        client = await self._client(to.url, (to.account_sid, to.auth_token.read()))
+        client = await self.client(to.url, (to.account_sid, to.auth_token.read()))
         router = TaskRouter(client, to.workspace_sid)
         return lambda route, call, address: router.send(route, address)
 
-    async def _connect(self, to: Any) -> Send:
-        from emotion_triage.destinations.connect import Connect, SigV4
+    async def connect_client(self, to: ConnectDestination) -> httpx.AsyncClient:
+        """Return a client of Amazon Connect, whose requests are signed."""
+        from emotion_triage.destinations.connect import SigV4
 
         try:
             import botocore.session
@@ -188,15 +198,19 @@ class Dispatcher:
         if credentials is None:
             raise DestinationError("no AWS credentials were found; expected some; set AWS_PROFILE or a role")
         url = to.url or f"https://connect.{to.region}.amazonaws.com"
-        client = await self._client(url, SigV4(credentials, to.region))
-        connect = Connect(client, to.instance_id)
+        return await self.client(url, SigV4(credentials, to.region))
+
+    async def _connect(self, to: ConnectDestination) -> Send:
+        from emotion_triage.destinations.connect import Connect
+
+        connect = Connect(await self.connect_client(to), to.instance_id)
         return lambda route, call, address: connect.send(route, address)
 
     async def _genesys(self, to: Any) -> Send:
         from emotion_triage.destinations.genesys import ClientCredentials, GenesysCloud
 
         auth = ClientCredentials(to.client_id, to.client_secret.read(), login_url=to.login_url)
-        genesys = GenesysCloud(await self._client(to.url, auth))
+        genesys = GenesysCloud(await self.client(to.url, auth))
 
         async def send(route: Route, call: LiveCall, address: str) -> None:
             await genesys.send(route, call.call.call_id, address, waits_in=call.waits_in)
@@ -216,7 +230,7 @@ class Dispatcher:
 
         # a base address gets a slash at its end, which the receiver may know nothing of
         url = httpx.URL(to.url)
-        client = await self._client(str(url.copy_with(raw_path=b"/")), SignedWebhook(to.secret.read()))
+        client = await self.client(str(url.copy_with(raw_path=b"/")), SignedWebhook(to.secret.read()))
         hook = Webhook(client, url.raw_path.decode())
         return lambda route, call, address: hook.send(route)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,11 +23,13 @@ __all__ = [
     "FreeSwitchWire",
     "GenesysDestination",
     "GenesysWire",
+    "MonitorConfig",
     "Name",
     "Port",
     "RtpWire",
     "Seconds",
     "Secret",
+    "Supervisor",
     "TaskRouterDestination",
     "TwilioWire",
     "WebSocketWire",
@@ -309,3 +312,76 @@ class Destinations(msgspec.Struct, frozen=True, kw_only=True):
     genesys: GenesysDestination | None = None
     taskrouter: TaskRouterDestination | None = None
     webhook: WebhookDestination | None = None
+
+
+class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a supervisor is rung at each engine; an engine that is left out is not offered to them.
+
+    Attributes
+    ----------
+    name : str
+        As in one of the tables of `access`, of a person.
+    ami : str, optional
+        Their telephone in Asterisk, such as ``PJSIP/2001``.
+    freeswitch : str, optional
+        Their telephone as a dial string, such as ``user/2001``.
+    taskrouter : str, optional
+        ``client:NAME``, a SIP address or a number.
+    connect : str, optional
+        Their user in Amazon Connect, by id.
+    genesys : Secret, optional
+        Their own access token of Genesys Cloud, read anew each time.
+    """
+
+    name: Name
+    ami: Name | None = None
+    freeswitch: Name | None = None
+    taskrouter: Name | None = None
+    connect: Name | None = None
+    genesys: Secret | None = None
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The destinations at which they can be rung."""
+        return tuple(name for name in self.__struct_fields__[1:] if getattr(self, name) is not None)
+
+
+class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may listen to calls, whisper to their agents and join them; left out, nobody.
+
+    Attributes
+    ----------
+    supervisors : tuple of Supervisor
+        One for each.
+    twilio_from : str, optional
+        Needed with `taskrouter`: the number of the account's, or ``client:NAME``, that a supervisor sees.
+    twilio_url : str
+        Of Twilio's voice API.
+    """
+
+    supervisors: tuple[Supervisor, ...]
+    twilio_from: Name | None = None
+    twilio_url: Name = "https://api.twilio.com"
+
+    def check(self, destinations: Destinations, people: Container[str]) -> None:
+        """Refuse a supervisor who is nobody, or whom no destination rings.
+
+        Raises
+        ------
+        ConfigError
+            One is not a person of `access`, stands twice, or names a destination that has no table.
+        """
+        names = [each.name for each in self.supervisors]
+        for supervisor in self.supervisors:
+            name = f"monitor.supervisors {supervisor.name!r}"
+            if supervisor.name not in people:
+                raise ConfigError(f'{name}: got no such person, expected a name of [[access]] with kind = "person"')
+            if names.count(supervisor.name) > 1:
+                raise ConfigError(f"{name}: got several tables of this name, expected one")
+            for engine in supervisor.engines:
+                if getattr(destinations, engine) is None:
+                    raise ConfigError(f"{name}: got {engine}, expected a table destinations.{engine} beside it")
+            if supervisor.taskrouter is not None and self.twilio_from is None:
+                raise ConfigError(
+                    f"{name}: got taskrouter without monitor.twilio_from, expected a number or client:NAME"
+                )

@@ -29,6 +29,7 @@ from emotion_triage.server.config import Config
 from emotion_triage.server.dispatcher import Dispatcher
 from emotion_triage.server.ledger_client import LedgerClient
 from emotion_triage.server.metrics import Metrics
+from emotion_triage.server.monitors import Monitors
 from emotion_triage.server.overload import Stage
 
 __all__ = ["CallHandler", "LiveCalls"]
@@ -81,6 +82,7 @@ class LiveCalls:
         self.calls = Calls(config.limits.kept_s)
         self.ledger = LedgerClient(config.ledger, triage.policy, config.limits.ledger_s, self.metrics)
         self.dispatcher = Dispatcher(config.destinations, self.metrics)
+        self.monitors = Monitors(self.ledger, self.metrics, self._place_of)
         self.batcher = Batcher(triage, config.limits, self.hear, self.metrics)
         self.sessions: dict[Connection, HangUp] = {}
         self._unbegun: OrderedDict[Connection, _Unbegun] = OrderedDict()
@@ -204,6 +206,7 @@ class LiveCalls:
             self._reconnecting[call.call_id] = _Reconnecting(timer, call, wire)
             return
         live.end(reason)
+        self.monitors.over(live)
         self._routed.pop(call.call_id, None)
         self.metrics.ended.labels(wire, reason).inc()
         self.metrics.calls.labels(wire).dec()
@@ -325,6 +328,16 @@ class LiveCalls:
         to = self._routed.get(live.call.call_id)
         if to is not None:
             self.dispatcher.tell(*to, live, route)
+
+    def _place_of(self, live: LiveCall) -> tuple[str, str] | None:
+        """Return the destination of a call and what it calls it there."""
+        to = self._routed.get(live.call.call_id)
+        if to is None:
+            return None
+        destination, address = to
+        # a route goes to the caller in a conversation, a supervisor to the conversation
+        named = live.call.call_id if destination == "genesys" else self.dispatcher.name_at(destination, address)
+        return destination, named
 
     async def _give_up(self, call: Call, wire: str) -> None:
         self._reconnecting.pop(call.call_id, None)

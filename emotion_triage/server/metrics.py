@@ -51,6 +51,10 @@ class Metrics:
         self.delay_s = histogram("event_delay_seconds", "From an event's audio to the event.", _DELAYS_S)
         self.levels = counter("levels", "Changes of level, by the level that began.", ("level",))
         self.routes = counter("routes", "Routes told to a destination, by outcome.", ("destination", "outcome"))
+        self.monitors = gauge("monitors", "Supervisors on calls now, by what they do.", ("mode",))
+        self.monitor_requests = counter(
+            "monitor_requests", "Supervisors put on calls, by engine and outcome.", ("destination", "outcome")
+        )
         self.decisions_waiting = gauge("decisions_waiting", "Decisions that wait to be logged.")
         self.decisions_lost = counter("decisions_lost", "Decisions lost because the ledger was away too long.")
         self.ledger_faults = counter("ledger_faults", "Times that the ledger could not be asked or written.")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 import emotion_triage
-from emotion_triage.server.api import ENDPOINTS, WHO, Endpoint
+from emotion_triage.server.endpoints import ENDPOINTS, WHO, Endpoint
 from emotion_triage.server.schemas import Fault
 
 __all__ = ["document"]

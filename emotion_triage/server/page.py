@@ -27,7 +27,7 @@ from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.drawing import sparkline, timeline
 from emotion_triage.server.queues import known_queues
 from emotion_triage.server.requests import MAX_COMPLAINT, Refused, body_of, check_csrf
-from emotion_triage.server.schemas import CallView, LiftCaller, OverrideRoute, RestrictCaller, SayVerdict
+from emotion_triage.server.schemas import CallView, LiftCaller, MonitorCall, OverrideRoute, RestrictCaller, SayVerdict
 from emotion_triage.server.streams import Shared, Streams
 from emotion_triage.server.words import clock, local, words, zone
 from emotion_triage.settings import explained
@@ -181,7 +181,16 @@ class Page:
         live_calls = self._live_calls
         queues = known_queues(live_calls.triage.policy, live_calls.config.wires, fields["call"].queue)
         return self._page(
-            request, "call.html", session, status=status, fault=fault, done=done, form=form, queues=queues, **fields
+            request,
+            "call.html",
+            session,
+            status=status,
+            fault=fault,
+            done=done,
+            form=form,
+            queues=queues,
+            agent_told=self._live_calls.triage.policy.supervision.tell_agent,
+            **fields,
         )
 
     async def _decide(self, request: Request, session: Session) -> Response:
@@ -191,7 +200,8 @@ class Page:
             check_csrf(session, form.get("csrf", ""))
             await self._done(session, call_id, form)
         except Refused as refused:
-            return await self._call(request, session, fault=str(refused), form=form, status=refused.status)
+            told = words(self._language(request)).get(f"monitor_{refused.kind}", str(refused))
+            return await self._call(request, session, fault=told, form=form, status=refused.status)
         return RedirectResponse(f"/calls/{quote(call_id, safe='')}?done", status_code=303)
 
     async def _done(self, session: Session, call_id: str, form: Form) -> None:
@@ -201,6 +211,8 @@ class Page:
                 said[name] += "T12:00:00Z"
         acts: dict[str, tuple[Callable[..., Awaitable[Any]], Any]] = {
             "override": (Api.override, OverrideRoute),
+            "monitor": (Api.monitor, MonitorCall),
+            "leave": (Api.stop_monitoring, None),
             "verdict": (Api.verdict, SayVerdict),
             "restrict": (Api.restrict, RestrictCaller),
             "lift": (Api.lift, LiftCaller),
@@ -209,7 +221,7 @@ class Page:
             raise Refused(400, f"the form is not as it should be: act: expected one of {', '.join(acts)}")
         act, kind = acts[form["act"]]
         try:
-            body = msgspec.convert(said, kind, strict=False)
+            body = None if kind is None else msgspec.convert(said, kind, strict=False)
         except msgspec.ValidationError as error:
             raise Refused(400, f"the form is not as it should be: {explained(error, kind)[:MAX_COMPLAINT]}") from None
         await self._api.at(act, session, call_id, body)

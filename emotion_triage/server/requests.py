@@ -23,11 +23,12 @@ SAFE = frozenset({"GET", "HEAD"})
 
 
 class Refused(TriageError):
-    """A request that is not done, and the status that says why."""
+    """A request that is not done, the status that says why, and a word for whoever shows it in another language."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, kind: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.kind = kind
 
     @classmethod
     def by_ledger(cls, error: LedgerError) -> Refused:

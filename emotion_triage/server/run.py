@@ -21,6 +21,7 @@ from emotion_triage.server.crowd import Crowd
 from emotion_triage.server.descriptors import for_http
 from emotion_triage.server.listeners import listening, listening_at
 from emotion_triage.server.live_calls import PARTING_S, LiveCalls
+from emotion_triage.server.monitor_engines import engines
 from emotion_triage.server.siblings import Siblings
 from emotion_triage.server.vitals import Vitals, end_within, notify, watch
 from emotion_triage.server.web import sibling_server, web_server
@@ -109,6 +110,7 @@ async def serve(
         over = threading.Event()
         open_sockets.callback(over.set)
         await live_calls.dispatcher.open()
+        live_calls.monitors.engines = await engines(config.monitor, config.destinations, live_calls.dispatcher)
         await live_calls.ledger.open()
         ticking = asyncio.create_task(live_calls.batcher.run())
         beating = asyncio.create_task(vitals.run())
@@ -136,6 +138,7 @@ async def serve(
         await live_calls.drain(config.limits.drain_s)
         if audio is not None:
             audio.close()
+        await live_calls.monitors.close(LAST_WORDS_S)
         await asyncio.gather(live_calls.dispatcher.close(LAST_WORDS_S), live_calls.ledger.close(LAST_WORDS_S))
         ticking.cancel()
         live_calls.closing = True

@@ -16,7 +16,8 @@ from emotion_triage.routing.escalation import EscalationPolicy, Level
 from emotion_triage.routing.policy import filled_link
 from emotion_triage.routing.reasons import Verdict, explain
 from emotion_triage.routing.rules import Route, Target
-from emotion_triage.server.calls import Gap, LiveCall, Message, Override, Point
+from emotion_triage.routing.supervision import Mode
+from emotion_triage.server.calls import Gap, LiveCall, Message, Monitored, Override, Point
 from emotion_triage.texts import LANGUAGES
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Fault",
     "Flag",
     "LiftCaller",
+    "MonitorCall",
     "OpenPort",
     "OverrideRoute",
     "Port",
@@ -49,9 +51,10 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong: what was got, what was expected, and the fix."""
+    """What went wrong: what was got, what was expected, and the fix; `kind` is a word for it, where there is one."""
 
     error: str
+    kind: str | None = None
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,14 +81,14 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """A call now. Times in seconds of its stream; `anger`, `baseline_anger` and `recent` from 0 to 1.
 
     `recent` is the last two minutes of anger; `angry_start` says that the first speech sounded angry already;
-    `recent` is the last two minutes of anger; `angry_start` says that the first speech sounded angry already;
     `ended` is how it ended, if it did; `level` is absent where the caller objected, and holds since `level_since`;
     `peak` was reached at `peak_s`; `known` is false where the ledger could not be asked; `reasons`, by language, are
     those of the level, and `drivers` names what raised it. `agent_id` is who has the call, where somebody said so,
     `help_since` since when they ask for help, `flagged` whether they call the caller abusive, `disposition` how they
     marked the call once it was over, and `messages` what supervisors wrote to them. `doubt` says how voice and mark
     fail to agree once the call is over. `unrestrictable` says why nobody may restrict the caller, if so: they withheld
-    their number, are in a queue in which nobody is restricted, or no ledger is kept.
+    their number, are in a queue in which nobody is restricted, or no ledger is kept. `monitors` are the supervisors on
+    the call, whose names persons alone see.
     """
 
     call_id: str
@@ -121,6 +124,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     help_since: datetime | None
     flagged: bool
     messages: tuple[Message, ...]
+    monitors: tuple[Monitored, ...]
     doubt: Doubt | None
     unrestrictable: Literal["withheld", "exempt", "no_ledger"] | None
 
@@ -150,7 +154,8 @@ class CallDetail(CallView, frozen=True, kw_only=True):
     """A call and how it came to be where it is: scores, levels, gaps, routes, and each rule's say by language.
 
     Anger is against the caller's own usual level from `own_from_s` on. `recording` is where the recording is heard from
-    the call's angriest part on, once the call is over and where the policy says it.
+    the call's angriest part on, once the call is over and where the policy says it. `may_monitor` is what whoever asks
+    may do on the call.
     """
 
     thresholds: tuple[Threshold, ...]
@@ -161,6 +166,7 @@ class CallDetail(CallView, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...]
     told: tuple[RouteView, ...]
     rules: dict[str, tuple[Verdict, ...]]
+    may_monitor: tuple[Mode, ...] = ()
 
 
 class OverrideRoute(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +179,13 @@ class OverrideRoute(msgspec.Struct, frozen=True, kw_only=True):
     queue: Name
     target: Target | None = None
     priority: Annotated[int, Meta(ge=0, le=100)] | None = None
+
+
+class MonitorCall(msgspec.Struct, frozen=True, kw_only=True):
+    """What a supervisor wants to do on a call, and why."""
+
+    mode: Mode
+    reason: Reason
 
 
 class SayVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -305,6 +318,7 @@ def view(live: LiveCall, *, kept: bool = True) -> CallView:
         help_since=live.help_since,
         flagged=live.flagged,
         messages=tuple(live.messages),
+        monitors=tuple(live.monitors.values()),
         doubt=live.doubt,
         unrestrictable=("withheld" if live.number is None else "exempt" if live.exempt else None)
         if kept

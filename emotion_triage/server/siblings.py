@@ -104,7 +104,8 @@ class Siblings:
             elif response.status_code == HTTPStatus.OK:
                 answers.append(msgspec.json.decode(response.content, type=answer))
             elif response.status_code != HTTPStatus.NOT_FOUND:
-                raise Refused(response.status_code, msgspec.json.decode(response.content, type=Fault).error)
+                fault = msgspec.json.decode(response.content, type=Fault)
+                raise Refused(response.status_code, fault.error, fault.kind)
         if silent and not answers and question.call_id is not None:
             raise Refused(
                 503, "a process of the server does not answer, and the call may be its; expected it back soon"
