@@ -31,6 +31,7 @@ __all__ = [
     "Notice",
     "NoticeText",
     "Policy",
+    "ReportPolicy",
     "Suggestions",
     "filled_link",
     "link_fields",

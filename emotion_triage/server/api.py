@@ -15,7 +15,7 @@ from emotion_triage.errors import CallIdError, LedgerError
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.log_events import without_numbers
 from emotion_triage.routing.call_ids import safe_call_id
-from emotion_triage.routing.contacts import Candidates, Contact, Exposure, Restriction, Review
+from emotion_triage.routing.contacts import Candidates, Exposure, Restriction, Review
 from emotion_triage.server.auth import Session
 from emotion_triage.server.calls import LiveCall, Message
 from emotion_triage.server.live_calls import LiveCalls
@@ -25,6 +25,7 @@ from emotion_triage.server.rtp import RtpPorts
 from emotion_triage.server.schemas import (
     AskForCandidates,
     AskForHelp,
+    Attend,
     CallDetail,
     CallView,
     Done,
@@ -153,6 +154,15 @@ class Api:
         await self.live_calls.monitors.leave(live, asked.access.name)
         return self._view(live, asked)
 
+    async def attend(self, asked: Session, call_id: str, body: Attend) -> CallView:
+        """Tell the other supervisors that one has seen a call, or takes care of it; or that they do not, after all."""
+        live = self._going_on(call_id)
+        if body.state == "nobody":
+            live.attention = None
+        else:
+            live.attend(asked.access.name, takes=body.state == "mine")
+        return self._view(live, asked)
+
     async def verdict(self, asked: Session, call_id: str, body: SayVerdict) -> Done:
         """Say whether a contact was abusive: a call that is known here, or one that the ledger has kept."""
         known = self.live_calls.calls.find(call_id) is not None
@@ -227,20 +237,8 @@ class Api:
             raise Refused(403, "agent_id is another's; expected the token's own")
         if live.ended_at is None:
             raise Refused(409, "the call goes on; expected one that is over")
-        scored = live.call.speech_s > 0
-        contact = Contact(
-            contact_id=call_id,
-            caller=live.number,
-            agent_id=body.agent_id,
-            started_at=live.began_at,
-            duration_s=(live.ended_at - live.began_at).total_seconds(),
-            queue=live.queue,
-            peak=live.peak if scored else None,
-            escalated_s=live.escalated_s,
-            drivers=live.anger_drivers,
-            disposition=body.disposition,
-            language=body.language,
-            line_type=body.line_type,
+        contact = live.contact(
+            agent_id=body.agent_id, disposition=body.disposition, language=body.language, line_type=body.line_type
         )
         scores = live.scores if self.live_calls.ledger.keeps_windows else ()
 

@@ -18,7 +18,7 @@ from emotion_triage.affect.affect import Affect, Driver, describe
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.ledger.labelled import SCORE_COLUMNS
 from emotion_triage.ledger.projection import Evidence
-from emotion_triage.routing.contacts import Disposition, Doubt, Restriction
+from emotion_triage.routing.contacts import Contact, Disposition, Doubt, Restriction
 from emotion_triage.routing.escalation import Escalation, Level
 from emotion_triage.routing.rules import Route, Target
 from emotion_triage.routing.supervision import Mode
@@ -26,7 +26,7 @@ from emotion_triage.server.batcher import Heard
 from emotion_triage.server.config import Kind
 from emotion_triage.texts import Language
 
-__all__ = ["Calls", "Gap", "LevelBand", "LiveCall", "Message", "Monitored", "Override", "Point", "Told"]
+__all__ = ["Attention", "Calls", "Gap", "LevelBand", "LiveCall", "Message", "Monitored", "Override", "Point", "Told"]
 
 MAX_POINTS = 1200
 """Scores kept of one call: 10 minutes at one each half second."""
@@ -98,6 +98,14 @@ class Monitored(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
 
 
+class Attention(msgspec.Struct, frozen=True, kw_only=True):
+    """What the supervisors know of each other about a call: one of them has seen it, or takes care of it."""
+
+    by: str
+    takes: bool
+    at: datetime
+
+
 class LiveCall:
     """One call as the supervisor sees it.
 
@@ -113,6 +121,8 @@ class LiveCall:
         Their number, kept until the call is forgotten and never shown.
     caller_name : str or None
         As the engine tells it, cleared of numbers.
+    alias : str, optional
+        What the caller is called instead of their number, the same in every call of theirs.
     agent_id : str, optional
         Who takes the call, where the engine tells it at its beginning; `take` says it later.
     """
@@ -125,6 +135,7 @@ class LiveCall:
         queue: str | None,
         caller: Hidden[str] | None,
         caller_name: str | None,
+        alias: str | None = None,
         agent_id: str | None = None,
     ) -> None:
         self.call = call
@@ -132,6 +143,7 @@ class LiveCall:
         self.queue = self.waits_in = queue
         self.caller = caller
         self.caller_name = caller_name
+        self.alias = alias
         self.began_at = datetime.now(UTC)
         self.ended: str | None = None
         self.ended_at: datetime | None = None
@@ -155,6 +167,7 @@ class LiveCall:
         self.disposition: Disposition | None = None
         self.flagged = False
         self.help_since: datetime | None = None
+        self.attention: Attention | None = None
         self.messages: deque[Message] = deque(maxlen=MAX_MESSAGES)
         self.monitors: dict[str, Monitored] = {}
         self._escalated_s = 0.0
@@ -269,6 +282,8 @@ class LiveCall:
             if self.level is Level.ESCALATED:
                 self._escalated_s += max(0.0, event.time_s - self.level_since_s)
             self.level, self.level_since_s, self.level_since = event.level, event.time_s, datetime.now(UTC)
+            if event.level > event.previous:
+                self._ask_anew()
             if event.level > self.peak:
                 self.peak, self.peak_s = event.level, event.time_s
             self.bands.append(LevelBand(from_s=event.time_s, level=event.level, change=event))
@@ -290,9 +305,40 @@ class LiveCall:
             self.agent_id, self.help_since = agent_id, None
             self.messages.clear()
 
+    def attend(self, by: str, *, takes: bool) -> None:
+        """Note that a supervisor has seen the call, or takes care of it."""
+        self.attention = Attention(by=by, takes=takes, at=datetime.now(UTC))
+
+    def _ask_anew(self) -> None:
+        """Forget who has seen the call: there is something new to see. Who takes care of it still does."""
+        if self.attention is not None and not self.attention.takes:
+            self.attention = None
+
     def ask_for_help(self, needed: bool) -> None:
         """Note that the agent needs help, or no longer does."""
+        if needed and self.help_since is None:
+            self._ask_anew()
         self.help_since = (self.help_since or datetime.now(UTC)) if needed else None
+
+    def contact(
+        self, *, agent_id: str, disposition: Disposition, language: str | None, line_type: str | None
+    ) -> Contact:
+        """Return the call, which is over, as it is kept: the agent's part as given, the voice's as it was heard."""
+        assert self.ended_at is not None
+        return Contact(
+            contact_id=self.call.call_id,
+            caller=self.number,
+            agent_id=agent_id,
+            started_at=self.began_at,
+            duration_s=(self.ended_at - self.began_at).total_seconds(),
+            queue=self.queue,
+            peak=self.peak if self.call.speech_s > 0 else None,
+            escalated_s=self.escalated_s,
+            drivers=self.anger_drivers,
+            disposition=disposition,
+            language=language,
+            line_type=line_type,
+        )
 
     def end(self, reason: str) -> None:
         """Note that the call is over, and that nobody needs help with it any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from emotion_triage.prosody.frames import HOP_S
@@ -34,7 +34,13 @@ def sparkline(points: Sequence[Point], width: float, height: float) -> list[str]
         return []
     first_s = points[0].time_s
     span_s = max(points[-1].time_s - first_s, 1.0)
-    return _lines(points, lambda time_s: width * (time_s - first_s) / span_s, height)
+    return _lines(_thinned(points), lambda time_s: width * (time_s - first_s) / span_s, height)
+
+
+def _thinned(points: Sequence[Point]) -> list[Point]:
+    """Return the angriest point of each second: more than a small drawing can show, and many are sent."""
+    seconds = (list(group) for _, group in groupby(points, lambda point: int(point.time_s)))
+    return [max(each, key=lambda point: point.anger) for each in seconds]
 
 
 def _lines(points: Sequence[Point], x: Callable[[float], float], height: float) -> list[str]:

@@ -12,6 +12,7 @@ from emotion_triage.server.api import Api
 from emotion_triage.server.schemas import (
     AskForCandidates,
     AskForHelp,
+    Attend,
     CallDetail,
     CallView,
     Done,
@@ -59,6 +60,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/calls", Api.calls, list[CallView]),
     Endpoint("GET", "/api/ended", Api.ended, list[CallView]),
     Endpoint("POST", f"{CALL}/override", Api.override, CallView, OverrideRoute, "person"),
+    Endpoint("POST", f"{CALL}/attention", Api.attend, CallView, Attend, "person"),
     Endpoint("POST", f"{CALL}/verdict", Api.verdict, Done, SayVerdict, "person"),
     Endpoint("POST", f"{CALL}/restrict", Api.restrict, Done, RestrictCaller, "person"),
     Endpoint("POST", f"{CALL}/lift", Api.lift, Done, LiftCaller, "person"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import logging
 import re
 import threading
@@ -15,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from emotion_triage.errors import LedgerError, LedgerUnavailable
 from emotion_triage.ledger import Ledger
+from emotion_triage.ledger.identity import spelled
 from emotion_triage.ledger.log_events import Body, Decision
 from emotion_triage.routing.policy import Policy
 from emotion_triage.routing.rules import CLEAR, Standing
@@ -31,6 +33,8 @@ BATCH = 500
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 HEX_KEY = re.compile(r"(?:[0-9a-fA-F]{2}){32,}")
 
+ALIAS_LETTERS, ALIAS_LENGTH = "bcdfghjkmnpqrstvwxz", 6
+"""No digits and no vowels: an alias is neither taken for a number nor for a word."""
 CLOSING_S = 2.0
 ASKED_S = 10.0
 """How long a person or a program waits for the ledger; what was asked may still be done later."""
@@ -106,6 +110,22 @@ class LedgerClient:
             self._task = asyncio.create_task(self._run())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._tried.wait(), ASKED_S)
+
+    def alias(self, caller: str | None) -> str | None:
+        """Return what a caller is called instead of their number, the same in every process and call of theirs.
+
+        A hash under the ledger's key; None where there is no ledger, or no number that it could read.
+        """
+        if not self._keys or caller is None:
+            return None
+        try:
+            spelling = spelled(caller, self._policy.protection.region)
+        except LedgerError:
+            return None
+        if spelling is None:
+            return None
+        hashed = hmac.digest(self._keys[-1], f"alias {spelling}".encode(), "sha256")
+        return "".join(ALIAS_LETTERS[byte % len(ALIAS_LETTERS)] for byte in hashed[:ALIAS_LENGTH])
 
     async def standing(self, caller: str | None, queue: str | None) -> Standing:
         """Return a caller's standing in bounded time; unknown where the ledger does not answer in it."""

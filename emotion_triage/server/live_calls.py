@@ -180,7 +180,13 @@ class LiveCalls:
         self.batcher.open(call, event.encoding, event.sample_rate_hz)
         name = without_numbers(said["caller_name"])[:LONGEST_NAME] if said.get("caller_name") else None
         live = LiveCall(
-            call, wire=wire, queue=queue, caller=number, caller_name=name, agent_id=said.get("agent") or None
+            call,
+            wire=wire,
+            queue=queue,
+            caller=number,
+            caller_name=name,
+            alias=self.ledger.alias(number.reveal() if number else None),
+            agent_id=said.get("agent") or None,
         )
         self.calls.add(live)
         if settings.destination:

@@ -6,17 +6,18 @@ Nothing on it scores an agent. Every text from outside goes through autoescaping
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote
 
 import jinja2
 import msgspec
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from emotion_triage.routing.contacts import RestrictionKind
@@ -24,10 +25,11 @@ from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.rules import Target
 from emotion_triage.server.api import Api
 from emotion_triage.server.auth import COOKIE, Authenticator, Session
+from emotion_triage.server.console import Listed, Shown, head_of, in_order, listed, matching
 from emotion_triage.server.drawing import sparkline, timeline
 from emotion_triage.server.queues import known_queues
 from emotion_triage.server.requests import MAX_COMPLAINT, Refused, body_of, check_csrf
-from emotion_triage.server.schemas import CallView, LiftCaller, MonitorCall, OverrideRoute, RestrictCaller, SayVerdict
+from emotion_triage.server.schemas import Attend, LiftCaller, MonitorCall, OverrideRoute, RestrictCaller, SayVerdict
 from emotion_triage.server.streams import Shared, Streams
 from emotion_triage.server.words import clock, local, words, zone
 from emotion_triage.settings import explained
@@ -36,10 +38,12 @@ from emotion_triage.texts import LANGUAGES, Language, number
 __all__ = ["STATIC", "Page"]
 
 STATIC = Path(__file__).parent / "static"
-REFRESH_S = 1.0
-FRESH_S = 0.8
+REFRESH_S = 0.7
+FRESH_S = 0.5
 """The list of calls is made once for all who look at it."""
 HEARTBEAT_S = 15.0
+STATES: tuple[Literal["seen", "mine", "nobody"], ...] = ("seen", "mine", "nobody")
+"""What a supervisor may say of who looks after a call."""
 LANGUAGE_COOKIE = "language"
 ZONE_COOKIE = "zone"
 """Where the page's script says in which time zone the browser is."""
@@ -65,7 +69,7 @@ class Page:
         self._live_calls = api.live_calls
         self._auth = auth
         self._streams = Streams()
-        self._lists: Shared[tuple[list[CallView], str]] = Shared(FRESH_S)
+        self._lists: Shared[Listed] = Shared(FRESH_S)
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("emotion_triage.server"),
             autoescape=True,
@@ -88,6 +92,7 @@ class Page:
             Route("/login", self._login, methods=["GET", "POST"]),
             Route("/logout", self._logout, methods=["POST"]),
             Route("/team", self._signed(self._team)),
+            Route("/attend", self._signed(self._attend), methods=["POST"]),
             Route("/ended", self._signed(self._ended)),
             Route("/reviews", self._signed(self._reviews)),
             Route("/events", self._events),
@@ -149,9 +154,32 @@ class Page:
         return response
 
     async def _calls(self, request: Request, session: Session) -> Response:
+        calls, live_calls = in_order(await self._api.calls(session)), self._live_calls
+        queues = known_queues(live_calls.triage.policy, live_calls.config.wires)
         return self._page(
-            request, "calls.html", session, calls=await self._sorted(session), stage=self._live_calls.stage.name.lower()
+            request,
+            "calls.html",
+            session,
+            calls=matching(calls, request.query_params),
+            query=request.query_params,
+            queues=sorted({*queues, *(call.queue for call in calls if call.queue)}),
+            now=datetime.now(UTC),
+            stage=live_calls.stage.name.lower(),
+            **head_of(calls),
         )
+
+    async def _attend(self, request: Request, session: Session) -> Response:
+        """Tell the others that someone has seen a call, or takes care of it."""
+        try:
+            form = await self._form(request)
+            check_csrf(session, form.get("csrf", ""))
+            body, call_id = next(((Attend(state=state), form[state]) for state in STATES if state in form), (None, ""))
+            if body is None:
+                raise Refused(400, f"the form is not as it should be; expected one of {', '.join(STATES)}")
+            await self._api.at(Api.attend, session, call_id, body)
+        except Refused as refused:
+            return PlainTextResponse(str(refused), status_code=refused.status)
+        return RedirectResponse("/", status_code=303)
 
     async def _team(self, request: Request, session: Session) -> Response:
         try:
@@ -245,42 +273,32 @@ class Page:
     async def _stream(self, request: Request, session: Session, goes_on: Callable[[], bool]) -> AsyncIterator[str]:
         """Yield what the page shows whenever it changes, and in words what a listener should hear."""
         call_id, language, where = request.query_params.get("call"), self._language(request), _zone(request)
-        shown, levels, silent_s = "", dict[str, str | None](), 0.0
+        shown, seen, level, silent_s = Shown(), "", None, 0.0
         yield "retry: 2000\n\n"
         while goes_on() and not self._live_calls.closing and self._session(request) is not None:
-            calls: list[CallView] = []
-            try:
-                if call_id is None:
-                    calls, html = await self._lists.get(language, lambda: self._list(session, language))
-                else:
+            message: dict[str, Any] | None = None
+            if call_id is None:
+                calls = await self._lists.get((language, where), lambda: self._list(session, language, where))
+                message = shown.changes(calls, language)
+            else:
+                html, say = self._render("_missing.html", language), ""
+                with contextlib.suppress(Refused):
                     fields = await self._fields_of_call(session, call_id, language)
-                    calls = [fields["call"]]
-                    html = self._render("_call.html", language, zone=where, **fields)
-            except Refused:
-                html = self._render("_missing.html", language)
-            say = ". ".join(
-                f"{call.call_id}: {words(language)[call.level]}"
-                for call in calls
-                if call.level and call.call_id in levels and levels[call.call_id] != call.level
-            )
-            levels = {call.call_id: call.level for call in calls}
-            if html != shown or say:
-                shown, silent_s = html, 0.0
-                yield f"data: {msgspec.json.encode({'html': html, 'say': say}).decode()}\n\n"
+                    html, now = self._render("_call.html", language, zone=where, **fields), fields["call"].level
+                    say = f"{call_id}: {words(language)[now]}" if now and level and now != level else ""
+                    level = now
+                message, seen = {"html": html, "say": say} if html != seen or say else None, html
+            if message is not None:
+                silent_s = 0.0
+                yield f"data: {msgspec.json.encode(message).decode()}\n\n"
             elif (silent_s := silent_s + REFRESH_S) >= HEARTBEAT_S:
                 silent_s = 0.0
                 yield ": here\n\n"
             await asyncio.sleep(REFRESH_S)
 
-    async def _list(self, session: Session, language: Language) -> tuple[list[CallView], str]:
-        calls = await self._sorted(session)
+    async def _list(self, session: Session, language: Language, where: tzinfo) -> Listed:
         stage = self._live_calls.stage.name.lower()
-        return calls, self._render("_calls.html", language, calls=calls, stage=stage)
-
-    async def _sorted(self, session: Session) -> list[CallView]:
-        """Return the calls, the most escalated first and then the longest at it."""
-        calls = await self._api.calls(session)
-        return sorted(calls, key=lambda call: (-Level[(call.level or "calm").upper()], -call.level_s, call.call_id))
+        return listed(self._templates, await self._api.calls(session), language, stage=stage, zone=where)
 
     async def _fields_of_call(self, session: Session, call_id: str, language: Language) -> dict[str, Any]:
         call = await self._api.at(Api.call, session, call_id)

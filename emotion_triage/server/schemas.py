@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.affect.affect import log_odds
-from emotion_triage.routing.call_ids import ALIAS
 from emotion_triage.routing.contacts import Disposition, Doubt, RestrictionKind
-from emotion_triage.routing.escalation import EscalationPolicy, Level
-from emotion_triage.routing.policy import filled_link
+from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.reasons import Verdict, explain
 from emotion_triage.routing.rules import Route, Target
 from emotion_triage.routing.supervision import Mode
-from emotion_triage.server.calls import Gap, LiveCall, Message, Monitored, Override, Point
+from emotion_triage.server.calls import Attention, Gap, LiveCall, Message, Monitored, Override, Point
+from emotion_triage.server.evidence import Threshold, recording, thresholds
 from emotion_triage.texts import LANGUAGES
 
 __all__ = [
     "AskForCandidates",
     "AskForHelp",
+    "Attend",
     "Band",
     "CallDetail",
     "CallView",
@@ -39,7 +37,6 @@ __all__ = [
     "SayToAgent",
     "SayVerdict",
     "TakeCall",
-    "Threshold",
     "WrapUp",
     "detail",
     "view",
@@ -85,16 +82,18 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     `peak` was reached at `peak_s`; `known` is false where the ledger could not be asked; `reasons`, by language, are
     those of the level, and `drivers` names what raised it. `agent_id` is who has the call, where somebody said so,
     `help_since` since when they ask for help, `flagged` whether they call the caller abusive, `disposition` how they
-    marked the call once it was over, and `messages` what supervisors wrote to them. `doubt` says how voice and mark
-    fail to agree once the call is over. `unrestrictable` says why nobody may restrict the caller, if so: they withheld
-    their number, are in a queue in which nobody is restricted, or no ledger is kept. `monitors` are the supervisors on
-    the call, whose names persons alone see.
+    marked the call once it was over, and `messages` what supervisors wrote to them; `attention` is which supervisor
+    has seen the call or takes care of it, `alias` what the caller is called in every call of theirs. `doubt` says how
+    voice and mark fail to agree once the call is over. `unrestrictable` says why nobody may restrict the caller, if so:
+    they withheld their number, are in a queue in which nobody is restricted, or no ledger is kept. `monitors` are the
+    supervisors on the call, whose names persons alone see.
     """
 
     call_id: str
     wire: str
     queue: str | None
     caller_name: str | None
+    alias: str | None
     began_at: datetime
     ended: str | None
     ended_at: datetime | None
@@ -122,6 +121,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str | None
     agent_id: str | None
     help_since: datetime | None
+    attention: Attention | None
     flagged: bool
     messages: tuple[Message, ...]
     monitors: tuple[Monitored, ...]
@@ -133,13 +133,11 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a person's verdict is asked for: by the agent, or by voice and mark that fail to agree."""
         return self.verdict is None and (self.flagged or self.doubt is not None)
 
-
-class Threshold(msgspec.Struct, frozen=True, kw_only=True):
-    """Anger, 0 to 1, from which a level begins if it lasts: of the voice by itself, and against the caller's own."""
-
-    level: str
-    alone: float
-    own: float
+    @property
+    def calls_for_help(self) -> bool:
+        """Whether someone should look now: the agent asks for help, or the caller is escalated, and nobody has."""
+        asks = self.help_since is not None or self.level == "escalated"
+        return asks and self.ended is None and self.attention is None
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +184,12 @@ class MonitorCall(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Mode
     reason: Reason
+
+
+class Attend(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor has ``seen`` the call, takes care of it (``mine``), or ``nobody`` does."""
+
+    state: Literal["seen", "mine", "nobody"]
 
 
 class SayVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,6 +293,7 @@ def view(live: LiveCall, *, kept: bool = True) -> CallView:
         wire=live.wire,
         queue=live.queue,
         caller_name=live.caller_name,
+        alias=live.alias,
         began_at=live.began_at,
         ended=live.ended,
         ended_at=live.ended_at,
@@ -316,6 +321,7 @@ def view(live: LiveCall, *, kept: bool = True) -> CallView:
         verdict=live.verdict,
         agent_id=live.agent_id,
         help_since=live.help_since,
+        attention=live.attention,
         flagged=live.flagged,
         messages=tuple(live.messages),
         monitors=tuple(live.monitors.values()),
@@ -332,9 +338,9 @@ def detail(live: LiveCall, *, kept: bool = True) -> CallDetail:
     chosen_for = live.call.route.level or Level.CALM  # the level may have fallen since; the route has not
     return CallDetail(
         **{name: getattr(now, name) for name in CallView.__struct_fields__},
-        thresholds=_thresholds(live.call.triage.policy.escalation),
+        thresholds=thresholds(live.call.triage.policy.escalation),
         own_from_s=live.baseline_from_s,
-        recording=_recording(now, live.call.triage.policy.report.recording_link),
+        recording=None if live.ended is None else recording(now.call_id, now.peak_s, live.call.triage.policy.report),
         points=tuple(live.points),
         bands=tuple(
             Band(
@@ -349,34 +355,6 @@ def detail(live: LiveCall, *, kept: bool = True) -> CallDetail:
         rules={
             language: explain(live.call.triage.policy.router, chosen_for, standing, language) for language in LANGUAGES
         },
-    )
-
-
-def _recording(call: CallView, link: str) -> str | None:
-    """Return where a call is heard; None while it goes on, and where no address is known under which it lies.
-
-    A path is one seen from a report's folder, and an alias in a call's name is known to no archive.
-    """
-    if call.ended is None or not link.startswith(("http://", "https://")):
-        return None
-    named = "" if ALIAS in call.call_id else call.call_id
-    return filled_link(link, {"call": named, "start_s": str(int(call.peak_s))})
-
-
-def _thresholds(policy: EscalationPolicy) -> tuple[Threshold, ...]:
-    """Return where the levels begin, on the scale of anger: a level follows from anger's log-odds, scaled and moved."""
-
-    def anger(onset: float, slope: float, shift: float) -> float:
-        return 1.0 / (1.0 + math.exp((shift - log_odds(onset)) / slope))
-
-    onsets = {Level.TENSE: policy.tense_onset, Level.ESCALATED: policy.escalated_onset}
-    return tuple(
-        Threshold(
-            level=level.name.lower(),
-            alone=anger(onset, policy.absolute_slope, policy.absolute_shift),
-            own=anger(onset, policy.relative_slope, policy.relative_shift),
-        )
-        for level, onset in onsets.items()
     )
 
 

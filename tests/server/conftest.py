@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -333,3 +334,44 @@ async def until(tell: Callable[[], Any], within_s: float = 30.0) -> Any:
 def eventually() -> Callable[..., Any]:
     """The coroutine function that waits for something to be told."""
     return until
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium: Debian's, or Playwright's own."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+    with sync_api.sync_playwright() as playwright:
+        path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except sync_api.Error:
+            pytest.skip("no Chromium is here; apt-get install chromium, or playwright install chromium")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def signed_in() -> Callable[..., Any]:
+    """Return a function that opens a page in a browser of its own, on which m.durand has signed in."""
+
+    def opened(browser: Any, server: Server, **context: Any) -> Any:
+        page = browser.new_context(**{"locale": "en-GB", **context}).new_page()
+        page.set_default_timeout(15_000)
+        page.goto(f"http://127.0.0.1:{server.ports['http']}/login")
+        page.fill("#token", TOKENS["DURAND"])
+        page.keyboard.press("Enter")
+        page.wait_for_selector("h1")
+        return page
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def shot() -> Callable[[str], Path]:
+    """Return a function that says where a picture of a page is kept."""
+
+    def kept(name: str) -> Path:
+        (ROOT / "out").mkdir(exist_ok=True)
+        return ROOT / "out" / f"{name}.png"
+
+    return kept

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +15,7 @@ from sqlalchemy import create_engine
 
 from emotion_triage.ledger.verification import verify
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
-
-OUT = Path(__file__).resolve().parents[2] / "out"
-NO_BROWSER = "no Chromium is here; apt-get install chromium, or playwright install chromium"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: Debian's, or Playwright's own."""
-    with sync_api.sync_playwright() as playwright:
-        path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except sync_api.Error:
-            pytest.skip(NO_BROWSER)
-        yield browser
-        browser.close()
-
-
-def signed_in(browser: Any, server: Any, **context: Any) -> Any:
-    page = browser.new_context(**{"locale": "en-GB", **context}).new_page()
-    page.set_default_timeout(15_000)
-    page.goto(f"http://127.0.0.1:{server.ports['http']}/login")
-    page.fill("#token", "durand-token-0123456789abcdef")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("h1")
-    return page
+pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
 
 
 class Speaking:
@@ -68,8 +40,12 @@ class Speaking:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
 
 
+Shot = Callable[[str], Path]
+SignedIn = Callable[..., Any]
+
+
 def test_a_call_escalates_and_the_supervisor_overrides(
-    browser: Any, server: Any, audiosocket: Any, temper: np.ndarray
+    browser: Any, server: Any, audiosocket: Any, temper: np.ndarray, signed_in: SignedIn, shot: Shot
 ) -> None:
     """The row changes level soon after the API does, the override by keyboard is in the log, and the log verifies."""
     page = signed_in(browser, server)
@@ -107,15 +83,17 @@ def test_a_call_escalates_and_the_supervisor_overrides(
     assert problems == []
 
 
-def shot(name: str) -> Path:
-    OUT.mkdir(exist_ok=True)
-    return OUT / f"{name}.png"
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_fits_and_is_accessible(
-    browser: Any, server: Any, audiosocket: Any, temper: np.ndarray, width: int, scheme: str
+    browser: Any,
+    server: Any,
+    audiosocket: Any,
+    temper: np.ndarray,
+    signed_in: SignedIn,
+    shot: Shot,
+    width: int,
+    scheme: str,
 ) -> None:
     """No page is wider than the screen, and axe finds no serious fault on any, in either language."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -130,6 +108,7 @@ def test_the_page_fits_and_is_accessible(
             ("call", f"/calls/{caller.call_id}"),
             ("team", "/team"),
             ("reviews", "/reviews"),
+            ("ended", "/ended"),
         ):
             page.goto(f"http://127.0.0.1:{server.ports['http']}{path}")
             page.screenshot(path=shot(f"{name}-{width}-{scheme}"), full_page=True)
@@ -143,7 +122,7 @@ def test_the_page_fits_and_is_accessible(
         assert page.locator("html").get_attribute("lang") == language[:2]
 
 
-def test_the_page_survives_a_restart(browser: Any, start: Any, audiosocket: Any) -> None:
+def test_the_page_survives_a_restart(browser: Any, start: Any, audiosocket: Any, signed_in: SignedIn) -> None:
     """A page that was open when the server went shows the calls of the server that comes back, still signed in."""
     import socket
 

@@ -45,22 +45,25 @@ if (zone && !document.cookie.split("; ").includes(zoned)) {
   if (document.querySelector("time") && document.cookie.split("; ").includes(zoned)) location.reload();
 }
 
-const live = document.getElementById("live");
-if (live) {
+// Gives each event of a stream to `take`, and says on the page when the stream is lost.
+function listen(address, take) {
   const link = document.getElementById("link");
-  const say = document.getElementById("say");
-  const events = new EventSource(live.dataset.events);
+  const events = new EventSource(address);
   events.onopen = () => { link.hidden = true; };
   events.onerror = () => {
     if (events.readyState === EventSource.CLOSED) { location.reload(); return; }
     link.textContent = link.dataset.lost;
     link.hidden = false;
   };
-  events.onmessage = (event) => {
-    const told = JSON.parse(event.data);
+  events.onmessage = (event) => take(JSON.parse(event.data));
+}
+
+const live = document.getElementById("live");
+if (live) {
+  listen(live.dataset.events, (told) => {
     const fresh = document.createElement("template");
     fresh.innerHTML = told.html;
     children(live, fresh.content);
-    if (told.say) say.textContent = told.say;
-  };
+    if (told.say) document.getElementById("say").textContent = told.say;
+  });
 }
