@@ -34,25 +34,32 @@ def sparkline(points: Sequence[Point], width: float, height: float) -> list[str]
         return []
     first_s = points[0].time_s
     span_s = max(points[-1].time_s - first_s, 1.0)
-    return _lines(_thinned(points), lambda time_s: width * (time_s - first_s) / span_s, height)
+    runs = [_thinned(run) for run in _runs(points)]
+    return _lines(runs, lambda time_s: width * (time_s - first_s) / span_s, height)
 
 
-def _thinned(points: Sequence[Point]) -> list[Point]:
-    """Return the angriest point of each second: more than a small drawing can show, and many are sent."""
-    seconds = (list(group) for _, group in groupby(points, lambda point: int(point.time_s)))
-    return [max(each, key=lambda point: point.anger) for each in seconds]
-
-
-def _lines(points: Sequence[Point], x: Callable[[float], float], height: float) -> list[str]:
-    """Return a polyline for each run of points without a break; a lone point is a line of no length, drawn as a dot."""
-    runs: list[list[str]] = []
+def _runs(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the stretches of points without a break."""
+    runs: list[list[Point]] = []
     before_s = -math.inf
     for point in points:
         if point.time_s - before_s > BREAK_S:
             runs.append([])
-        runs[-1].append(f"{x(point.time_s):.1f},{height * (1.0 - point.anger):.1f}")
+        runs[-1].append(point)
         before_s = point.time_s
-    return [" ".join(run * 2 if len(run) == 1 else run) for run in runs]
+    return runs
+
+
+def _thinned(run: Sequence[Point]) -> list[Point]:
+    """Return the angriest point of each second: a small drawing shows no more, and many drawings are sent."""
+    seconds = (list(group) for _, group in groupby(run, lambda point: int(point.time_s)))
+    return [max(each, key=lambda point: point.anger) for each in seconds]
+
+
+def _lines(runs: Sequence[Sequence[Point]], x: Callable[[float], float], height: float) -> list[str]:
+    """Return a polyline for each run; a lone point is a line of no length, drawn as a dot."""
+    lines = [[f"{x(point.time_s):.1f},{height * (1.0 - point.anger):.1f}" for point in run] for run in runs]
+    return [" ".join(line * 2 if len(line) == 1 else line) for line in lines]
 
 
 class Span(NamedTuple):
@@ -103,7 +110,7 @@ def timeline(call: CallDetail) -> Timeline:
         ],
         gaps=[span(gap.from_s, gap.to_s, "gap") for gap in call.gaps],
         silences=[span(from_s, to_s, "silence") for from_s, to_s in pairwise(scored_s) if to_s - from_s > BREAK_S],
-        anger=_lines(call.points, x, HEIGHT),
+        anger=_lines(_runs(call.points), x, HEIGHT),
         baseline_y=None if call.baseline_anger is None else y(call.baseline_anger),
         thresholds=[
             (each.level, f"0,{y(each.alone)} {own_x},{y(each.alone)} {own_x},{y(each.own)} {WIDTH},{y(each.own)}")

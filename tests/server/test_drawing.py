@@ -19,24 +19,30 @@ from emotion_triage.server.drawing import BREAK_S, Span, sparkline, timeline
 from emotion_triage.server.schemas import detail
 
 
-def runs_of(times_s: list[float]) -> list[int]:
-    """How many points each run has, found by looking at each pair in turn."""
-    runs = [1] if times_s else []
+def runs_of(times_s: list[float]) -> list[list[float]]:
+    """The times of each run, found by looking at each pair in turn."""
+    runs = [[times_s[0]]] if times_s else []
     for before, now in pairwise(times_s):
         if now - before > BREAK_S:
-            runs.append(1)
+            runs.append([now])
         else:
-            runs[-1] += 1
+            runs[-1].append(now)
     return runs
 
 
 @given(st.lists(st.sampled_from([0.5, 1.0, 2.5, 3.0, 3.5, 10.0, 120.0]), max_size=30))
 def test_points_are_not_joined_across_silence(gaps_s: list[float]) -> None:
-    """A line ends where nothing was scored for longer than a window, in the small drawing and in the large one."""
+    """A line ends where nothing was scored for longer than a window, and nowhere else; it has a point each second."""
     times_s = [sum(gaps_s[: i + 1]) for i in range(len(gaps_s))]
     points = [Point(time_s, 0.25) for time_s in times_s]
-    expected = [max(2, n) for n in runs_of(times_s)]
+    expected = [max(2, len({int(time_s) for time_s in run})) for run in runs_of(times_s)]
     assert [len(run.split()) for run in sparkline(points, 120, 32)] == expected
+
+
+def test_a_small_drawing_keeps_the_angriest_moment() -> None:
+    """Of several scores in a second the drawing has the highest."""
+    (line,) = sparkline([Point(0.0, 0.0), Point(1.0, 0.1), Point(1.5, 0.9), Point(2.0, 0.2)], 100, 10)
+    assert "75.0,1.0" in line
 
 
 def test_the_timeline_breaks_where_the_caller_is_silent(triage: Triage) -> None:
