@@ -25,6 +25,7 @@ PLAIN = EscalationPolicy(
     relative_shift=0.0,
     absolute_shift=0.0,
     smoothing_s=0.0,
+    absolute_smoothing_s=0.0,
     tense_onset=0.5,
     tense_offset=0.4,
     escalated_onset=0.7,
@@ -134,28 +135,61 @@ def test_smoothing_follows_with_its_time_constant() -> None:
     policy = having(smoothing_s=3.0)
     for step_s, n in ((0.5, 6), (1.0, 3), (3.0, 1)):
         escalator = Escalator(policy)
-        push(escalator, 0.0, 0.1)
+        push(escalator, 0.0, 0.1, 0.1)
         for k in range(1, n + 1):
-            push(escalator, 2 * k * step_s, 0.8, speech_s=step_s)
+            push(escalator, 2 * k * step_s, 0.1, 0.8, speech_s=step_s)
         expected = odds(0.8) + (odds(0.1) - odds(0.8)) / math.e
         assert odds(escalator.score) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("speech_s", [0.25, 0.5, 1.0])
+def test_the_voice_by_itself_is_a_mean_of_speech(speech_s: float) -> None:
+    """Until so much speech was scored every second of it counts alike, in however many windows; then the last do."""
+    escalator = Escalator(having(absolute_smoothing_s=8.0))
+    for k in range(round(6.0 / speech_s)):
+        push(escalator, (k + 1) * speech_s, 0.9 if k < round(2.0 / speech_s) else 0.2, speech_s=speech_s)
+    assert odds(escalator.score) == pytest.approx((2.0 * odds(0.9) + 4.0 * odds(0.2)) / 6.0)
+    for k in range(round(40.0 / speech_s)):
+        push(escalator, 6.0 + (k + 1) * speech_s, 0.2, speech_s=speech_s)
+    assert escalator.score == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_voice_by_itself_holds_a_level_up_and_raises_none() -> None:
+    """Who arrives angry is not calm as soon as their anger is what they are compared with; who sounds angry but not more
+    than usual is not raised."""
+    arrived = Escalator(PLAIN)
+    push(arrived, 1.0, 0.8)
+    push(arrived, 2.0, 0.8, 0.1)
+    assert (arrived.level, arrived.score) == (ESCALATED, pytest.approx(0.8))
+    push(arrived, 3.0, 0.2, 0.1)
+    assert arrived.level < ESCALATED
+    usual = Escalator(PLAIN)
+    push(usual, 1.0, 0.8, 0.1)
+    assert (usual.level, usual.score) == (CALM, pytest.approx(0.1))
+    push(usual, 2.0, 0.1, 0.8)
+    assert usual.level is ESCALATED
+
+
 @pytest.mark.parametrize(("absolute", "relative"), [(0.2, 0.6), (0.6, 0.2), (0.4, 0.4)])
-def test_the_stronger_evidence_counts(absolute: float, relative: float) -> None:
-    """The score is the stronger of what anyone would mean by it and what this caller does, each with its shift."""
+def test_against_a_baseline_each_evidence_has_its_shift(absolute: float, relative: float) -> None:
+    """The score of a calm caller is that against their baseline; of one who is not, the stronger of both."""
     for shift in (-1.0, 0.0, 1.0):
-        escalator = Escalator(having(relative_shift=shift, absolute_shift=-shift))
-        push(escalator, 1.0, absolute, relative)
-        assert odds(escalator.score) == pytest.approx(max(odds(absolute) - shift, odds(relative) + shift))
+        for raised in (False, True):
+            escalator = Escalator(having(relative_shift=shift, absolute_shift=-shift))
+            if raised:
+                push(escalator, 1.0, 0.99999)
+                assert escalator.level is ESCALATED
+            push(escalator, 2.0, absolute, relative)
+            both = odds(relative) + shift, odds(absolute) - shift
+            assert odds(escalator.score) == pytest.approx(max(both) if raised else both[0])
 
 
 @pytest.mark.parametrize(("slope", "expected"), [(0.5, 0.5 * odds(0.8)), (2.0, 2.0 * odds(0.8))])
 def test_a_slope_multiplies_what_its_shift_is_added_to(slope: float, expected: float) -> None:
     """Each slope multiplies the log-odds of its own evidence, before the shift."""
-    for own, other in (("relative", "absolute"), ("absolute", "relative")):
+    for own, evidence in (("relative", {"absolute": 0.1, "relative": 0.8}), ("absolute", {"absolute": 0.8})):
         escalator = Escalator(having(**{f"{own}_slope": slope, f"{own}_shift": 1.0}))
-        push(escalator, 1.0, **{own: 0.8, other: 0.1})
+        push(escalator, 1.0, **evidence)
         assert odds(escalator.score) == pytest.approx(expected + 1.0)
 
 
@@ -171,7 +205,8 @@ def test_without_a_baseline_only_absolute_evidence_counts() -> None:
 def test_a_larger_shift_escalates_sooner(key: str) -> None:
     """More of either shift never lowers a level, and some of it raises one."""
     other = "absolute_shift" if key == "relative_shift" else "relative_shift"
-    levels = [timeline(having(**{key: shift, other: -20.0}), [0.3], relative=0.3)[0] for shift in (-3.0, 0.5, 3.0)]
+    relative = 0.3 if key == "relative_shift" else None
+    levels = [timeline(having(**{key: shift, other: -20.0}), [0.3], relative=relative)[0] for shift in (-3.0, 0.5, 3.0)]
     assert levels == sorted(levels)
     assert levels[0] is CALM
     assert levels[-1] is ESCALATED
@@ -257,7 +292,7 @@ def test_weak_evidence_keeps_a_level_from_stepping_down() -> None:
 
 def test_evidence_after_a_step_down_starts_anew() -> None:
     """What was smoothed before a level stepped down no longer counts after it."""
-    escalator = Escalator(having(smoothing_s=60.0))
+    escalator = Escalator(having(smoothing_s=60.0, absolute_smoothing_s=60.0))
     push(escalator, 0.0, 0.99)
     escalator.wait(20.0)
     assert (escalator.level, escalator.score) == (CALM, 0.0)
@@ -273,7 +308,8 @@ class Slow:
 
     def __init__(self, policy: EscalationPolicy) -> None:
         self.policy = policy
-        self.history: list[tuple[float, float]] = []
+        self.alone: list[tuple[float, float]] = []
+        self.against: list[tuple[float, float]] = []
         self.scores: list[tuple[float, float]] = []
         self.level, self.since_s, self.heard_s, self.spoken_s = CALM, 0.0, 0.0, 0.0
 
@@ -281,16 +317,17 @@ class Slow:
         self, time_s: float, absolute: float, relative: float | None, speech_s: float
     ) -> list[tuple[float, Level, Level]]:
         policy = self.policy
-        evidence = [odds(absolute) + policy.absolute_shift]
-        if relative is not None:
-            evidence.append(odds(relative) + policy.relative_shift)
         self.spoken_s += speech_s
-        self.history.append((self.spoken_s, max(evidence)))
         self.heard_s = time_s
-        smooth = self.history[0][1]
-        for (before_s, _), (now_s, value) in zip(self.history, self.history[1:], strict=False):
-            keep = math.exp(-(now_s - before_s) / policy.smoothing_s) if policy.smoothing_s else 0.0
-            smooth = keep * smooth + (1 - keep) * value
+        self.alone.append((speech_s, odds(absolute) + policy.absolute_shift))
+        smooth = self.mean()
+        if relative is not None:
+            self.against.append((speech_s, odds(relative) + policy.relative_shift))
+            against = self.against[0][1]
+            for new_s, value in self.against[1:]:
+                keep = math.exp(-new_s / policy.smoothing_s) if policy.smoothing_s else 0.0
+                against = keep * against + (1 - keep) * value
+            smooth = max(against, smooth) if self.level > CALM else against
         self.scores.append((self.spoken_s, 1 / (1 + math.exp(-smooth))))
         target = self.level
         for level, onset, offset in (
@@ -305,6 +342,15 @@ class Slow:
                 target = min(target, Level(level - 1))
         return self.move(target, time_s)
 
+    def mean(self) -> float:
+        """Every second alike until there are enough, then the newest replaces its share."""
+        mean, spoken_s = 0.0, 0.0
+        for new_s, value in self.alone:
+            spoken_s = min(spoken_s + new_s, self.policy.absolute_smoothing_s)
+            share = min(1.0, new_s / spoken_s) if spoken_s else 1.0
+            mean = (1 - share) * mean + share * value
+        return mean
+
     def lasting(self, holds: Callable[[float], bool]) -> float | None:
         """For how much speech a condition has held without a break, None where it does not now."""
         run = []
@@ -318,7 +364,7 @@ class Slow:
         steps = []
         while self.level > CALM and time_s >= max(self.heard_s, self.since_s) + self.policy.hold_s:
             due_s = max(self.heard_s, self.since_s) + self.policy.hold_s
-            self.history, self.scores = [], []
+            self.alone, self.against, self.scores = [], [], []
             steps += self.move(Level(self.level - 1), due_s)
         return steps
 
@@ -345,6 +391,7 @@ scores = st.sampled_from([0.05, 0.25, 0.45, 0.55, 0.65, 0.75, 0.95])
         max_size=40,
     ),
     st.sampled_from([0.0, 1.0, 3.0]),
+    st.sampled_from([0.0, 2.0, 8.0]),
     st.sampled_from([0.0, 0.5, 2.0]),
     st.sampled_from([0.0, 1.0, 5.0]),
     st.sampled_from([2.0, 8.0]),
@@ -353,6 +400,7 @@ scores = st.sampled_from([0.05, 0.25, 0.45, 0.55, 0.65, 0.75, 0.95])
 def test_levels_are_those_of_a_slow_model(
     windows: list[tuple[float, float, float | None, float]],
     smoothing_s: float,
+    absolute_smoothing_s: float,
     on_s: float,
     off_s: float,
     hold_s: float,
@@ -361,6 +409,7 @@ def test_levels_are_those_of_a_slow_model(
     """For any evidence at any times under any policy, changes are those computed from the whole history."""
     policy = having(
         smoothing_s=smoothing_s,
+        absolute_smoothing_s=absolute_smoothing_s,
         min_duration_on_s=on_s,
         min_duration_off_s=off_s,
         hold_s=hold_s,

@@ -102,9 +102,9 @@ def past_onset(study: Study, *, angry: bool) -> Items:
     """Windows whose evidence, before smoothing, would make ESCALATED."""
     windows, scores = study.spoken
     policy = study.policy.escalation
-    evidence = scores[:, ALONE] + policy.absolute_shift
-    relative = np.where(known(windows), scores[:, KNOWN] + policy.relative_shift, -np.inf)
+    against, alone = scores[:, KNOWN] + policy.relative_shift, scores[:, ALONE] + policy.absolute_shift
+    evidence = np.where(known(windows), against, alone)
     rows = np.isin(windows.emotion, sorted(ANGER)) == angry
-    past = (np.maximum(evidence, relative) >= log_odds(policy.escalated_onset))[rows].astype(float)
+    past = (evidence >= log_odds(policy.escalated_onset))[rows].astype(float)
     heard = windows.take(rows)
     return Items(past, np.ones(len(past)), heard.speaker, heard.group, heard.gender, heard.language)

@@ -25,6 +25,7 @@ from emotion_triage.training.corpora import ANGER, Clip, Corpora
 from emotion_triage.training.dataset import Refer, WindowSet, calm_references, gather
 from emotion_triage.training.encoder import Encoder
 from emotion_triage.training.fit import (
+    UNTAUGHT,
     Linear,
     Model,
     calibrated,
@@ -189,7 +190,7 @@ class Study:
     @property
     def choosing_calls(self) -> list[ComposedCall]:
         """The calls that operating points are chosen on: of other speakers than figures are reported on."""
-        return [call for call in self._composed if chooses(call.speaker)]
+        return [call for call in self._composed if chooses(call.speaker) and call.group not in UNTAUGHT]
 
     @cached_property
     def _composed(self) -> list[ComposedCall]:

@@ -62,8 +62,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     escalated_onset: float
 
     def evidence(self, windows: Labelled) -> Array:
-        """Return the stronger of the two log-odds of each window, as the escalator takes it."""
-        return np.fmax(self.anger_alone.of(windows.alone), self.anger_against_baseline.of(windows.against))
+        """Return the log-odds by which each window can raise a level: against the baseline, from when there is one."""
+        known = ~np.isnan(windows.against)
+        return np.where(known, self.anger_against_baseline.of(windows.against), self.anger_alone.of(windows.alone))
 
     def raised(self, windows: Labelled) -> NDArray[np.bool_]:
         """Return which windows reach the onset."""

@@ -22,7 +22,7 @@ __all__ = ["CallerState", "Event", "Reference", "Typical", "typical_caller"]
 
 Event: TypeAlias = Affect | Escalation | Route
 
-TYPICAL_SPREAD, TYPICAL_WEIGHT = 0.6, 10
+TYPICAL_SPREAD, TYPICAL_WEIGHT = 0.6, 100
 """How far windows of calm speech lie from their speaker's baseline, in log-odds; the windows that this counts as."""
 _ANGER, _ANGER_AGAINST_BASELINE = LABELS.index("anger"), LABELS.index("anger_against_baseline")
 

@@ -1,9 +1,9 @@
 """Scores to levels: the caller's baseline, smoothing, onset and offset with dwell times, hold.
 
 The words are pyannote's (`onset`, `offset`, minimum durations). The caller is their own reference, because no absolute
-threshold serves both a loud and a soft speaker; but a caller may arrive angry, so what the voice says by itself counts
-beside it, and the stronger of the two wins. Only speech is evidence: smoothing and dwell count seconds of speech, so
-that a pause neither calms a caller nor escalates one.
+threshold serves both a loud and a soft speaker. But a caller may arrive angry: until they have a baseline, the mean of
+what their voice says by itself counts, and from then on it holds up a level that is there and raises none. Only speech
+is evidence: smoothing and dwell count seconds of speech, so that a pause neither calms a caller nor escalates one.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
     relative_shift, absolute_shift : float
         Log-odds added to them then.
     smoothing_s : float
-        Time constant of the smoothing, in seconds of speech.
+        Time constant of the smoothing against the baseline, in seconds of speech.
+    absolute_smoothing_s : float
+        The same of what the voice says by itself: a plain mean until so much speech was scored.
     tense_onset, tense_offset, escalated_onset, escalated_offset : float
         Scores, 0 to 1, at which a level begins and below which it ends.
     min_duration_on_s, min_duration_off_s : float
@@ -134,6 +136,7 @@ class EscalationPolicy(msgspec.Struct, frozen=True, kw_only=True):
     relative_shift: LogOdds
     absolute_shift: LogOdds
     smoothing_s: Annotated[float, Meta(ge=0.0, le=60.0)]
+    absolute_smoothing_s: Annotated[float, Meta(ge=0.0, le=60.0)]
     tense_onset: Ratio
     tense_offset: Ratio
     escalated_onset: Ratio
@@ -163,10 +166,12 @@ class Escalator:
 
     __slots__ = (
         "_above_s",
+        "_absolute",
+        "_absolute_s",
         "_below_s",
-        "_evidence",
         "_heard_s",
         "_policy",
+        "_relative",
         "_since_s",
         "level",
         "score",
@@ -174,7 +179,9 @@ class Escalator:
 
     def __init__(self, policy: EscalationPolicy) -> None:
         self._policy = policy
-        self._evidence: float | None = None
+        self._relative: float | None = None
+        self._absolute = 0.0
+        self._absolute_s = 0.0
         self._heard_s = 0.0
         self._since_s = 0.0
         self._above_s: dict[Level, float] = {}
@@ -204,16 +211,21 @@ class Escalator:
             The change of level, if there is one.
         """
         policy = self._policy
-        evidence = policy.absolute_slope * log_odds(absolute) + policy.absolute_shift
+        alone = policy.absolute_slope * log_odds(absolute) + policy.absolute_shift
+        self._absolute_s = min(self._absolute_s + new_speech_s, policy.absolute_smoothing_s)
+        self._absolute += min(1.0, new_speech_s / max(self._absolute_s, ROUNDING_S)) * (alone - self._absolute)
+        evidence = self._absolute
         if relative is not None:
-            evidence = max(evidence, policy.relative_slope * log_odds(relative) + policy.relative_shift)
-        if self._evidence is None or policy.smoothing_s == 0:
-            self._evidence = evidence
-        else:
-            keep = math.exp(-new_speech_s / policy.smoothing_s)
-            self._evidence = keep * self._evidence + (1.0 - keep) * evidence
+            against_baseline = policy.relative_slope * log_odds(relative) + policy.relative_shift
+            if self._relative is None or policy.smoothing_s == 0:
+                self._relative = against_baseline
+            else:
+                keep = math.exp(-new_speech_s / policy.smoothing_s)
+                self._relative = keep * self._relative + (1.0 - keep) * against_baseline
+            # what raised a level before there was a baseline holds it up; it raises none after
+            evidence = max(self._relative, evidence) if self.level else self._relative
         self._heard_s = affect.time_s
-        self.score = 1.0 / (1.0 + math.exp(-self._evidence))
+        self.score = 1.0 / (1.0 + math.exp(-evidence))
         target = self._target(new_speech_s)
         return self._change(target, affect.time_s, "rise" if target > self.level else "fall", affect.drivers)
 
@@ -226,7 +238,7 @@ class Escalator:
         while self.level and time_s >= (due_s := max(self._heard_s, self._since_s) + self._policy.hold_s):
             self._above_s.clear()
             self._below_s.clear()
-            self._evidence, self.score = None, 0.0
+            self._relative, self._absolute, self._absolute_s, self.score = None, 0.0, 0.0, 0.0
             step = self._change(Level(self.level - 1), due_s, "silence", ())
             assert step is not None
             steps.append(step)
