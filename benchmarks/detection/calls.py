@@ -51,7 +51,12 @@ def run(study: Study) -> list[Table]:
             [flapping(taught(study.calls), kind) for kind in dict.fromkeys(call.kind for call, _ in study.calls)],
             policy,
         ),
-        Table("Delays counted", ("up to, s", *FOUND_WITHIN_S), histogram(taught(study.calls)), "calls found in each second"),
+        Table(
+            "Delays counted",
+            ("up to, s", *FOUND_WITHIN_S),
+            histogram(taught(study.calls)),
+            "calls found in each second",
+        ),
     ]
 
 
