@@ -155,7 +155,7 @@ def test_the_voice_by_itself_is_a_mean_of_speech(speech_s: float) -> None:
 
 
 def test_the_voice_by_itself_holds_a_level_up_and_raises_none() -> None:
-    """Who arrives angry is not calm once they are compared with their own anger; who always sounds angry is not raised."""
+    """Who arrives angry is not calm once their own anger is the measure; who always sounds angry is not raised."""
     arrived = Escalator(PLAIN)
     push(arrived, 1.0, 0.8)
     push(arrived, 2.0, 0.8, 0.1)
