@@ -27,8 +27,8 @@ class TriageError(Exception):
     """Anything this library raises on purpose."""
 
 
-class ArgumentError(TriageError, TypeError):
-    """An argument of a type that the function does not take; nothing was changed."""
+class ArgumentError(TriageError, TypeError, ValueError):
+    """An argument that the function does not take, of another type or out of range; nothing was changed."""
 
 
 class AudioError(TriageError, ValueError):

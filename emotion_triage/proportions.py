@@ -6,6 +6,8 @@ import math
 
 import msgspec
 
+from emotion_triage.arguments import whole_number
+
 __all__ = ["Z_95", "Rate", "wilson"]
 
 Z_95 = 1.959963984540054
@@ -45,6 +47,8 @@ def wilson(count: int, of: int) -> Rate:
     >>> wilson(0, 0).high
     1.0
     """
+    whole_number("of", of, "how many there are, from 0")
+    whole_number("count", count, f"how many of these {of}", most=of)
     if of == 0:
         return Rate(count=0, of=0, value=None, low=0.0, high=1.0)
     ratio, z2 = count / of, Z_95**2 / of

@@ -12,12 +12,28 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, get_args
 
-__all__ = ["LANGUAGES", "Language", "Text", "clock", "day_and_time", "number", "texts"]
+from emotion_triage import arguments
+from emotion_triage.errors import ArgumentError
+
+__all__ = ["LANGUAGES", "Language", "Text", "clock", "day_and_time", "known_language", "number", "texts"]
 
 Language = Literal["en", "fr"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 LOCALES: dict[Language, str] = {"en": "en_GB", "fr": "fr_FR"}
 """Whose numbers and dates a language writes."""
+
+
+def known_language(language: Language) -> Language:
+    """Return a language, or refuse one without a catalogue.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of `LANGUAGES`.
+    """
+    if isinstance(language, str) and language in LANGUAGES:
+        return language
+    raise ArgumentError(f"language: got {arguments.shown(language)}, expected {' or '.join(map(repr, LANGUAGES))}")
 
 
 class Text(Mapping[Language, str]):
@@ -43,7 +59,7 @@ class Text(Mapping[Language, str]):
         self.english = english
 
     def __getitem__(self, language: Language) -> str:
-        return self.english if language == "en" else _catalogue(language)[self.context, self.english]
+        return self.english if known_language(language) == "en" else _catalogue(language)[self.context, self.english]
 
     def __iter__(self) -> Iterator[Language]:
         return iter(LANGUAGES)
@@ -65,8 +81,10 @@ def number(value: float, decimals: int, language: Language) -> str:
     >>> number(1234.5, 1, "en"), number(0.25, 2, "fr")
     ('1,234.5', '0,25')
     """
+    arguments.number("value", value, "a finite number")
+    arguments.whole_number("decimals", decimals, "0 to 15 digits", most=15)
     written = f"{value:,.{decimals}f}"
-    return written if language == "en" else written.translate(_symbols(language))
+    return written if known_language(language) == "en" else written.translate(_symbols(language))
 
 
 def clock(time_s: float, decimals: int = 0) -> str:
@@ -77,6 +95,8 @@ def clock(time_s: float, decimals: int = 0) -> str:
     >>> clock(62.4), clock(3723), clock(123.5, 1)
     ('1:02', '1:02:03', '2:03.5')
     """
+    arguments.number("time_s", time_s, "seconds")
+    arguments.whole_number("decimals", decimals, "0 to 15 digits", most=15)
     minutes, seconds = divmod(round(time_s, decimals) if decimals else int(time_s), 60)
     hours, minutes = divmod(int(minutes), 60)
     shown = f"{seconds:0{3 + decimals}.{decimals}f}" if decimals else f"{seconds:02}"
@@ -99,7 +119,13 @@ def day_and_time(started_at: str, language: Language) -> str:
     """
     from babel.dates import format_date, format_time
 
-    at, locale = datetime.fromisoformat(started_at), LOCALES[language]
+    try:
+        at = datetime.fromisoformat(started_at)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"started_at: got {arguments.shown(started_at)}, expected a time as ISO 8601 writes it"
+        ) from None
+    locale = LOCALES[known_language(language)]
     return f"{format_date(at, 'long', locale)} {format_time(at, 'HH:mm', locale=locale)}"
 
 

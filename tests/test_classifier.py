@@ -142,7 +142,8 @@ def refusal(path: Path) -> str:
     ("name", "value"),
     [
         *((name, np.nan) for name in ("weights", "bias", "mean", "tone_weights", "tone_bias", "pool_least")),
-        *((name, np.inf) for name in ("weights", "tone_weights", "tone_bias")),
+        *((name, np.inf) for name in ("weights", "bias", "mean", "tone_weights", "tone_bias")),
+        *((name, -np.inf) for name in ("weights", "bias", "mean", "tone_weights", "tone_bias")),
     ],
 )
 def test_weights_that_are_no_numbers(tmp_path: Path, name: str, value: float) -> None:

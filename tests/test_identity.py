@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("phonenumbers")
-from emotion_triage.errors import LedgerError
+from emotion_triage.errors import ArgumentError, LedgerError
 from emotion_triage.ledger.identity import Identity, spelled
 
 _spec = importlib.util.spec_from_file_location("identity_forms", Path(__file__).with_name("identity_forms.py"))
@@ -87,11 +87,19 @@ def test_whatever_is_sent_is_somebody_nobody_or_refused(written: str) -> None:
     assert spelling is None or Identity(KEYS, "FR").pseudonym(written)
 
 
-@pytest.mark.parametrize("written", [33123456789, b"+33123456789", ["+33123456789"], "0" * 2000, "\ud800"])
-def test_what_is_no_text_is_refused(written: object) -> None:
-    """A number that is no text, or is none at all, is refused as any other."""
+@pytest.mark.parametrize("written", ["0" * 2000, "\ud800"])
+def test_what_is_no_number_is_refused(written: str) -> None:
+    """A text that is no number is refused, however long."""
     with pytest.raises(LedgerError, match="cannot be read"):
+        spelled(written, "FR")
+
+
+@pytest.mark.parametrize("written", [33123456789, b"+33123456789", ["+33123456789"]])
+def test_what_is_no_text_is_refused(written: object) -> None:
+    """A caller that is no text is a fault of the program, told by its type alone: the number is not shown."""
+    with pytest.raises(ArgumentError, match=f"caller: got {type(written).__name__}, expected") as refused:
         spelled(written, "FR")  # type: ignore[arg-type]
+    assert "33123456789" not in str(refused.value)
 
 
 def test_the_documents_show_what_is_tested() -> None:

@@ -245,6 +245,16 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
         ('[neutral]\nskills = "patience"', "neutral.skills is 'patience'; expected array"),
         ("[neutral]\npriority = 1.5", "neutral.priority is 1.5; expected integer"),
         (
+            "[neutral]\npriority = 49",
+            "neutral.priority is 49 and a calm caller has 50 ('everyday call'); objecting costs the caller nothing: "
+            "give the neutral route as much or more",
+        ),
+        (
+            '[neutral]\ntarget = "voicebot"',
+            "neutral.target is 'voicebot' and a calm caller goes to a queue ('everyday call'); objecting costs the "
+            "caller nothing: give the neutral route a queue or a supervisor",
+        ),
+        (
             '[report]\nrecording_link = "javascript:alert(1)"',
             "report.recording_link is 'javascript:alert(1)'; expected http://, https:// or file:// and an address, or "
             "a path, without blanks",

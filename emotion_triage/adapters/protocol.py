@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from emotion_triage.arguments import of_type
 from emotion_triage.audio.stream import Encoding
 from emotion_triage.call.triage import Call, Triage
 from emotion_triage.errors import CallIdError, WireError
@@ -133,6 +134,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
     def open(self, triage: Triage, *, standing: Standing | None = None, objection: bool = False) -> Call:
         """Open the call as `Triage.call` does, for the audio that this wire carries."""
+        of_type(Triage, triage=triage)
         return triage.call(
             self.call_id,
             encoding=self.encoding,

@@ -2,5 +2,5 @@
 
 In come rows and functionals of windows; out go calibrated probabilities and the reasons for them.
 
-Reading order: classifier, affect.
+Reading order: weights < classifier < affect.
 """

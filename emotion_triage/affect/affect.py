@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.arguments import sequence
 from emotion_triage.prosody.functionals import DRIVER_GROUPS, FEATURE_NAMES, HEADLINES
 from emotion_triage.texts import Language, Text, number
 
@@ -151,7 +152,7 @@ def describe(drivers: tuple[Driver, ...], language: Language = "en") -> str:
     """
     return ", ".join(
         driver.text(language)
-        for driver in drivers
+        for driver in sequence("drivers", drivers, Driver)
         if driver.weight > 0 and (driver.change > 0 or driver.name not in RISING)
     )
 
@@ -167,7 +168,7 @@ def describe_fall(drivers: tuple[Driver, ...], language: Language = "en") -> str
     """
     return ", ".join(
         driver.text(language)
-        for driver in drivers
+        for driver in sequence("drivers", drivers, Driver)
         if driver.weight < 0 and (driver.change < 0 or driver.name not in RISING)
     )
 

@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.affect.weights import not_finite
+from emotion_triage.arguments import path_name
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.errors import ModelError
 from emotion_triage.prosody.frames import FRAME_LENGTH, HOP_LENGTH
@@ -73,6 +75,13 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     step_frames: int = STEP_FRAMES
     training: dict[str, str | float | int | list[str]]
 
+    def _standardises(self) -> bool:
+        if not len(self.feature_mean) == len(self.feature_scale) == len(self.features):
+            return False
+        with np.errstate(over="ignore"):
+            mean, scale = np.array([self.feature_mean, self.feature_scale]).astype(np.float32)
+        return bool(np.isfinite([mean, scale]).all() and (scale > 0).all())
+
     def check(self, source: str) -> None:
         """Refuse a model that was made for another version of the features.
 
@@ -94,6 +103,11 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         for field, value in expected.items():
             if (got := getattr(self, field)) != value:
                 raise ModelError(f"{source}: the model has {field} {got}, this library has {value}; {fix}")
+        if not self._standardises():
+            raise ModelError(
+                f"{source}: got means and scales that are not finite, one of each feature; the graph is not that of "
+                f"its contract: {fix}"
+            )
         if self.features != FEATURE_NAMES:
             missing = [name for name in self.features if name not in FEATURE_NAMES]
             unknown = [name for name in FEATURE_NAMES if name not in self.features]
@@ -135,6 +149,7 @@ class Classifier:
         self.contract = _contract(path, self._session)
         self.mean = np.asarray(self.contract.feature_mean, np.float32)
         self.mean.flags.writeable = False
+        self._refuse_weights(content)
         self._rehearse()
 
     @staticmethod
@@ -153,10 +168,12 @@ class Classifier:
 
         Raises
         ------
+        ArgumentError
+            If `path` is no path.
         ModelError
-            If the file is missing, damaged, not ours, or made for other features.
+            If the file is missing, damaged, not ours, or made for other features, or says what is not finite.
         """
-        path = default_model_path() if path is None else Path(path)
+        path = default_model_path() if path is None else Path(path_name("model", path, ModelError))
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -201,6 +218,14 @@ class Classifier:
         inputs = {MEL: log_mel(second)[None], "features": _NO_FEATURES}
         tone: NDArray[np.float32] = self._session.run(["tone"], inputs, self._options)[0][0]
         return tone
+
+    def _refuse_weights(self, content: bytes) -> None:
+        """Refuse weights that are not finite: what they score may be finite all the same, and wrong."""
+        if names := not_finite(content):
+            raise ModelError(
+                f"{self.path}: got numbers that are not finite in {', '.join(names[:5])}, expected finite weights; "
+                "export it again with python -m emotion_triage.training"
+            )
 
     def _rehearse(self) -> None:
         """Run once: the first call pays nothing, and a graph that breaks its contract is found before it."""

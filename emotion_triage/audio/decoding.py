@@ -108,7 +108,7 @@ class Headerless(msgspec.Struct, frozen=True):
     sample_rate_hz: int
 
     def __post_init__(self) -> None:
-        if self.encoding not in HEADERLESS:
+        if not isinstance(self.encoding, str) or self.encoding not in HEADERLESS:
             raise AudioError(f"encoding: got {self.encoding!r}, expected one of {', '.join(HEADERLESS)}")
         AudioStream("float32", self.sample_rate_hz)  # its rules on rates are the rules here
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.arguments import of_type, path_name
 from emotion_triage.audio.containers import Size
 from emotion_triage.audio.decoding import Headerless, Source, Spool, decoding_errors, is_pipe, opened, spooled
 from emotion_triage.audio.g711 import Samples
@@ -92,7 +94,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
             The file cannot be read, or holds NaN, infinite or wrongly scaled samples; the blocks before that have
             been yielded.
         """
-        if not block_s > 0:
+        if not isinstance(block_s, int | float) or not 0 < block_s < math.inf:
             raise AudioError(f"block_s: got {block_s!r}, expected seconds above 0; 10 is a good size")
         block = max(1, round(block_s * self.sample_rate_hz))
         column = 1 if self.caller_channel == "right" else 0
@@ -248,6 +250,8 @@ def open_recording(
 
     Raises
     ------
+    ArgumentError
+        `path` is no path, `headerless` or `caller_spans` of another type.
     AudioError
         No such file, no permission, not audio, damaged, empty, of a rate or number of channels that
         cannot be used, without a header and `headerless`, a pipe that brings nothing, or with the caller's side
@@ -259,7 +263,9 @@ def open_recording(
     Traceback (most recent call last):
     emotion_triage.errors.AudioError: missing.wav: got no such file, expected a recording; check the path
     """
-    name = os.fspath(path)
+    name = path_name("path", path, AudioError)
+    if headerless is not None:
+        of_type(Headerless, headerless=headerless)
     with _errors_named(name):
         source = Source(name, headerless)
         if is_pipe(name):
@@ -298,7 +304,7 @@ def _count(file: soundfile.SoundFile, source: Source) -> int:
 
 
 def _check_channel(caller_channel: str | None, channels: int, *, spans_given: bool) -> None:
-    if caller_channel is not None and caller_channel not in CALLER_CHANNELS:
+    if caller_channel is not None and (not isinstance(caller_channel, str) or caller_channel not in CALLER_CHANNELS):
         guess = difflib.get_close_matches(str(caller_channel).lower(), CALLER_CHANNELS, n=1)
         hint = f"; did you mean {guess[0]!r}?" if guess else "; say which side is the caller"
         raise AudioError(f"caller_channel: got {caller_channel!r}, expected left, right or mono{hint}")
@@ -324,9 +330,17 @@ def _check_channel(caller_channel: str | None, channels: int, *, spans_given: bo
         )
 
 
+def _is_span(span: object) -> bool:
+    return isinstance(span, tuple | list) and len(span) == 2 and all(isinstance(edge_s, int | float) for edge_s in span)
+
+
 def _checked_spans(spans: Sequence[tuple[float, float]], duration_s: float) -> tuple[tuple[float, float], ...]:
+    of_type(Sequence, "give the start and end of each", caller_spans=spans)
     previous_end_s = 0.0
-    for number, (start_s, end_s) in enumerate(spans):
+    for number, span in enumerate(spans):
+        if not _is_span(span):
+            raise AudioError(f"caller span {number}: got {span!r}, expected its start and end in seconds")
+        start_s, end_s = span
         where = f"caller span {number}: got {start_s:g} to {end_s:g} s"
         if not 0 <= start_s < end_s:
             raise AudioError(f"{where}, expected 0 <= start < end; give seconds from the start of the file")

@@ -220,7 +220,7 @@ class AudioStream:
     _flushed: bool
 
     def __init__(self, encoding: Encoding, sample_rate_hz: int) -> None:
-        if encoding not in ENCODINGS:
+        if not isinstance(encoding, str) or encoding not in ENCODINGS:
             guess = difflib.get_close_matches(str(encoding).lower(), ENCODINGS, n=1, cutoff=0.4)
             hint = f"; did you mean {guess[0]!r}?" if guess else ""
             raise AudioError(f"encoding: got {encoding!r}, expected one of {', '.join(ENCODINGS)}{hint}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.arguments import path_name
 from emotion_triage.batch.parquet import pyarrow_modules
 from emotion_triage.batch.result_file import SUFFIXES
 from emotion_triage.errors import TriageError
@@ -32,7 +33,7 @@ def check_table_path(path: str | os.PathLike[str]) -> None:
     MissingExtraError
         If Parquet was asked for and pyarrow is not installed.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = Path(path_name("path", path, TriageError)).suffix.lower()
     if suffix not in SUFFIXES:
         raise TriageError(f"{path}: got a name that ends in {suffix!r}, expected {', '.join(SUFFIXES)}; rename it")
     if suffix == ".parquet":

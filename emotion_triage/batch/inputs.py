@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from emotion_triage.arguments import path_name
 from emotion_triage.audio.decoding import AUDIO_SUFFIXES, FOREIGN_SUFFIXES, headerless_suffix
 from emotion_triage.audio.remote import find_remote, is_remote
 from emotion_triage.batch.spreadsheets import read_table
@@ -225,7 +226,7 @@ def read_spans(path: str | os.PathLike[str]) -> CallerSpans:
     AudioError
         If the file cannot be read or a row is not a span.
     """
-    name = os.fspath(path)
+    name = path_name("path", path, AudioError)
     expected = "expected CSV with the columns source,start_s,end_s or a JSON array of such objects"
     try:
         if name.lower().endswith(".json"):

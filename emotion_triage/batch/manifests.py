@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from emotion_triage.arguments import path_name, sequence
 from emotion_triage.audio.recordings import CALLER_CHANNELS
 from emotion_triage.audio.remote import is_remote
 from emotion_triage.batch.inputs import CallerSpans, as_text, whole_path
@@ -78,7 +79,7 @@ def find_manifest(paths: list[str]) -> str | None:
     >>> find_manifest(["calls/march.csv"]), find_manifest(["calls/"])
     ('calls/march.csv', None)
     """
-    manifests = [path for path in paths if path.lower().endswith(SUFFIXES)]
+    manifests = [path for path in sequence("paths", paths, str) if path.lower().endswith(SUFFIXES)]
     if not manifests:
         return None
     if len(paths) > 1:
@@ -103,6 +104,7 @@ def read_manifest(path: str) -> Manifest:
     TriageError
         If it cannot be read, names no recordings, or says two things of one.
     """
+    path = path_name("path", path, AudioError)
     table = read_table(path, wanted=[name for name in COLUMNS if name != "caller"], dropped=["caller"])
     rows: dict[str, _Row] = {}
     channels: dict[str, str] = {}

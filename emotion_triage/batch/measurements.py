@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.arguments import of_type
 from emotion_triage.audio.recordings import Recording, to_its_end
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.errors import TruncatedError
@@ -92,6 +93,7 @@ def measure(recording: Recording) -> Iterator[Measurements]:
     AudioError
         If the file cannot be read, or holds samples that are no audio.
     """
+    of_type(Recording, "open_recording opens one", recording=recording)
     stream = WindowStream("float32", SAMPLE_RATE_HZ)
     cut_short: list[TruncatedError] = []
     for at, samples in to_its_end(recording.blocks(), cut_short):

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from emotion_triage.arguments import number, of_type
 from emotion_triage.audio.decoding import Headerless
 from emotion_triage.audio.recordings import Recording, open_recording
 from emotion_triage.batch.append_log import LogSuffix
 from emotion_triage.batch.inputs import CallerSpans
-from emotion_triage.texts import LANGUAGES, Language
+from emotion_triage.texts import Language, known_language
 
 __all__ = ["ScoringOptions"]
 
@@ -38,8 +39,8 @@ class ScoringOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Raises
     ------
-    ValueError
-        If a setting is out of range.
+    ArgumentError
+        If a setting is of another type or out of range.
     """
 
     caller_channel: str | None
@@ -51,10 +52,12 @@ class ScoringOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeline: LogSuffix | None = None
 
     def __post_init__(self) -> None:
-        if self.language not in LANGUAGES:
-            raise ValueError(f"language: got {self.language!r}, expected {' or '.join(map(repr, LANGUAGES))}")
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise ValueError(f"max_seconds: got {self.max_seconds!r}, expected seconds above 0")
+        known_language(self.language)
+        of_type(CallerSpans | None, "read_spans reads them", caller_spans=self.caller_spans)
+        of_type(Headerless | None, headerless=self.headerless)
+        of_type(Mapping, channels=self.channels)
+        if self.max_seconds is not None:
+            number("max_seconds", self.max_seconds, "seconds above 0", above=0.0)
 
     def channel_of(self, source: str) -> str | None:
         """Return the caller's channel of a recording."""

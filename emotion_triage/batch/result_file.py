@@ -10,12 +10,13 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from emotion_triage.arguments import of_type, path_name, shown
 from emotion_triage.audio.remote import fetch, is_remote, is_there, send
 from emotion_triage.batch.append_log import AppendLog, LogSuffix, lines_of, rows_of_file
 from emotion_triage.batch.parquet import Partition, pyarrow_modules, read_parquet, remove, write_parquet
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.timeline import TimelineRow
-from emotion_triage.errors import TriageError
+from emotion_triage.errors import ArgumentError, TriageError
 
 __all__ = ["SUFFIXES", "RecordFile", "events_path", "read_records", "read_timelines"]
 
@@ -78,7 +79,11 @@ class RecordFile:
         events: bool = False,
         partition_by: Partition | None = None,
     ) -> None:
-        self._folder, _, name = os.fspath(path).rpartition("/") if is_remote(os.fspath(path)) else ("", "", path)
+        path = path_name("path", path, TriageError)
+        if not isinstance(mode, str) or mode not in ("new", "resume", "overwrite"):
+            raise ArgumentError(f"mode: got {shown(mode)}, expected new, resume or overwrite")
+        of_type(bool, events=events)
+        self._folder, _, name = path.rpartition("/") if is_remote(path) else ("", "", path)
         self.path = Path(name)
         self.done: set[str] = set()
         self.failed = 0
@@ -259,7 +264,7 @@ class RecordFile:
         events.cut(kept)
 
 
-def events_path(path: Path) -> Path:
+def events_path(path: str | os.PathLike[str]) -> Path:
     """Return where the timelines of a file of records are.
 
     Examples
@@ -267,10 +272,11 @@ def events_path(path: Path) -> Path:
     >>> print(events_path(Path("scores.jsonl")))
     scores.events.jsonl
     """
+    path = Path(path_name("path", path, TriageError))
     return path.with_suffix(f".events{path.suffix}")
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     """Read records, in the order in which they were written.
 
     Raises
@@ -281,7 +287,7 @@ def read_records(path: Path) -> Iterator[Record]:
     return _read(path, Record)
 
 
-def read_timelines(path: Path) -> Iterator[TimelineRow]:
+def read_timelines(path: str | os.PathLike[str]) -> Iterator[TimelineRow]:
     """Read timelines (see `events_path`); the rows of one recording follow each other.
 
     Raises
@@ -292,7 +298,8 @@ def read_timelines(path: Path) -> Iterator[TimelineRow]:
     return _read(path, TimelineRow)
 
 
-def _read(path: Path, kind: type[Row]) -> Iterator[Row]:
+def _read(path: str | os.PathLike[str], kind: type[Row]) -> Iterator[Row]:
+    path = Path(path_name("path", path, TriageError))
     if path.suffix.lower() == ".parquet":
         yield from read_parquet(path, kind)
         return

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from emotion_triage.arguments import number, of_type, path_name, shown, whole_number
 from emotion_triage.audio.decoding import is_of_this_process
 from emotion_triage.audio.g711 import Samples
 from emotion_triage.audio.recordings import to_its_end
@@ -19,7 +20,7 @@ from emotion_triage.batch.process_pool import GivenUp, Limits, in_order
 from emotion_triage.batch.record import DECIMALS, Record, Status, Summary
 from emotion_triage.batch.timeline import Timeline
 from emotion_triage.call.triage import Call, Event, Triage
-from emotion_triage.errors import AudioError, PolicyError, TriageError, TruncatedError
+from emotion_triage.errors import ArgumentError, AudioError, PolicyError, TriageError, TruncatedError
 from emotion_triage.routing.policy import Policy
 from emotion_triage.texts import Language
 
@@ -38,6 +39,9 @@ __all__ = [
     "score_recording",
 ]
 
+MOST_MEMORY_MIB = 1 << 40
+"""More than the system's limits can say."""
+
 
 def call_of_recording(triage: Triage) -> Call:
     """Open the call that a recording is.
@@ -47,6 +51,7 @@ def call_of_recording(triage: Triage) -> Call:
     PolicyError
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
+    of_type(Triage, triage=triage)
     refuse_unknown_notice(triage.policy)
     return triage.call("recording", encoding="float32")
 
@@ -68,7 +73,13 @@ def events_of(call: Call, blocks: Iterable[tuple[int, Samples]], *, end_s: float
     list of Event
         What each block told.
     """
-    for at, samples in blocks:
+    of_type(Call, call=call)
+    of_type(Iterable, "give Recording.blocks()", blocks=blocks)
+    end_s = number("end_s", end_s, "the recording's length, seconds from 0", least=0.0)
+    for block in blocks:
+        if not isinstance(block, tuple) or len(block) != 2:
+            raise ArgumentError(f"blocks: got {shown(block)}, expected pairs of an index and samples")
+        at, samples = block
         yield call.push(samples, at=at)
     yield call.advance(round(end_s * SAMPLE_RATE_HZ)) + call.flush()
 
@@ -100,6 +111,8 @@ def run_one(triage: Triage, options: ScoringOptions, source: str) -> Scored:
     PolicyError
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
+    of_type(ScoringOptions, options=options)
+    of_type(str, source=source)
     call = call_of_recording(triage)
     summary = Summary(call.route, angry_start=triage.policy.report.angry_start)
     timeline = None if options.timeline is None else Timeline(as_text(source), call.route, options.language)
@@ -182,7 +195,7 @@ def score_recording(
         If the policy wants the notice played first: a recording cannot tell when it was.
     """
     options = ScoringOptions(caller_channel=caller_channel, caller_spans=caller_spans, language=language)
-    return run_one(triage, options, os.fspath(source)).record
+    return run_one(triage, options, path_name("source", source, AudioError)).record
 
 
 def run_locally(
@@ -213,12 +226,16 @@ def run_locally(
     ------
     PolicyError
         If the policy wants the notice played first.
-    ValueError
-        If a setting is out of range.
+    ArgumentError
+        If a setting is of another type or out of range.
     """
+    of_type(Triage, triage=triage)
+    of_type(ScoringOptions, options=options)
+    of_type(Iterable, sources=sources)
     refuse_unknown_notice(triage.policy)
-    if workers < 1:
-        raise ValueError(f"workers: got {workers}, expected 1 or more processes")
+    workers = whole_number("workers", workers, "1 or more processes", least=1)
+    if max_memory_mib is not None:
+        whole_number("max_memory_mib", max_memory_mib, f"MiB, 1 to {MOST_MEMORY_MIB}", least=1, most=MOST_MEMORY_MIB)
     limits = Limits(options.max_seconds, max_memory_mib)
     return in_order(
         partial(run_one, triage, options),
@@ -281,6 +298,8 @@ def score(
 
     Raises
     ------
+    ArgumentError
+        If an argument is of another type or out of range.
     AudioError
         If there is nothing to score.
     ModelError, PolicyError
@@ -319,6 +338,7 @@ def refuse_unknown_notice(policy: Policy) -> None:
     PolicyError
         If it does: a recording cannot tell when the notice was played.
     """
+    of_type(Policy, policy=policy)
     if policy.notice.mode == "required":
         raise PolicyError(
             f"policy {policy.name!r}: notice.mode is 'required', and a recording cannot tell when the notice was "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.affect.affect import log_odds
+from emotion_triage.arguments import number, of_type, whole_number
 from emotion_triage.calibration.labelled import Labelled
 from emotion_triage.errors import TriageError
 from emotion_triage.routing.escalation import EscalationPolicy
@@ -98,6 +99,7 @@ def refuse_too_little(windows: Labelled, false_alarm_rate: float) -> None:
     TriageError
         Naming what was got and how much is needed.
     """
+    _check(windows, false_alarm_rate)
     known = ~np.isnan(windows.against)
     for_onset = max(MIN_WINDOWS, math.ceil(MIN_FALSE_ALARMS / false_alarm_rate))
     needs = []
@@ -114,6 +116,11 @@ def refuse_too_little(windows: Labelled, false_alarm_rate: float) -> None:
         raise TriageError(f"too little to calibrate with: got {'; '.join(needs)}; label more calls")
 
 
+def _check(windows: Labelled, false_alarm_rate: float) -> None:
+    of_type(Labelled, "read_labelled reads them", windows=windows)
+    number("false_alarm_rate", false_alarm_rate, "a share above 0, below 1", above=0.0, most=math.nextafter(1.0, 0.0))
+
+
 def calibrate(windows: Labelled, *, false_alarm_rate: float) -> Calibration:
     """Fit slopes, shifts and the onset.
 
@@ -128,6 +135,7 @@ def calibrate(windows: Labelled, *, false_alarm_rate: float) -> Calibration:
     TriageError
         If a score is not higher where people heard anger.
     """
+    _check(windows, false_alarm_rate)
     known = windows.take(~np.isnan(windows.against))
     unset = Calibration(
         anger_alone=_platt("anger_alone", windows.alone, windows.angry),
@@ -180,7 +188,9 @@ def compare(
     seed : int
         Of the folds and draws.
     """
-    rng = np.random.default_rng(seed)
+    _check(windows, false_alarm_rate)
+    of_type(EscalationPolicy, policy=policy)
+    rng = np.random.default_rng(whole_number("seed", seed, "a whole number from 0", most=math.inf))
     n_callers = int(windows.caller.max()) + 1
     fold = rng.permutation(n_callers)[windows.caller] % FOLDS
     old = Calibration(

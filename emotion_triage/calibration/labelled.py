@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.arguments import path_name
 from emotion_triage.batch.parquet import pyarrow_modules
 from emotion_triage.batch.record import DECIMALS
 from emotion_triage.errors import TriageError
@@ -80,7 +81,7 @@ def read_labelled(path: str | os.PathLike[str]) -> Labelled:
     TriageError
         If it cannot be read, a column is missing or a value is none of these.
     """
-    path = Path(path)
+    path = Path(path_name("path", path, TriageError))
     numbers: dict[str, int] = {}
     found: list[tuple[int, bool, float, float]] = []
     left_out = 0

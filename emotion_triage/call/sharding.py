@@ -10,6 +10,7 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from emotion_triage.arguments import of_type, pair_of, whole_number
 from emotion_triage.audio.stream import Chunk
 from emotion_triage.call.triage import Call, Event
 from emotion_triage.errors import PushError, StreamError, TriageError
@@ -40,8 +41,8 @@ class Shards:
 
     Raises
     ------
-    ValueError
-        If `n_shards` is less than 1.
+    ArgumentError
+        If `n_shards` is no whole number from 1.
 
     Examples
     --------
@@ -56,8 +57,9 @@ class Shards:
     """
 
     def __init__(self, n_shards: int) -> None:
-        if n_shards < 1:
-            raise ValueError(f"n_shards: got {n_shards}, expected 1 or more; one a processor is usual")
+        n_shards = whole_number(
+            "n_shards", n_shards, "1 or more, to 1024; one a processor is usual", least=1, most=1024
+        )
         context = get_context("spawn")
         self._shards: list[_Shard] = []
         self._shard_of: dict[str, int] = {}
@@ -79,9 +81,12 @@ class Shards:
 
         Raises
         ------
+        ArgumentError
+            If it is no call.
         StreamError
             If a call of that `call_id` is here already.
         """
+        of_type(Call, "pass what Triage.call returned", call=call)
         if call.call_id in self._shard_of:
             raise StreamError(f"got call {call.call_id!r} a second time, expected another id; remove() the first one")
         shard = min(range(len(self.n_calls)), key=self.n_calls.__getitem__)
@@ -113,13 +118,17 @@ class Shards:
 
         Raises
         ------
+        ArgumentError
+            If `chunks` is no sequence of pairs; nothing was pushed.
         StreamError
             If there is no such call here; nothing was pushed.
         PushError
             If chunks could not be used; the others were scored, and their events are in the error.
         """
         places: list[list[int]] = [[] for _ in self._shards]
-        for place, (call_id, _) in enumerate(chunks):
+        of_type(Sequence, "give a list of (call_id, chunk)", chunks=chunks)
+        for place, pair in enumerate(chunks):
+            call_id, _ = pair_of(pair, str, "a call's id, and its chunk")
             places[self._shard(call_id)].append(place)
         busy = [shard for shard, each in enumerate(places) if each]
         for shard in busy:
@@ -151,7 +160,7 @@ class Shards:
         self.close()
 
     def _shard(self, call_id: str) -> int:
-        if call_id not in self._shard_of:
+        if not isinstance(call_id, str) or call_id not in self._shard_of:
             raise StreamError(f"got call {call_id!r}, expected one that was added; add() it first")
         return self._shard_of[call_id]
 

@@ -8,12 +8,13 @@ from os import PathLike
 from types import TracebackType
 
 from emotion_triage.affect.classifier import Classifier
+from emotion_triage.arguments import of_type, pair_of
 from emotion_triage.audio.stream import Chunk, Encoding
 from emotion_triage.call import batching
 from emotion_triage.call.arguments import sample_index, standing_or_clear
 from emotion_triage.call.caller import CallerState, Event, typical_caller
 from emotion_triage.call.pickling import STAMP, Stamp, unpickled
-from emotion_triage.errors import ArgumentError, PushError, StreamError, TriageError
+from emotion_triage.errors import PushError, StreamError, TriageError
 from emotion_triage.prosody.frames import FRAME_S, HOP_S
 from emotion_triage.prosody.measurement import MIN_ENCODED_SPEECH_S
 from emotion_triage.prosody.vad import STEP_FRAMES
@@ -46,6 +47,8 @@ class Triage:
     __slots__ = ("classifier", "policy", "typical")
 
     def __init__(self, classifier: Classifier, policy: Policy) -> None:
+        of_type(Classifier, "Triage.load takes paths", classifier=classifier)
+        of_type(Policy, "Triage.load takes paths", policy=policy)
         self.classifier = classifier
         self.policy = policy
         self.typical = typical_caller(classifier.mean, classifier.score)
@@ -66,7 +69,7 @@ class Triage:
 
         Raises
         ------
-        ModelError, PolicyError
+        ArgumentError, ModelError, PolicyError
             If one of them cannot be used; the message says why and what to do.
         """
         return cls(Classifier.load(model), policy if isinstance(policy, Policy) else Policy.load(policy))
@@ -115,7 +118,7 @@ class Triage:
         Raises
         ------
         ArgumentError, AudioError
-            If `standing` is no Standing; if the encoding or the rate is not supported.
+            If `standing` is no Standing, or `objection` no bool; if the encoding or the rate is not supported.
         CallIdError
             If `call_id` is no name: None, empty, too long or not printable.
         """
@@ -138,8 +141,9 @@ class Triage:
 
         Raises
         ------
-        PushError
-            If chunks could not be used; the others were scored, and their events are in the error.
+        ArgumentError, PushError
+            If `chunks` is no sequence; if chunks could not be used: the others were scored, and the error has their
+            events.
 
         Examples
         --------
@@ -148,17 +152,17 @@ class Triage:
         >>> triage.push_many([(call, bytes([0xFF]) * 160) for call in calls])
         [[], [], []]
         """
+        of_type(Sequence, "give a list of (call, chunk)", chunks=chunks)
         events: list[list[Event]] = [[] for _ in chunks]
         errors: dict[int, TriageError] = {}
         taken: dict[Call, batching.Heard] = {}
         seconds_left = batching.seconds_in_a_tick(len(chunks))
-        for i, (call, chunk) in enumerate(chunks):
-            if call in taken:  # its earlier packet comes first
-                batching.process(list(taken.values()), self.classifier)
-                taken = {}
+        for i, pair in enumerate(chunks):
             try:
-                if not isinstance(call, Call):
-                    raise ArgumentError(f"got {call!r}, expected a Call; pass what Triage.call returned")
+                call, chunk = pair_of(pair, Call, "and its chunk; pass what Triage.call returned")
+                if call in taken:  # its earlier packet comes first
+                    batching.process(list(taken.values()), self.classifier)
+                    taken = {}
                 if call.triage is not self and call.triage.classifier is not self.classifier:
                     raise StreamError(
                         f"got call {call.call_id!r} of another model, expected one of {self.classifier.digest[:12]}; "
@@ -206,10 +210,12 @@ class Call:
         standing: Standing | None,
         objection: bool,
     ) -> None:
+        of_type(Triage, "open calls by Triage.call", triage=triage)
         self.triage = triage
         self.call_id = safe_call_id(call_id)
         self.standing = standing_or_clear(standing)
         self._format = (encoding, sample_rate_hz)
+        of_type(bool, objection=objection)
         self._objection = objection or self.standing.objection
         self.reset()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from emotion_triage.arguments import of_type
 from emotion_triage.errors import DestinationError
 from emotion_triage.routing.rules import Route
 
@@ -92,6 +93,7 @@ def text_fields(route: Route) -> dict[str, str]:
     triage_skills=de-escalation
     triage_avoid_agents=
     """
+    of_type(Route, route=route)
     return {
         "triage_target": route.target.value,
         "triage_queue": one_line("the queue's name", route.queue),

@@ -1,6 +1,6 @@
 """Contacts over time: a caller's standing, an agent's exposure, and what people decided. Extra ``[ledger]``.
 
-Reading order: schema, seals, patience, withheld, monitor_events, upkeep_events < store, spelling, log_events <
+Reading order: schema, seals, patience, withheld, intake, monitor_events, upkeep_events < store, spelling, log_events <
 identity, projection, audit_log < verification, standings, fairness, exposures < reviews, labelled < queries <
 coverage, commands < access < ledger.
 

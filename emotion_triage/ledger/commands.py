@@ -8,9 +8,11 @@ from contextlib import suppress
 
 import msgspec
 
-from emotion_triage.errors import CallIdError, LedgerError
+from emotion_triage.arguments import number, of_type
+from emotion_triage.errors import LedgerError
 from emotion_triage.ledger import audit_log
 from emotion_triage.ledger.identity import Identity
+from emotion_triage.ledger.intake import call_name, of_its_types, require
 from emotion_triage.ledger.log_events import (
     Appealed,
     Attached,
@@ -44,12 +46,14 @@ from emotion_triage.ledger.projection import (
 )
 from emotion_triage.ledger.queries import Link, Queries
 from emotion_triage.ledger.standings import restrictions
-from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.contacts import Contact, Restriction
 from emotion_triage.routing.escalation import Level
 from emotion_triage.routing.policy import Policy
 
 __all__ = ["Commands"]
+
+MOST_DAYS = 36600.0
+"""A century, in days: no ledger was idle for longer."""
 
 
 class Commands:
@@ -77,12 +81,11 @@ class Commands:
 
     def record(self, contact: Contact, pseudonym: str | None) -> None:
         """Keep a contact, unless it is kept already."""
-        _name(contact.contact_id, "contact_id")
-        _require(agent_id=contact.agent_id)
+        call_name(contact.contact_id, "contact_id")
+        require(agent_id=contact.agent_id)
         finite(duration_s=contact.duration_s, escalated_s=contact.escalated_s)
-        if not (contact.duration_s >= 0 and contact.escalated_s >= 0):
-            raise LedgerError(f"contact {contact.contact_id}: got a negative length of time, expected seconds from 0")
         instant("started_at", contact.started_at)
+        contact = of_its_types(contact)
         try:
             at_us = instant("started_at", contact.ended_at)
         except OverflowError:
@@ -153,15 +156,16 @@ class Commands:
 
     def void(self, contact_id: str, by: str, reason: str) -> None:
         """Declare that a contact counts no more."""
-        contact_id = _name(contact_id, "contact_id")
-        _require(by=by, reason=reason)
+        contact_id = call_name(contact_id, "contact_id")
+        require(by=by, reason=reason)
         voided = Voided(contact_id=contact_id, by=by, reason=without_numbers(reason))
         self._say("void", voided, voided)
 
     def verdict(self, contact_id: str, by: str, abusive: bool, reason: str) -> None:
         """Say whether a contact was abusive."""
-        contact_id = _name(contact_id, "contact_id")
-        _require(by=by, reason=reason)
+        of_type(bool, abusive=abusive)
+        contact_id = call_name(contact_id, "contact_id")
+        require(by=by, reason=reason)
         opinion = Opinion(by=by, abusive=abusive, reason=without_numbers(reason))
         told = Judged(contact_id=contact_id, verdict="abusive" if abusive else "not abusive", by=by, reason=reason)
         self._say("verdict", opinion, told)
@@ -170,15 +174,17 @@ class Commands:
 
     def flag(self, contact_id: str, by: str, reason: str, pseudonym: str | None) -> None:
         """Ask for a person's verdict on a contact, in its agent's name."""
-        contact_id = _name(contact_id, "contact_id")
-        _require(by=by)
+        contact_id = call_name(contact_id, "contact_id")
+        require(by=by)
         flagged = Flagged(contact_id=contact_id, by=by, reason=without_numbers(reason))
         self._say("flag", flagged, flagged, self._subject_or_none(pseudonym))
 
     def outcome(self, contact_id: str, survey: float | None, false_alarm: bool | None, by: str | None) -> None:
         """Attach to a contact what became known afterwards."""
-        contact_id = _name(contact_id, "contact_id")
+        contact_id = call_name(contact_id, "contact_id")
         finite(survey=survey)
+        of_type(bool | None, false_alarm=false_alarm)
+        of_type(str | None, by=by)
         if survey is None and false_alarm is None:
             raise LedgerError(f"contact {contact_id}: got nothing to attach, expected survey or false_alarm")
         lowest, highest = self.policy.protection.survey_scale
@@ -188,15 +194,15 @@ class Commands:
                 "(protection.survey_scale of the policy)"
             )
         if false_alarm is not None:
-            _require(by=by)
+            require(by=by)
         attached = Attached(contact_id=contact_id, survey=survey, false_alarm=false_alarm, by=by)
         self._say("outcome", attached, attached)
 
     def restrict(self, pseudonym: str, restriction: Restriction) -> None:
         """Restrict a caller."""
-        _require(
-            decided_by=restriction.decided_by, reason=restriction.reason, restriction_id=restriction.restriction_id
-        )
+        require(decided_by=restriction.decided_by, reason=restriction.reason, restriction_id=restriction.restriction_id)
+        instant("until", restriction.until), instant("review_at", restriction.review_at)
+        restriction = of_its_types(restriction)
         latest_us = self.now_us + days_us(self.policy.protection.max_restriction_days)
         until_us, review_us = instant("until", restriction.until), instant("review_at", restriction.review_at)
         if not self.now_us < until_us <= latest_us:
@@ -230,14 +236,14 @@ class Commands:
 
     def lift(self, pseudonym: str, by: str, reason: str) -> None:
         """End every restriction in force."""
-        _require(by=by, reason=reason)
+        require(by=by, reason=reason)
         for restriction in self._in_force(pseudonym):
             lifted = Lifted(restriction_id=restriction.restriction_id, by=by, reason=without_numbers(reason))
             self._tell("lift", lifted, pseudonym, expires_at_us=micros(restriction.until))
 
     def appeal(self, pseudonym: str, by: str, text: str) -> None:
         """Note an appeal against the restriction that is told to the caller."""
-        _require(by=by, text=text)
+        require(by=by, text=text)
         restriction = self._in_force(pseudonym)[0]
         appealed = Appealed(restriction_id=restriction.restriction_id, by=by, text=without_numbers(text))
         self._tell("appeal", appealed, pseudonym, expires_at_us=micros(restriction.until))
@@ -248,7 +254,7 @@ class Commands:
 
     def forget(self, pseudonym: str, by: str, reason: str) -> None:
         """Erase a caller; where nothing is known of them, nothing is done."""
-        _require(by=by, reason=reason)
+        require(by=by, reason=reason)
         subject_id = self.rows.subject_of(pseudonym)
         if subject_id is None:
             return
@@ -258,7 +264,7 @@ class Commands:
 
     def keep_windows(self, contact_id: str, windows: Windows) -> None:
         """Keep the windows of a contact, as long as its scores; the same ones again change nothing."""
-        contact_id = _name(contact_id, "contact_id")
+        contact_id = call_name(contact_id, "contact_id")
         known = self.rows.contact_of(contact_id)
         if known is None:
             raise LedgerError(f"contact {contact_id}: got windows of a contact that is not recorded; record it first")
@@ -276,10 +282,11 @@ class Commands:
 
     def _note(self, body: Body, call_id: str, pseudonym: str | None, *, at_us: int) -> None:
         subject_id = self._subject_or_none(pseudonym)
-        self._log(body, at_us=at_us, call_id=_name(call_id, "call_id"), subject_id=subject_id)
+        self._log(body, at_us=at_us, call_id=call_name(call_id, "call_id"), subject_id=subject_id)
 
     def purge(self, most_idle_days: float) -> None:
         """Remove what is past its time."""
+        most_idle_days = number("most_idle_days", most_idle_days, f"days, 0 to {MOST_DAYS}", least=0.0, most=MOST_DAYS)
         latest_us = self.rows.latest_us()
         if latest_us is not None and self.now_us - latest_us > days_us(most_idle_days):
             idle_days = (self.now_us - latest_us) / days_us(1)
@@ -294,7 +301,7 @@ class Commands:
 
     def rotate(self, identity: Identity, following: Identity, key: bytes, by: str) -> None:
         """Wrap every pseudonym with a new key."""
-        _require(by=by)
+        require(by=by)
         self.rows.rewrap(lambda pseudonym: identity.rewrapped(pseudonym, key), following.seal)
         self.rows.set_fingerprint(following.fingerprint)
         self._log(Rotated(before=identity.fingerprint, after=following.fingerprint, by=by))
@@ -364,16 +371,3 @@ class Commands:
 
     def _kept_us(self) -> int:
         return micros(self.policy.protection.window) + days_us(self.policy.protection.retention.contacts_days)
-
-
-def _name(call_id: str, what: str) -> str:
-    try:
-        return safe_call_id(call_id, what)
-    except CallIdError as error:
-        raise LedgerError(str(error)) from None
-
-
-def _require(**named: str | None) -> None:
-    for name, value in named.items():
-        if not isinstance(value, str) or not value.strip():
-            raise LedgerError(f"{name}: got {value!r}, expected a text that is not empty; name who and why")

@@ -61,8 +61,11 @@ def packed(windows: ArrayLike, model_digest: str | None = None) -> Windows:
         if model_digest is None
         else (SCORE_COLUMNS, f"affects: {', '.join(SCORE_COLUMNS)}")
     )
-    with np.errstate(over="ignore"):
-        values = np.asarray(windows, dtype="<f4")
+    try:
+        with np.errstate(over="ignore"):
+            values = np.asarray(windows).astype("<f4", casting="same_kind")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise LedgerError(f"windows: got what is no table of numbers ({error}), expected an array of float") from None
     if np.isinf(values).any():
         raise LedgerError(
             "windows: got a value that is infinite in float32, expected a number, or NaN where there is none"

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
+from emotion_triage.arguments import of_type, sequence
 from emotion_triage.errors import LedgerError, MissingExtraError
 from emotion_triage.ledger.exposures import ranked
 from emotion_triage.ledger.fairness import AUDITED, GroupAudit, audit, cases
 from emotion_triage.ledger.labelled import labelled, packed
-from emotion_triage.ledger.log_events import Noted
+from emotion_triage.ledger.log_events import Decision, Noted
 from emotion_triage.ledger.projection import days_us, now_us
 from emotion_triage.ledger.reviews import Copy, copied, reviews, without_names
 from emotion_triage.ledger.standings import standing
@@ -26,7 +28,6 @@ from emotion_triage.routing.rules import CLEAR, Standing
 # The database library is heavy: it is loaded when a ledger is opened.
 if TYPE_CHECKING:
     from emotion_triage.ledger.access import Access
-    from emotion_triage.ledger.log_events import Decision
     from emotion_triage.ledger.seals import Seal
 
 __all__ = ["MOST_IDLE_DAYS", "Ledger"]
@@ -40,7 +41,8 @@ class Ledger:
 
     Made by `Ledger.open`. Each method takes the clock as `at`, with a time zone; left out, it is now. Every method
     raises `LedgerError` where the ledger cannot be used, a person or reason is empty, or a caller who must be told
-    apart withheld the number; save for what a call waits for: `standing` and `eligible` go on without the ledger.
+    apart withheld the number, and `ArgumentError` for an argument of another type. What a call waits for, `standing`
+    and `eligible`, goes on without the ledger.
 
     Attributes
     ----------
@@ -72,6 +74,8 @@ class Ledger:
 
         Raises
         ------
+        ArgumentError
+            An argument is of another type.
         LedgerError
             The database cannot be used, was made by a newer release, or has other keys.
         MissingExtraError
@@ -86,7 +90,9 @@ class Ledger:
                 f"the ledger needs {error.name}, which is not installed; "
                 "install the extra 'ledger', see docs/install.md"
             ) from None
-        identity = Identity((*previous_keys, key), policy.protection.region)
+        of_type(str, url=url)
+        of_type(Policy, "Policy.load reads one", policy=policy)
+        identity = Identity((*sequence("previous_keys", previous_keys, bytes), key), policy.protection.region)
         store = Store(url)
         try:
             return cls(Access(store, policy, identity), policy)
@@ -128,6 +134,7 @@ class Ledger:
             Where the ledger cannot be asked, or the caller cannot be read: clear, not `known`, with a
             objecting as `when_unknown` says. Rows that something else wrote or altered are left out, with a `problem`.
         """
+        of_type(str | None, queue=queue)
         at_us = now_us(at)
         try:
             with self._access.read() as rows:
@@ -152,6 +159,9 @@ class Ledger:
             Never neither an agent nor a fallback. Where the ledger cannot be asked: the agents as they were given. The
             reason says so, and what else was left out.
         """
+        of_type(str | None, queue=queue)
+        of_type(Level, level=level)
+        sequence("agents", agents, str)
         at_us = now_us(at)
         try:
             with self._access.read() as rows:
@@ -165,6 +175,7 @@ class Ledger:
 
     def exposure(self, agent_id: str, *, at: datetime | None = None) -> Exposure:
         """Return what an agent has been through, counted from contacts alone."""
+        of_type(str, agent_id=agent_id)
         with self._access.read() as rows:
             return self._access.exposures(rows, [agent_id], now_us(at))[agent_id]
 
@@ -196,6 +207,7 @@ class Ledger:
 
     def log_all(self, decisions: Sequence[Decision]) -> None:
         """Append decisions to the log, all or none."""
+        sequence("decisions", decisions, Decision)
         with self._access.write(None) as acts:
             acts.log_all([(each, self._access.known(each.caller)) for each in decisions])
 
@@ -209,6 +221,7 @@ class Ledger:
         LedgerError
             If another contact has this `contact_id`, or the caller cannot be read.
         """
+        of_type(Contact, contact=contact)
         with self._access.write(at) as acts:
             acts.record(contact, self._access.identity.pseudonym(contact.caller))
 
@@ -271,6 +284,7 @@ class Ledger:
         LedgerError
             If it names no person or reason, lasts longer than the policy lets it, or is reviewed after its end.
         """
+        of_type(Restriction, restriction=restriction)
         pseudonym = self._access.required(caller)
         with self._access.write(at) as acts:
             acts.restrict(pseudonym, restriction)
@@ -325,6 +339,8 @@ class Ledger:
         `call_id` is the contact's name, never a number; with `caller`, forgetting them erases this where no contact
         is recorded. A route brings the digest of its model, an `Escalation` is given it.
         """
+        of_type(Struct, "give a Route, an Escalation, an Override, or another body of the log", noted=noted)
+        of_type(str | None, model_digest=model_digest)
         with self._access.write(at) as acts:
             acts.log(noted, call_id, self._access.known(caller), model_digest)
 
@@ -332,6 +348,7 @@ class Ledger:
         self, contact_id: str, windows: ArrayLike, *, model_digest: str | None = None, at: datetime | None = None
     ) -> None:
         """Keep a contact's windows: features, or a model's scores, as `emotion_triage.ledger.labelled.packed` says."""
+        of_type(str | None, model_digest=model_digest)
         with self._access.write(at) as acts:
             acts.keep_windows(contact_id, packed(windows, model_digest))
 
@@ -342,6 +359,7 @@ class Ledger:
 
     def labelled_windows(self, model_digest: str) -> Iterator[NDArray[np.float64]]:
         """Give the windows kept of contacts that people judged: `emotion_triage.ledger.labelled.labelled`."""
+        of_type(str, model_digest=model_digest)
         with self._access.scan() as rows:
             told, windows = (rows.entries_of_kinds(kinds) for kinds in (AUDITED, ("windows",)))
             yield from labelled(cases(told), windows, model_digest)

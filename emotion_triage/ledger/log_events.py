@@ -6,7 +6,6 @@ people write is cleared of whatever looks like a number.
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias, get_args
@@ -15,7 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from emotion_triage.affect.affect import Driver
-from emotion_triage.errors import LedgerError
+from emotion_triage.arguments import number
+from emotion_triage.errors import ArgumentError, LedgerError
 from emotion_triage.ledger.monitor_events import MonitorBegun, MonitorEnded
 from emotion_triage.ledger.upkeep_events import Altered, Pruned, Purged, Rotated, Sealed
 from emotion_triage.routing.contacts import RestrictionKind
@@ -283,6 +283,7 @@ Body: TypeAlias = (
     | Sealed
 )
 """Whatever an entry can tell; the tag is the entry's kind."""
+_DECODER = msgspec.json.Decoder(Body)
 KINDS: tuple[str, ...] = tuple(each.__struct_config__.tag for each in get_args(Body))
 """The kinds of entries."""
 
@@ -332,14 +333,19 @@ def told(body: Body) -> str:
     Raises
     ------
     LedgerError
-        If it holds a number that is not finite.
+        If it holds a number that is not finite, or a value of another type than its field's.
 
     Examples
     --------
     >>> told(Lifted(restriction_id="r-1", by="m.durand", reason="heard on 0612345678"))
     '{"kind":"lift","restriction_id":"r-1","by":"m.durand","reason":"heard on [number]"}'
     """
-    return msgspec.json.encode(_cleared(msgspec.to_builtins(body))).decode()
+    try:
+        text = msgspec.json.encode(_cleared(msgspec.to_builtins(body)))
+        _DECODER.decode(text)
+    except (TypeError, msgspec.ValidationError) as error:
+        raise LedgerError(f"decision log: got what nobody could read again ({error}); nothing was written") from None
+    return text.decode()
 
 
 def finite(**named: float | None) -> None:
@@ -351,8 +357,11 @@ def finite(**named: float | None) -> None:
         If one is not; the message names it.
     """
     for name, value in named.items():
-        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-            raise LedgerError(f"{name}: got {value}, expected a finite number; leave out what is not known")
+        if value is not None:
+            try:
+                number(name, value, "a finite number; leave out what is not known")
+            except ArgumentError as error:
+                raise LedgerError(str(error)) from None
 
 
 def _cleared(value: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import phonenumbers
 from phonenumbers import phonenumberutil
 
-from emotion_triage.errors import LedgerError
+from emotion_triage.errors import ArgumentError, LedgerError
 from emotion_triage.ledger.withheld import KEYPAD_NUMBERS, nameless, placeholder
 
 __all__ = ["spelled"]
@@ -48,8 +48,8 @@ def spelled(caller: str | None, region: str) -> str | None:
 
     Raises
     ------
-    LedgerError
-        If it is none of these; the message does not show it.
+    ArgumentError, LedgerError
+        If it is no text; if it is none of these. The message does not show it.
 
     Examples
     --------
@@ -82,7 +82,9 @@ def spelled(caller: str | None, region: str) -> str | None:
 
 def _cleaned(caller: str) -> str:
     """Return a text with one spelling of each character, ASCII digits, and nothing that is not seen."""
-    if not isinstance(caller, str) or len(caller) > LONGEST or any("\ud800" <= each <= "\udfff" for each in caller):
+    if not isinstance(caller, str):
+        raise ArgumentError(f"caller: got {type(caller).__name__}, {EXPECTED}, as a text")
+    if len(caller) > LONGEST or any("\ud800" <= each <= "\udfff" for each in caller):
         raise LedgerError(f"caller: got what cannot be read, {EXPECTED}")
     seen = (each for each in unicodedata.normalize("NFKC", caller) if unicodedata.category(each) not in ("Cf", "Cc"))
     return "".join(str(unicodedata.decimal(each, each)) for each in seen).strip()

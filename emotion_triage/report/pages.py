@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from emotion_triage.arguments import of_type, path_name
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import events_path, read_records, read_timelines
 from emotion_triage.batch.timeline import TimelineRow
@@ -19,7 +20,7 @@ from emotion_triage.report.envelope import envelope_of
 from emotion_triage.report.pictures import days_picture, hours_picture, queues_picture, timeline_picture
 from emotion_triage.report.wording import WORDS, masked, reasons, share
 from emotion_triage.routing.policy import filled_link, link_fields
-from emotion_triage.texts import Language, clock, day_and_time, number
+from emotion_triage.texts import Language, clock, day_and_time, known_language, number
 
 __all__ = ["write_report"]
 
@@ -70,7 +71,9 @@ def write_report(scores: Path, out: Path, *, language: Language = "en", recordin
     MissingExtraError
         If Jinja2 or vl-convert-python is not installed.
     """
-    templates = _templates(language)
+    of_type(str, recording_link=recording_link)
+    scores, out = Path(path_name("scores", scores, TriageError)), Path(path_name("out", out, TriageError))
+    templates = _templates(known_language(language))
     records = {record.source: record for record in read_records(scores)}
     if not records:
         raise TriageError(f"{scores}: got no records, expected some; score recordings first")

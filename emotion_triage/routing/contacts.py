@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.errors import CallIdError
+from emotion_triage.errors import ArgumentError, CallIdError
 from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.escalation import Level
 
@@ -123,11 +123,11 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises
         ------
-        ValueError
+        ArgumentError
             If `started_at` has no time zone.
         """
         if self.started_at.tzinfo is None:
-            raise ValueError(f"started_at: got {self.started_at.isoformat()} without a time zone, expected one")
+            raise ArgumentError(f"started_at: got {self.started_at.isoformat()} without a time zone, expected one")
         # an hour that a local clock skips or repeats must not be added to its end
         return self.started_at.astimezone(UTC) + timedelta(seconds=self.duration_s)
 

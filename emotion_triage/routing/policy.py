@@ -16,13 +16,14 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
+from emotion_triage.arguments import of_type, path_name
 from emotion_triage.errors import PolicyError
 from emotion_triage.routing.escalation import EscalationPolicy, Level
 from emotion_triage.routing.protection import ProtectionPolicy
-from emotion_triage.routing.rules import Destination, Router, RoutingPolicy, Rule
+from emotion_triage.routing.rules import ANSWERED_BY_PEOPLE, Destination, Router, RoutingPolicy, Rule, StandingState
 from emotion_triage.routing.supervision import SupervisionPolicy
 from emotion_triage.settings import checked, merged, toml_settings, toml_text
-from emotion_triage.texts import Language
+from emotion_triage.texts import Language, known_language
 
 __all__ = [
     "LINK_FIELDS",
@@ -102,7 +103,8 @@ class Suggestions(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self, level: Level, language: Language) -> str:
         """Return the suggestion for a level."""
-        texts = self.fr if language == "fr" else self.en
+        of_type(Level, level=level)
+        texts = self.fr if known_language(language) == "fr" else self.en
         return str(getattr(texts, level.name.lower()))
 
 
@@ -137,7 +139,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     Raises
     ------
     PolicyError
-        The rules are not sound (see `Router`) or thresholds contradict each other.
+        The rules are not sound (see `Router`), thresholds contradict each other, or a caller who objects would wait
+        longer than a calm one.
 
     Examples
     --------
@@ -164,7 +167,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         _refuse_crossed_thresholds(self.escalation)
         _refuse_crossed_counts(self.protection)
         _refuse_unusable_link(self.report.recording_link)
-        Router(rules=self.rules, neutral=self.neutral)
+        everyday = Router(rules=self.rules, neutral=self.neutral).table[Level.CALM, StandingState.CLEAR]
+        _refuse_dear_objection(everyday, self.neutral)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Policy:
@@ -172,6 +176,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         Raises
         ------
+        ArgumentError
+            `path` is no path.
         PolicyError
             The file cannot be read, or is not a sound policy.
 
@@ -180,7 +186,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         >>> [Policy.load(name).name for name in PRESETS]
         ['cautious', 'balanced', 'eager']
         """
-        name = PRESETS[1] if path is None else os.fspath(path)
+        name = PRESETS[1] if path is None else path_name("policy", path, PolicyError)
         if name in PRESETS and not os.path.exists(name):
             return cls.parse(policy_text(name), source=f"{name}.toml")
         if not os.path.splitext(name)[1] and not os.path.exists(name):
@@ -199,9 +205,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         Raises
         ------
+        ArgumentError
+            It is no text.
         PolicyError
             The text is not TOML, a key is unknown, a value is out of range, or the policy is not sound.
         """
+        of_type(str, "give the text itself, or Policy.load a path", text=text, source=source)
         settings = merged(tomllib.loads(policy_text()), toml_settings(text, source, PolicyError))
         return checked(settings, cls, source, PolicyError)
 
@@ -268,6 +277,21 @@ def _refuse_crossed_counts(protection: ProtectionPolicy) -> None:
     if not lowest < highest:
         raise PolicyError(
             f"protection.survey_scale is [{lowest:g}, {highest:g}]; expected the lowest answer, then the highest"
+        )
+
+
+def _refuse_dear_objection(everyday: Rule, neutral: Destination) -> None:
+    """Refuse a neutral destination that makes whoever objects wait longer than if they had not."""
+    usual = everyday.route
+    if usual.target in ANSWERED_BY_PEOPLE and neutral.target not in ANSWERED_BY_PEOPLE:
+        raise PolicyError(
+            f"neutral.target is '{neutral.target}' and a calm caller goes to a {usual.target} ('{everyday.name}'); "
+            "objecting costs the caller nothing: give the neutral route a queue or a supervisor"
+        )
+    if neutral.priority < usual.priority:
+        raise PolicyError(
+            f"neutral.priority is {neutral.priority} and a calm caller has {usual.priority} ('{everyday.name}'); "
+            "objecting costs the caller nothing: give the neutral route as much or more"
         )
 
 

@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from emotion_triage.routing.contacts import Candidates, Fallback, Restriction
+from emotion_triage.arguments import of_type, sequence
+from emotion_triage.routing.contacts import Candidates, Fallback, Restriction, RestrictionKind
 from emotion_triage.routing.standing import CLEAR, Standing
-from emotion_triage.texts import Language
+from emotion_triage.texts import Language, known_language
 
 __all__ = ["ProtectionPolicy", "RestrictionText", "Retention"]
 
@@ -147,12 +148,14 @@ class ProtectionPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def unranked(self, agents: Sequence[str], problem: str) -> Candidates:
         """Return who may take a call while the ledger cannot be asked: the agents as given, or else the fallbacks."""
-        given = tuple(dict.fromkeys(agents))
+        given = tuple(dict.fromkeys(sequence("agents", agents, str)))
         fallbacks = () if given else self.fallbacks
         return Candidates(agents=given, fallbacks=fallbacks, reason=f"in the order given: {problem}")
 
     def notice(self, restriction: Restriction, language: Language) -> str:
         """Return what to tell a restricted caller, and how they may appeal, in French or English."""
-        texts = self.texts.fr if language == "fr" else self.texts.en
+        of_type(Restriction, restriction=restriction)
+        texts = self.texts.fr if known_language(language) == "fr" else self.texts.en
+        of_type(RestrictionKind, kind=restriction.kind)
         text = getattr(texts, restriction.kind.value)
         return f"{text} {texts.appeal}".replace("{until}", restriction.until.date().isoformat())

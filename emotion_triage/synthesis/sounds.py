@@ -5,12 +5,15 @@ Each generator gives float32 samples at 8 kHz. A level is an RMS, in dB relative
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.arguments import number, shown, whole_number
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
+from emotion_triage.errors import ArgumentError
 
 __all__ = [
     "at_level",
@@ -20,6 +23,8 @@ __all__ = [
     "dtmf",
     "hold_music",
     "hum",
+    "random_numbers",
+    "samples_in",
     "telephone_band",
     "tone",
 ]
@@ -63,11 +68,34 @@ def at_level(samples: NDArray[np.floating], level_dbfs: float) -> NDArray[np.flo
     >>> at_level(np.array([3.0, -3.0]), -20.0).round(6).tolist()
     [0.1, -0.1]
     """
+    number("level_dbfs", level_dbfs, "a level in dBFS, -300 to 300", least=-300.0, most=300.0)
     return np.asarray(samples * (10 ** (level_dbfs / 20) / np.sqrt(np.mean(samples**2) + 1e-30)), np.float64)
 
 
+def samples_in(duration_s: float, name: str = "duration_s") -> int:
+    """Return how many samples so many seconds are.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no number of seconds, or more than a day.
+    """
+    return round(number(name, duration_s, "seconds, 0 to 86400", least=0.0, most=86400.0) * SAMPLE_RATE_HZ)
+
+
+def random_numbers(seed: int) -> np.random.Generator:
+    """Return a generator of random numbers.
+
+    Raises
+    ------
+    ArgumentError
+        If the seed is no whole number from 0.
+    """
+    return np.random.default_rng(whole_number("seed", seed, "a whole number from 0", most=math.inf))
+
+
 def _time_s(duration_s: float) -> NDArray[np.float64]:
-    return np.arange(round(duration_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    return np.arange(samples_in(duration_s)) / SAMPLE_RATE_HZ
 
 
 def tone(frequency_hz: float, duration_s: float, *, level_dbfs: float = -20.0) -> NDArray[np.float32]:
@@ -78,6 +106,7 @@ def tone(frequency_hz: float, duration_s: float, *, level_dbfs: float = -20.0) -
     >>> len(tone(440.0, 0.5))
     4000
     """
+    number("frequency_hz", frequency_hz, "Hz, 0 to 4000", least=0.0, most=SAMPLE_RATE_HZ / 2)
     return at_level(np.sin(2 * np.pi * frequency_hz * _time_s(duration_s)), level_dbfs).astype(np.float32)
 
 
@@ -90,8 +119,11 @@ def dtmf(digits: str, *, tone_s: float = 0.1, gap_s: float = 0.1) -> NDArray[np.
     (4800,)
     """
     rows = ("123A", "456B", "789C", "*0#D")
-    silence = np.zeros(round(gap_s * SAMPLE_RATE_HZ), np.float32)
+    samples_in(tone_s, "tone_s")
+    silence = np.zeros(samples_in(gap_s, "gap_s"), np.float32)
     parts = [silence[:0]]
+    if not isinstance(digits, str) or any(digit not in "".join(rows) for digit in digits):
+        raise ArgumentError(f"digits: got {shown(digits)}, expected a text of 0 to 9, A to D, * and #")
     for digit in digits:
         row = next(row for row, keys in enumerate(rows) if digit in keys)
         low_hz, high_hz = (697, 770, 852, 941)[row], (1209, 1336, 1477, 1633)[rows[row].index(digit)]
@@ -101,6 +133,7 @@ def dtmf(digits: str, *, tone_s: float = 0.1, gap_s: float = 0.1) -> NDArray[np.
 
 def hum(mains_hz: Literal[50, 60], duration_s: float, *, level_dbfs: float = -30.0) -> NDArray[np.float32]:
     """Make mains hum: 20 harmonics, the odd ones strong, falling with their order."""
+    number("mains_hz", mains_hz, "50 or 60", least=50, most=60)
     time_s = _time_s(duration_s)
     waves = [np.sin(2 * np.pi * mains_hz * k * time_s + k) / (k if k % 2 else 4 * k) for k in range(1, 21)]
     return at_level(np.sum(waves, axis=0), level_dbfs).astype(np.float32)
@@ -108,7 +141,7 @@ def hum(mains_hz: Literal[50, 60], duration_s: float, *, level_dbfs: float = -30
 
 def comfort_noise(duration_s: float, *, level_dbfs: float = -50.0, seed: int) -> NDArray[np.float32]:
     """Make white noise of the telephone band, as gateways fill pauses with (RFC 3389)."""
-    white = np.random.default_rng(seed).standard_normal(round(duration_s * SAMPLE_RATE_HZ))
+    white = random_numbers(seed).standard_normal(samples_in(duration_s))
     return at_level(telephone_band(white), level_dbfs).astype(np.float32)
 
 
@@ -125,10 +158,10 @@ def hold_music(duration_s: float, *, seed: int) -> NDArray[np.float32]:
     >>> len(hold_music(2.0, seed=0))
     16000
     """
-    draw = np.random.default_rng(seed)
+    draw = random_numbers(seed)
     beat_s, key = float(draw.uniform(0.4, 0.65)), float(draw.uniform(-5, 6))
     degrees = np.array((0, 2, 4, 5, 7, 9, 11, 12, 14, 16))
-    out = np.zeros(round(duration_s * SAMPLE_RATE_HZ))
+    out = np.zeros(samples_in(duration_s))
 
     def play(at_s: float, semitone: float, length_s: float, loudness: float) -> None:
         start = round(at_s * SAMPLE_RATE_HZ)
@@ -152,9 +185,9 @@ def hold_music(duration_s: float, *, seed: int) -> NDArray[np.float32]:
 
 def drums(duration_s: float, *, seed: int) -> NDArray[np.float32]:
     """Make a drum beat: kick, snare and hi-hat at 90 to 130 beats a minute, RMS -22 dBFS."""
-    draw = np.random.default_rng(seed)
+    draw = random_numbers(seed)
     half_beat_s = 30 / float(draw.uniform(90, 130))
-    out = np.zeros(round(duration_s * SAMPLE_RATE_HZ))
+    out = np.zeros(samples_in(duration_s))
     hit_s = _time_s(0.2)
     kick = np.sin(2 * np.pi * (60 * hit_s + 6 * (1 - np.exp(-hit_s / 0.02)))) * np.exp(-hit_s / 0.06)
     for index in range(int(duration_s / half_beat_s) + 1):

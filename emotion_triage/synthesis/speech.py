@@ -21,8 +21,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_triage.arguments import shown
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
-from emotion_triage.synthesis.sounds import at_level, telephone_band
+from emotion_triage.errors import ArgumentError
+from emotion_triage.synthesis.sounds import at_level, random_numbers, samples_in, telephone_band
 
 __all__ = ["synthetic_speech"]
 
@@ -218,9 +220,12 @@ def synthetic_speech(
     >>> bool(np.std(angry) > 2 * np.std(calm))
     True
     """
-    draw = np.random.default_rng(seed)
+    n_samples = samples_in(duration_s)
+    for name, given, known in (("mood", mood, _MOODS), ("voice", voice, _VOICES)):
+        if not isinstance(given, str) or given not in known:
+            raise ArgumentError(f"{name}: got {shown(given)}, expected {' or '.join(known)}")
+    draw = random_numbers(seed)
     manner, speaker = _MOODS[mood], _VOICES[voice]
-    n_samples = round(duration_s * SAMPLE_RATE_HZ)
     segments = _utterance(draw, manner, duration_s)
     ends = np.round(np.cumsum([segment.duration_s for segment in segments]) / _CONTROL_S).astype(int)
     table = np.repeat(np.array(segments)[:, 1:], np.diff(ends, prepend=0), axis=0)
