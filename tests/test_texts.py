@@ -45,7 +45,7 @@ TEXTS = every_text()
 def test_the_tables_are_found() -> None:
     """Each part of the program that speaks has its texts here."""
     assert {text.context.split()[0] for text in TEXTS} == {
-        *("cause", "demo", "driver", "level", "page", "report", "rule", "terminal")
+        *("cause", "demo", "driver", "level", "page", "panel", "report", "rule", "terminal")
     }
 
 

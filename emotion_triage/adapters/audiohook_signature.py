@@ -65,7 +65,7 @@ class Once(Protocol):
     """What is taken once: nonces kept in memory, or where several processes find them."""
 
     def add(self, nonce: str, *, now_s: float) -> bool:
-        """Keep a nonce for `KEPT_S`; False if it was there already."""
+        """Keep a nonce as long as it could be sent again; False if it was there already."""
         ...
 
 
@@ -73,9 +73,15 @@ class Nonces:
     """Nonces of signatures that were taken, for as long as they could be sent again.
 
     Only nonces of signatures that match are kept, so that nobody without a secret can fill it.
+
+    Parameters
+    ----------
+    kept_s : float
+        How long a nonce is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept_s: float = KEPT_S) -> None:
+        self._kept_s = kept_s
         self._until_s: OrderedDict[str, float] = OrderedDict()
 
     def add(self, nonce: str, *, now_s: float) -> bool:
@@ -84,7 +90,7 @@ class Nonces:
             self._until_s.popitem(last=False)
         if nonce in self._until_s:
             return False
-        self._until_s[nonce] = now_s + KEPT_S
+        self._until_s[nonce] = now_s + self._kept_s
         return True
 
     def __len__(self) -> int:

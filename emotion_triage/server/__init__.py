@@ -1,9 +1,9 @@
 """Every wire, the ledger, routes out, an API and the supervisor's page in one server (extra ``[serve]``).
 
-Reading order: metrics, engines, crowd, listeners, board, overload < config, http, vitals < auth, batcher, descriptors,
-evidence < calls < schemas, ledger_client, dispatcher < requests, streams, monitor_engines < monitors < verdicts,
-live_calls < queues, siblings, wires < rtp < api < endpoints, drawing, words < openapi, console < page < headers,
-nonces, web < app < run < logs < processes.
+Reading order: metrics, engines, crowd, listeners, board, overload < config, http, vitals, nonces < auth, batcher,
+descriptors, evidence < links, calls < schemas, ledger_client, dispatcher < requests, streams, monitor_engines <
+agent_schemas, monitors < verdicts, live_calls < queues, siblings, wires < rtp < agents < api < endpoints, drawing,
+words < panel_words, screens < openapi, console < page, panel < headers, web < app < run < logs < processes.
 """
 
 from importlib.util import find_spec

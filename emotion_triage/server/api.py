@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
@@ -13,35 +12,30 @@ import msgspec
 from emotion_triage.call.triage import Call
 from emotion_triage.errors import CallIdError, LedgerError
 from emotion_triage.ledger import Ledger
-from emotion_triage.ledger.log_events import without_numbers
 from emotion_triage.routing.call_ids import safe_call_id
 from emotion_triage.routing.contacts import Candidates, Exposure, Restriction, Review
+from emotion_triage.server.agents import AgentApi
 from emotion_triage.server.auth import Session
-from emotion_triage.server.calls import LiveCall, Message
+from emotion_triage.server.calls import LiveCall
 from emotion_triage.server.live_calls import LiveCalls
 from emotion_triage.server.queues import known_queues, target_of
 from emotion_triage.server.requests import Refused
 from emotion_triage.server.rtp import RtpPorts
 from emotion_triage.server.schemas import (
     AskForCandidates,
-    AskForHelp,
     Attend,
     CallDetail,
     CallView,
     Done,
-    Flag,
     LiftCaller,
     MonitorCall,
     OpenPort,
     OverrideRoute,
     Port,
     RestrictCaller,
-    SayToAgent,
     SayVerdict,
-    TakeCall,
     WrapUp,
     detail,
-    view,
 )
 from emotion_triage.server.siblings import Question, Siblings
 from emotion_triage.server.verdicts import unrecorded
@@ -53,7 +47,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Api:
+class Api(AgentApi):
     """What may be asked of the calls and of the ledger.
 
     Parameters
@@ -65,8 +59,7 @@ class Api:
     """
 
     def __init__(self, live_calls: LiveCalls, siblings: Siblings) -> None:
-        self.live_calls = live_calls
-        self.siblings = siblings
+        super().__init__(live_calls, siblings)
         self.rtp = RtpPorts(live_calls)
 
     def knows(self, call_id: str) -> bool:
@@ -109,10 +102,6 @@ class Api:
     async def _everywhere(self, run: str, asked: Session) -> list[CallView]:
         theirs = await self.siblings.ask(Question(run=run, by=asked.access), list[CallView])
         return [*self.here(run, asked), *(call for calls in theirs for call in calls)]
-
-    def _view(self, live: LiveCall, asked: Session) -> CallView:
-        whole = view(live, kept=self.live_calls.ledger.kept)
-        return msgspec.structs.replace(whole, monitors=live.monitors_for(asked.access.kind))
 
     async def call(self, asked: Session, call_id: str) -> CallDetail:
         """Return one call, going on or over."""
@@ -237,6 +226,8 @@ class Api:
             raise Refused(403, "agent_id is another's; expected the token's own")
         if live.ended_at is None:
             raise Refused(409, "the call goes on; expected one that is over")
+        # on the panel "abusive" asks for a verdict before the call is over and after it
+        flagged = bool(body.word) or (asked.access.kind == "agent" and body.disposition.abusive)
         contact = live.contact(
             agent_id=body.agent_id, disposition=body.disposition, language=body.language, line_type=body.line_type
         )
@@ -244,49 +235,16 @@ class Api:
 
         def kept(ledger: Ledger) -> None:
             ledger.record(contact)
-            if body.word:
+            if flagged:
                 ledger.flag(call_id, by=body.agent_id, reason=body.word)
             if len(scores):
                 ledger.keep_windows(call_id, scores, model_digest=live.call.triage.classifier.digest)
 
         await self.ask(kept)
         live.agent_id, live.disposition = body.agent_id, body.disposition
-        live.flagged = live.flagged or bool(body.word)
+        live.flagged = live.flagged or flagged
         await self._learn_standing(live)
         return Done(id=call_id)
-
-    async def take(self, asked: Session, call_id: str, body: TakeCall) -> CallView:
-        """Say which agent has a call: only they see it on their panel."""
-        live = self._live(call_id)
-        live.take(body.agent_id)
-        return self._view(live, asked)
-
-    async def message(self, asked: Session, call_id: str, body: SayToAgent) -> CallView:
-        """Show a line to the agent of a call, cleared of numbers; it is kept with the call and nowhere else."""
-        live = self._going_on(call_id)
-        if live.agent_id is None:
-            raise Refused(409, "got a call of which no agent is known; expected POST /api/calls/CALL/agent before")
-        live.messages.append(Message(by=asked.access.name, text=without_numbers(body.text), at=datetime.now(UTC)))
-        return self._view(live, asked)
-
-    async def help(self, asked: Session, call_id: str, body: AskForHelp) -> Done:
-        """Say that the agent needs help with a call, or no longer does."""
-        self._own(asked, call_id)
-        self._going_on(call_id).ask_for_help(body.needed)
-        log.info("help is asked for" if body.needed else "help is needed no more", extra={"call": call_id})
-        return Done()
-
-    async def flag(self, asked: Session, call_id: str, body: Flag) -> Done:
-        """Say that the caller is abusive, at any time: the call waits for a person's verdict from then on."""
-        live = self._own(asked, call_id)
-        agent_id = asked.access.agent_id or body.agent_id or live.agent_id
-        if agent_id is None or body.agent_id not in (None, agent_id):
-            raise Refused(422, f"agent_id: got {body.agent_id!r}, expected the agent who has the call")
-        number = live.number
-        await self.ask(lambda ledger: ledger.flag(call_id, by=agent_id, reason=body.reason, caller=number))
-        live.flagged = True
-        log.info("flagged as abusive", extra={"call": call_id, "by": agent_id})
-        return Done()
 
     async def notice(self, asked: Session, call_id: str) -> Done:
         """Say that the caller was told; where the policy requires it, scoring begins now."""
@@ -331,32 +289,6 @@ class Api:
         """Return what each agent of the team has been through, counted from contacts, in alphabetical order."""
         agents = sorted(self.live_calls.config.team, key=str.casefold)
         return await self.ask(lambda ledger: [ledger.exposure(agent) for agent in agents])
-
-    async def ask(self, act: Callable[[Ledger], T]) -> T:
-        """Do something with the ledger, or refuse in its words."""
-        try:
-            return await self.live_calls.ledger.ask(act)
-        except LedgerError as error:
-            raise Refused.by_ledger(error) from None
-
-    def _live(self, call_id: str) -> LiveCall:
-        live = self.live_calls.calls.find(call_id)
-        if live is None:
-            raise Refused(404, "no such call is known here; expected one of GET /api/calls, or one that just ended")
-        return live
-
-    def _own(self, asked: Session, call_id: str) -> LiveCall:
-        """Return a call that whoever asks may touch: of an agent, their own; another's is as unknown as none."""
-        live = self.live_calls.calls.find(call_id)
-        if asked.access.kind == "agent" and (live is None or live.agent_id != asked.access.agent_id):
-            raise Refused(404, "no call of yours has this name; expected one that you have, or that just ended")
-        return self._live(call_id)
-
-    def _going_on(self, call_id: str) -> LiveCall:
-        live = self._live(call_id)
-        if live.ended is not None:
-            raise Refused(409, "the call is over; expected one that goes on")
-        return live
 
     def _caller(self, call_id: str | None, named: str | None) -> str:
         number = named or (self._live(call_id).number if call_id is not None else None)

@@ -23,6 +23,7 @@ from emotion_triage.server.metrics import CONTENT_TYPE
 from emotion_triage.server.nonces import NonceFolder
 from emotion_triage.server.openapi import document
 from emotion_triage.server.page import STATIC, Page
+from emotion_triage.server.panel import Panel
 from emotion_triage.server.requests import Refused, body_of, decoded, identify
 from emotion_triage.server.schemas import Fault
 from emotion_triage.server.siblings import Question
@@ -84,14 +85,20 @@ def application(api: Api, crowd: Crowd, vitals: Vitals) -> Guarded:
             for each in ENDPOINTS
         ),
         *Page(api, auth).routes(),
+        *Panel(api, auth).routes(),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     folder = api.siblings.folder
     wires = WebSocketWires(live_calls, None if folder is None else NonceFolder(Path(folder, NONCES)))
     routes.append(WebSocketRoute("/wires/{name}", wires.connected))
     routes.append(WebSocketRoute("/wires/{name}/{token}", wires.connected))
+    http = live_calls.config.http
     return Guarded(
-        Starlette(routes=routes), live_calls.metrics, crowd, secure=live_calls.config.http.tls_key is not None
+        Starlette(routes=routes),
+        live_calls.metrics,
+        crowd,
+        secure=http.tls_key is not None,
+        frame_ancestors=http.frame_ancestors,
     )
 
 
@@ -103,7 +110,8 @@ def sibling_application(api: Api) -> Starlette:
         asked = Session(question.by, None)
         try:
             if question.call_id is None:
-                return Response(msgspec.json.encode(api.here(question.run, asked)), media_type=JSON)
+                here = api.desk_calls_here() if question.run == "desk" else api.here(question.run, asked)
+                return Response(msgspec.json.encode(here), media_type=JSON)
             if not api.knows(question.call_id):
                 raise Refused(404, "not here")
             endpoint = next(each for each in ENDPOINTS if each.run.__name__ == question.run)

@@ -1,7 +1,8 @@
 """Who asks: bearer tokens for programs, a signed cookie and a CSRF token for browsers.
 
-A session is the person's name and its end, signed with a key made from their token: it survives a restart, is good in
-every process, and ends when the token is changed. No list of sessions is kept.
+A session is a name and an end, signed with a key made from the token: it survives a restart, is good in every process,
+and ends when the token is changed. That of an agent whom a desktop let in names them and is signed with the desktop's
+token. No list of sessions is kept.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import hmac
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
 from itsdangerous import BadSignature, Signer
 
 from emotion_triage.errors import ConfigError
 from emotion_triage.server.config import MIN_TOKEN_CHARACTERS, Access
 
-__all__ = ["COOKIE", "Authenticator", "Session"]
+__all__ = ["AGENT_COOKIE", "COOKIE", "Authenticator", "Session"]
 
 COOKIE = "emotion_triage"
+AGENT_COOKIE = "emotion_triage_agent"
+"""An agent's session, in a cookie of its own that is sent to the panel alone."""
 SALTS = ("session", "csrf")
 """What keeps a signature of one purpose from being taken for another."""
 
@@ -35,10 +39,20 @@ class _Door(NamedTuple):
 
 
 class Session(NamedTuple):
-    """Who asks, and the CSRF token that their browser has to send with whatever changes something."""
+    """Who asks, their browser's CSRF token, which every change has to carry, and the call that a desktop named."""
 
     access: Access
     csrf: str | None
+    call_id: str | None = None
+
+
+class _Claim(msgspec.Struct, frozen=True, array_like=True):
+    """What a session says: whose token signed it, when it ends, and which agent a desktop let in for which call."""
+
+    name: str
+    until_s: int
+    agent_id: str | None = None
+    call_id: str | None = None
 
 
 class Authenticator:
@@ -79,21 +93,26 @@ class Authenticator:
                 found = door.access
         return found if found is not None and _good(found, now_s) else None
 
-    def cookie(self, access: Access, *, until_s: float) -> str:
-        """Return a person's session."""
-        text = base64.urlsafe_b64encode(access.name.encode()).decode() + f".{int(until_s)}"
+    def cookie(self, access: Access, *, until_s: float, agent_id: str | None = None, call_id: str | None = None) -> str:
+        """Return a session: the token's owner's, or of the agent whom a machine lets in."""
+        claim = _Claim(access.name, int(until_s), agent_id, call_id)
+        text = base64.urlsafe_b64encode(msgspec.json.encode(claim)).decode()
         return self._doors[access.name].session.sign(text).decode()
 
     def by_cookie(self, cookie: str, *, now_s: float) -> Session | None:
         """Return whose session it is, if it is still good."""
         try:
-            door = self._doors[base64.urlsafe_b64decode(cookie.partition(".")[0].encode()).decode()]
+            claim = msgspec.json.decode(base64.urlsafe_b64decode(cookie.partition(".")[0].encode()), type=_Claim)
+            door = self._doors[claim.name]
             text = door.session.unsign(cookie).decode()
-        except (KeyError, BadSignature, binascii.Error, UnicodeError):
+        except (KeyError, BadSignature, binascii.Error, UnicodeError, msgspec.MsgspecError):
             return None
-        if int(text.rpartition(".")[2]) <= now_s or not _good(door.access, now_s):
+        if claim.until_s <= now_s or not _good(door.access, now_s):
             return None
-        return Session(door.access, door.csrf.get_signature(text).decode())
+        access = door.access
+        if claim.agent_id is not None:
+            access = msgspec.structs.replace(access, kind="agent", name=claim.agent_id, agent_id=claim.agent_id)
+        return Session(access, door.csrf.get_signature(text).decode(), claim.call_id)
 
 
 def _good(access: Access, now_s: float) -> bool:

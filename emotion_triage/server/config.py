@@ -20,6 +20,8 @@ __all__ = ["Access", "Config", "HttpConfig", "Kind", "LedgerConfig", "Limits"]
 Kind: TypeAlias = Literal["person", "machine", "agent"]
 """Whose a token is."""
 
+Origin = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+$")]
+"""Scheme, host and port, as a browser names where a page comes from."""
 MIN_TOKEN_CHARACTERS = 24
 """Fewer can be guessed; 24 of base64 are 144 bits."""
 
@@ -71,6 +73,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
         Of the page, for a browser that asks for neither.
     header_s : float
         Seconds that a request may take to arrive, head and body, and that an answer may be left unread.
+    frame_ancestors : tuple of str
+        Origins whose pages may show the agent's panel in a frame, such as ``https://crm.example.com``.
     max_connections : int
         Connections at once, beside those of calls; the one that has waited longest for its peer makes room for another.
     """
@@ -82,6 +86,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     session_hours: Annotated[float, Meta(gt=0.0, le=24.0)] = 10.0
     language: Language = "en"
     header_s: Seconds = 10.0
+    frame_ancestors: tuple[Origin, ...] = ()
     max_connections: Annotated[int, Meta(ge=1)] = 2000
 
     def __post_init__(self) -> None:

@@ -8,32 +8,31 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from emotion_triage.routing.contacts import Candidates, Exposure, Review
+from emotion_triage.server.agent_schemas import AskForHelp, AskForLink, Desk, Flag, Link, SayToAgent, TakeCall
 from emotion_triage.server.api import Api
 from emotion_triage.server.schemas import (
     AskForCandidates,
-    AskForHelp,
     Attend,
     CallDetail,
     CallView,
     Done,
-    Flag,
     LiftCaller,
     MonitorCall,
     OpenPort,
     OverrideRoute,
     Port,
     RestrictCaller,
-    SayToAgent,
     SayVerdict,
-    TakeCall,
     WrapUp,
 )
 
 __all__ = ["ENDPOINTS", "WHO", "Endpoint"]
 
-Who: TypeAlias = Literal["anyone", "person", "everyone"]
+Who: TypeAlias = Literal["anyone", "person", "machine", "agent", "everyone"]
 WHO: dict[Who, tuple[str, ...]] = {
     "person": ("person",),
+    "machine": ("machine",),
+    "agent": ("agent",),
     "anyone": ("person", "machine"),
     "everyone": ("person", "machine", "agent"),
 }
@@ -43,8 +42,8 @@ WHO: dict[Who, tuple[str, ...]] = {
 class Endpoint(NamedTuple):
     """One line of the API: `run` takes who asks, the call's id where the path has one, and the body where there is one.
 
-    `who` may ask: ``person`` for what only a person decides, ``anyone`` for what a machine may too, ``everyone`` for
-    what an agent may too, of their own calls.
+    `who` may ask: ``person`` for what only a person decides, ``machine`` and ``agent`` for what is theirs alone,
+    ``anyone`` for what a person and a machine may, ``everyone`` for what an agent may too, of their own calls.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -79,6 +78,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", CALL, Api.call, CallDetail),
     Endpoint("POST", "/api/restrictions", Api.restrict_caller, Done, RestrictCaller, "person"),
     Endpoint("POST", "/api/lifts", Api.lift_caller, Done, LiftCaller, "person"),
+    Endpoint("GET", "/api/agent", Api.desk, Desk, who="agent"),
+    Endpoint("POST", "/api/links", Api.link, Link, AskForLink, "machine"),
     Endpoint("GET", "/api/reviews", Api.reviews, tuple[Review, ...]),
     Endpoint("GET", "/api/team", Api.team, list[Exposure]),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,12 +17,13 @@ log = logging.getLogger(__name__)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; frame-ancestors {}"
 )
+NO_FRAME = [(b"content-security-policy", POLICY.format("'none'").encode()), (b"x-frame-options", b"DENY")]
+PANEL = "/agent"
+"""What other pages may show in a frame, where the configuration names them."""
 HEADERS = [
-    (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
@@ -50,13 +52,19 @@ class Guarded:
         The connections at once; where it is full, health is told and nothing else.
     secure : bool
         Served over TLS: browsers are told to keep to it.
+    frame_ancestors : sequence of str
+        Origins whose pages may show the agent's panel in a frame.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, crowd: Crowd, *, secure: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, crowd: Crowd, *, secure: bool, frame_ancestors: Sequence[str] = ()
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._crowd = crowd
         self._headers = [*HEADERS, TLS_ONLY] if secure else HEADERS
+        framed = (b"content-security-policy", POLICY.format(" ".join(frame_ancestors)).encode())
+        self._panel = [framed] if frame_ancestors else NO_FRAME
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -71,7 +79,8 @@ class Guarded:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], *self._headers]
+                frame = self._panel if f"{scope['path']}/".startswith(f"{PANEL}/") else NO_FRAME
+                message["headers"] = [*message["headers"], *self._headers, *frame]
                 self._metrics.requests.labels(str(message["status"])).inc()
             await send(message)
 

@@ -21,16 +21,19 @@ class NonceFolder:
     ----------
     folder : Path
         On this machine; made where it is not there.
+    kept_s : float
+        How long a nonce is kept.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept_s: float = KEPT_S) -> None:
         self._folder = folder
+        self._kept_s = kept_s
         folder.mkdir(mode=0o700, exist_ok=True)
         self._swept_s = 0.0
 
     def add(self, nonce: str, *, now_s: float) -> bool:
         """Keep a nonce; False if it was there already."""
-        if now_s - self._swept_s > KEPT_S:
+        if now_s - self._swept_s > self._kept_s:
             self._swept_s = now_s
             self._sweep(now_s)
         path = self._folder / hashlib.sha256(nonce.encode()).hexdigest()
@@ -44,7 +47,7 @@ class NonceFolder:
     def _sweep(self, now_s: float) -> None:
         for path in self._folder.iterdir():
             try:
-                if path.stat().st_mtime < now_s - KEPT_S:
+                if path.stat().st_mtime < now_s - self._kept_s:
                     path.unlink()
             except FileNotFoundError:  # another process swept it
                 continue

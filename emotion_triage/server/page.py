@@ -8,32 +8,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-from urllib.parse import parse_qsl, quote, unquote
+from typing import Any, Literal
+from urllib.parse import quote
 
-import jinja2
 import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from emotion_triage.routing.contacts import RestrictionKind
 from emotion_triage.routing.escalation import Level
-from emotion_triage.routing.rules import Target
 from emotion_triage.server.api import Api
 from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.console import Listed, Shown, head_of, in_order, listed, matching
-from emotion_triage.server.drawing import sparkline, timeline
+from emotion_triage.server.drawing import timeline
 from emotion_triage.server.queues import known_queues
-from emotion_triage.server.requests import MAX_COMPLAINT, Refused, body_of, check_csrf
+from emotion_triage.server.requests import MAX_COMPLAINT, Refused, check_csrf
 from emotion_triage.server.schemas import Attend, LiftCaller, MonitorCall, OverrideRoute, RestrictCaller, SayVerdict
+from emotion_triage.server.screens import NO_FORM, Form, Screen, zone_of
 from emotion_triage.server.streams import Shared, Streams
-from emotion_triage.server.words import clock, local, words, zone
+from emotion_triage.server.words import words
 from emotion_triage.settings import explained
-from emotion_triage.texts import LANGUAGES, Language, number
+from emotion_triage.texts import Language
 
 __all__ = ["STATIC", "Page"]
 
@@ -44,16 +42,9 @@ FRESH_S = 0.5
 HEARTBEAT_S = 15.0
 STATES: tuple[Literal["seen", "mine", "nobody"], ...] = ("seen", "mine", "nobody")
 """What a supervisor may say of who looks after a call."""
-LANGUAGE_COOKIE = "language"
-ZONE_COOKIE = "zone"
-"""Where the page's script says in which time zone the browser is."""
-YEAR_S = 365 * 86400
-
-Form: TypeAlias = Mapping[str, str]
-NO_FORM: Form = {}
 
 
-class Page:
+class Page(Screen):
     """The page's own requests.
 
     Parameters
@@ -65,25 +56,9 @@ class Page:
     """
 
     def __init__(self, api: Api, auth: Authenticator) -> None:
-        self._api = api
-        self._live_calls = api.live_calls
-        self._auth = auth
+        super().__init__(api, auth)
         self._streams = Streams()
         self._lists: Shared[Listed] = Shared(FRESH_S)
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("emotion_triage.server"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters |= {
-            "clock": clock,
-            "local": local,
-            "number": number,
-            "path": lambda text: quote(text, safe=""),
-        }
-        self._templates.globals |= {"sparkline": sparkline, "targets": list(Target), "kinds": list(RestrictionKind)}
 
     def routes(self) -> list[Route]:
         """Return the page's routes."""
@@ -100,26 +75,6 @@ class Page:
             Route("/calls/{call_id:path}", self._signed(self._decide), methods=["POST"]),
         ]
 
-    def _signed(
-        self, show: Callable[[Request, Session], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def shown(request: Request) -> Response:
-            session = self._session(request)
-            if session is None:
-                return RedirectResponse("/login", status_code=303)
-            response = await show(request, session)
-            if request.query_params.get("lang") in LANGUAGES:
-                response.set_cookie(
-                    LANGUAGE_COOKIE, request.query_params["lang"], max_age=YEAR_S, samesite="strict", httponly=True
-                )
-            return response
-
-        return shown
-
-    def _session(self, request: Request) -> Session | None:
-        session = self._auth.by_cookie(request.cookies.get(COOKIE, ""), now_s=time.time())
-        return session if session is not None and session.access.kind == "person" else None
-
     async def _login(self, request: Request) -> Response:
         if request.method == "GET":
             return self._page(request, "login.html", None, wrong=False)
@@ -132,14 +87,7 @@ class Page:
             return self._page(request, "login.html", None, status=401, wrong=True)
         length_s = self._live_calls.config.http.session_hours * 3600
         response = RedirectResponse("/", status_code=303)
-        response.set_cookie(
-            COOKIE,
-            self._auth.cookie(access, until_s=time.time() + length_s),
-            max_age=int(length_s),
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
+        self._keep(request, response, COOKIE, self._auth.cookie(access, until_s=time.time() + length_s), length_s)
         return response
 
     async def _logout(self, request: Request) -> Response:
@@ -272,7 +220,7 @@ class Page:
 
     async def _stream(self, request: Request, session: Session, goes_on: Callable[[], bool]) -> AsyncIterator[str]:
         """Yield what the page shows whenever it changes, and in words what a listener should hear."""
-        call_id, language, where = request.query_params.get("call"), self._language(request), _zone(request)
+        call_id, language, where = request.query_params.get("call"), self._language(request), zone_of(request)
         shown, seen, level, silent_s = Shown(), "", None, 0.0
         yield "retry: 2000\n\n"
         while goes_on() and not self._live_calls.closing and self._session(request) is not None:
@@ -307,43 +255,3 @@ class Page:
         suggestion = suggestions.text(Level[call.level.upper()], language) if call.level and not call.ended else None
         stage = self._live_calls.stage.name.lower()
         return {"call": call, "line": timeline(call), "suggestion": suggestion, "stage": stage}
-
-    async def _form(self, request: Request) -> dict[str, str]:
-        limits = self._live_calls.config
-        body = await body_of(request, limit=limits.limits.max_message_bytes, within_s=limits.http.header_s)
-        try:
-            return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20))
-        except ValueError:
-            raise Refused(400, "the form cannot be read; expected what the page sends") from None
-
-    def _language(self, request: Request) -> Language:
-        wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
-        if wanted not in LANGUAGES:
-            accepted = request.headers.get("accept-language", "").lower()
-            offered = [part.strip()[:2] for part in accepted.split(",")]
-            wanted = next((each for each in offered if each in LANGUAGES), self._live_calls.config.http.language)
-        return next(each for each in LANGUAGES if each == wanted)
-
-    def _page(
-        self, request: Request, template: str, session: Session | None, *, status: int = 200, **fields: Any
-    ) -> Response:
-        language = self._language(request)
-        html = self._render(
-            template,
-            language,
-            person=session.access.name if session else None,
-            csrf=session.csrf if session else None,
-            here=request.url.path,
-            zone=_zone(request),
-            today=datetime.now(_zone(request)).date(),
-            **fields,
-        )
-        return HTMLResponse(html, status_code=status)
-
-    def _render(self, template: str, language: Language, **fields: Any) -> str:
-        return self._templates.get_template(template).render(language=language, t=words(language), **fields)
-
-
-def _zone(request: Request) -> tzinfo:
-    """Return the time zone in which the person's browser is."""
-    return zone(unquote(request.cookies.get(ZONE_COOKIE, "")))

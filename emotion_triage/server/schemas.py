@@ -19,14 +19,12 @@ from emotion_triage.texts import LANGUAGES
 
 __all__ = [
     "AskForCandidates",
-    "AskForHelp",
     "Attend",
     "Band",
     "CallDetail",
     "CallView",
     "Done",
     "Fault",
-    "Flag",
     "LiftCaller",
     "MonitorCall",
     "OpenPort",
@@ -34,9 +32,7 @@ __all__ = [
     "Port",
     "RestrictCaller",
     "RouteView",
-    "SayToAgent",
     "SayVerdict",
-    "TakeCall",
     "WrapUp",
     "detail",
     "view",
@@ -197,31 +193,6 @@ class SayVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     abusive: bool
     reason: Reason
-
-
-class TakeCall(msgspec.Struct, frozen=True, kw_only=True):
-    """Which agent has the call now."""
-
-    agent_id: Name
-
-
-class SayToAgent(msgspec.Struct, frozen=True, kw_only=True):
-    """A line to the agent who has the call."""
-
-    text: Annotated[str, Meta(min_length=1, max_length=280)]
-
-
-class AskForHelp(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the agent needs help with the call."""
-
-    needed: bool = True
-
-
-class Flag(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent calls the caller abusive and asks for a person's verdict; a word on why, if they want to say one."""
-
-    agent_id: Name | None = None
-    reason: Annotated[str, Meta(max_length=2000)] = ""
 
 
 class OpenPort(msgspec.Struct, frozen=True, kw_only=True):

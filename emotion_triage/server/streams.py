@@ -1,15 +1,16 @@
-"""Pages that are kept up to date: what they share, and how many of them one person may have."""
+"""Pages that are kept up to date: what they share, what wakes them, and how many of them one person may have."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Generic, TypeVar
 
-__all__ = ["MAX_STREAMS", "Shared", "Streams"]
+__all__ = ["MAX_STREAMS", "Pulse", "Shared", "Streams"]
 
 MAX_STREAMS = 32
 """Streams of events of one person at once; one more ends the oldest."""
@@ -45,6 +46,26 @@ class Streams:
             theirs.pop(stream, None)
 
 
+class Pulse:
+    """Wakes whoever waits: something changed that is to be seen at once."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self._next = asyncio.Event()
+
+    def beat(self) -> None:
+        """Wake all who wait now."""
+        self.beats += 1
+        last, self._next = self._next, asyncio.Event()
+        last.set()
+
+    async def wait(self, at_most_s: float) -> None:
+        """Return at the next beat, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._next.wait()
+
+
 class Shared(Generic[T]):
     """What many streams show alike, made once for all of them while it is fresh.
 
@@ -57,6 +78,10 @@ class Shared(Generic[T]):
     def __init__(self, fresh_s: float) -> None:
         self._fresh_s = fresh_s
         self._made: dict[Hashable, tuple[float, asyncio.Task[T]]] = {}
+
+    def drop(self, key: Hashable) -> None:
+        """Let what is under a key be made anew, fresh or not."""
+        self._made.pop(key, None)
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
         """Return what is fresh under a key, or make it."""

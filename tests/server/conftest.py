@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -315,6 +316,35 @@ class TwilioCaller:
 def twilio() -> type[TwilioCaller]:
     """The class of Twilio callers."""
     return TwilioCaller
+
+
+class Aside:
+    """A caller who is there from a thread of their own, while the test has this one."""
+
+    def __init__(self, caller: Any) -> None:
+        self._caller = caller
+
+    def __enter__(self) -> Aside:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.do(self._caller.__aenter__())
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.do(self._caller.__aexit__())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def do(self, what: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
+
+
+@pytest.fixture(scope="session")
+def aside() -> type[Aside]:
+    """The class of callers beside the test."""
+    return Aside
 
 
 async def until(tell: Callable[[], Any], within_s: float = 30.0) -> Any:

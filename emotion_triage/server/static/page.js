@@ -41,7 +41,8 @@ function children(old, fresh) {
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const zoned = `zone=${encodeURIComponent(zone || "")}`;
 if (zone && !document.cookie.split("; ").includes(zoned)) {
-  document.cookie = `${zoned}; path=/; max-age=31536000; samesite=strict`;
+  const framed = window.parent !== window && location.protocol === "https:";
+  document.cookie = `${zoned}; path=/; max-age=31536000; samesite=${framed ? "none; secure; partitioned" : "strict"}`;
   if (document.querySelector("time") && document.cookie.split("; ").includes(zoned)) location.reload();
 }
 
