@@ -24,6 +24,7 @@ from emotion_triage.server.api import Api
 from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.console import Listed, Shown, head_of, in_order, listed, matching
 from emotion_triage.server.drawing import timeline
+from emotion_triage.server.judging import waiting
 from emotion_triage.server.queues import known_queues
 from emotion_triage.server.requests import MAX_COMPLAINT, Refused, check_csrf
 from emotion_triage.server.schemas import Attend, LiftCaller, MonitorCall, OverrideRoute, RestrictCaller, SayVerdict
@@ -40,6 +41,8 @@ REFRESH_S = 0.7
 FRESH_S = 0.5
 """The list of calls is made once for all who look at it."""
 HEARTBEAT_S = 15.0
+SCANNED = 20.0
+"""What waits is read from the whole ledger: no more than a part in so many of the time."""
 STATES: tuple[Literal["seen", "mine", "nobody"], ...] = ("seen", "mine", "nobody")
 """What a supervisor may say of who looks after a call."""
 
@@ -136,11 +139,9 @@ class Page(Screen):
             return self._page(request, "team.html", session, team=[], problem=str(refused))
 
     async def _reviews(self, request: Request, session: Session) -> Response:
-        try:
-            waiting, problem = await self._api.reviews(session), None
-        except Refused as refused:  # calls of which the ledger knows nothing yet are known all the same
-            waiting, problem = tuple(await self._api.unrecorded(session)), str(refused)
-        return self._page(request, "reviews.html", session, reviews=waiting, problem=problem)
+        cases, problem = await waiting(self._api, session)
+        done = "done" in request.query_params
+        return self._page(request, "reviews.html", session, cases=cases, problem=problem, done=done)
 
     async def _ended(self, request: Request, session: Session) -> Response:
         calls = sorted(await self._api.ended(session), key=lambda call: not call.waits)
@@ -178,10 +179,11 @@ class Page(Screen):
         except Refused as refused:
             told = words(self._language(request)).get(f"monitor_{refused.kind}", str(refused))
             return await self._call(request, session, fault=told, form=form, status=refused.status)
-        return RedirectResponse(f"/calls/{quote(call_id, safe='')}?done", status_code=303)
+        back = "/reviews" if form.get("back") == "/reviews" else f"/calls/{quote(call_id, safe='')}"
+        return RedirectResponse(f"{back}?done", status_code=303)
 
     async def _done(self, session: Session, call_id: str, form: Form) -> None:
-        said = {name: value for name, value in form.items() if value and name not in ("csrf", "act")}
+        said = {name: value for name, value in form.items() if value and name not in ("csrf", "act", "back")}
         for name in ("until", "review_at"):
             if name in said:
                 said[name] += "T12:00:00Z"
@@ -225,7 +227,15 @@ class Page(Screen):
         yield "retry: 2000\n\n"
         while goes_on() and not self._live_calls.closing and self._session(request) is not None:
             message: dict[str, Any] | None = None
-            if call_id is None:
+            began_s, pause_s = time.monotonic(), REFRESH_S
+            if "reviews" in request.query_params:
+                cases, problem = await waiting(self._api, session)
+                html = self._render(
+                    "_reviews.html", language, cases=cases, problem=problem, csrf=session.csrf, zone=where
+                )
+                message, seen = {"html": html} if html != seen else None, html
+                pause_s = max(REFRESH_S, SCANNED * (time.monotonic() - began_s))
+            elif call_id is None:
                 calls = await self._lists.get((language, where), lambda: self._list(session, language, where))
                 message = shown.changes(calls, language)
             else:
@@ -239,10 +249,10 @@ class Page(Screen):
             if message is not None:
                 silent_s = 0.0
                 yield f"data: {msgspec.json.encode(message).decode()}\n\n"
-            elif (silent_s := silent_s + REFRESH_S) >= HEARTBEAT_S:
+            elif (silent_s := silent_s + pause_s) >= HEARTBEAT_S:
                 silent_s = 0.0
                 yield ": here\n\n"
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(pause_s)
 
     async def _list(self, session: Session, language: Language, where: tzinfo) -> Listed:
         stage = self._live_calls.stage.name.lower()

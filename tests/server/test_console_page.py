@@ -20,6 +20,14 @@ SignedIn = Callable[..., Any]
 
 NUMBER = "+33612345678"
 ESCALATES_S, CALM_S = 18, 8
+QUICK = """
+[escalation]
+baseline_s = 4.0
+smoothing_s = 1.0
+min_duration_on_s = 0.5
+relative_shift = -1.0
+absolute_shift = -1.0
+"""
 
 
 class Floor:
@@ -54,6 +62,12 @@ class Floor:
     def close(self) -> None:
         for name in list(self._calls):
             self.end(name)
+
+
+@pytest.fixture(scope="module")
+def server(start: Any) -> Any:
+    """A server that waits for callers who say nothing for longer than a slow machine takes for a test."""
+    return start(idle_s=600, max_calls=400)
 
 
 @pytest.fixture
@@ -163,3 +177,57 @@ def test_calls_are_found_with_a_script_and_without(
 
 def order_of(page: Any) -> list[str | None]:
     return [row.get_attribute("data-id") for row in page.locator("#rows tr").all()]
+
+
+def ended_in_anger(server: Any, floor: Floor, temper: np.ndarray, **parameters: str) -> str:
+    """Return a call that was escalated for longer than the policy lets pass, and is over."""
+    name = floor.call(temper[: ESCALATES_S * 8000], **parameters)
+    server.wait_for(lambda: server.call(name)["escalated_s"] > 1)
+    floor.end(name)
+    return name
+
+
+def test_two_clicks_are_a_verdict_and_two_keys_too(
+    browser: Any, start: Any, twilio: Any, temper: np.ndarray, signed_in: SignedIn, shot: Shot
+) -> None:
+    """What waits has its evidence side by side; a verdict by mouse or keys, with a reason, changes the standing."""
+    server = start(policy=QUICK + "[protection]\nwarn_escalated_s = 1\n", idle_s=600)
+    floor = Floor(server, twilio)
+    first = ended_in_anger(server, floor, temper, caller_name="Ann B.", queue="billing", From="+33612345002")
+    second = ended_in_anger(server, floor, temper, caller_name="Bob C.", From="+33612345003")
+    with server.client("DESKTOP") as client:
+        for name, disposition in ((first, "OK"), (second, "DISCONTENT")):
+            body = {"agent_id": "a-1", "disposition": disposition}
+            client.post(f"/api/calls/{name}/wrap-up", json=body).raise_for_status()
+        client.post(f"/api/calls/{second}/flag", json={"agent_id": "a-1", "reason": "insults"}).raise_for_status()
+    page = signed_in(browser, server)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.ports['http']}/reviews")
+    case = page.locator(f"#case-{first}")
+    assert "marked OK though escalated for" in case.inner_text()
+    assert case.locator("svg.timeline polyline.score").count() >= 1
+    assert "flagged by a-1: insults" in page.locator(f"#case-{second}").inner_text()
+    page.screenshot(path=shot("reviews-evidence"), full_page=True)
+
+    case.get_by_text("Yes, abusive").click()
+    case.get_by_role("button", name="insults").click()
+    page.locator(".done").wait_for()
+    assert page.locator(f"#case-{first}").count() == 0
+    assert (server.call(first)["verdict"], server.call(first)["standing"]) == ("abusive", "watch")
+
+    page.locator(f"#case-{second}").focus()
+    page.keyboard.press("n")
+    page.keyboard.press("1")
+    page.locator(".empty").wait_for()
+    assert (server.call(second)["verdict"], server.call(second)["standing"]) == ("not abusive", "clear")
+
+    # whoever has the queue open sees what comes
+    third = floor.call(temper[:8000], agent="a-2")
+    with server.client("DESKTOP") as client:
+        client.post(f"/api/calls/{third}/flag", json={"agent_id": "a-2"}).raise_for_status()
+    began_s = time.monotonic()
+    page.locator(f"#case-{third}").wait_for(timeout=5_000)
+    print(f"the flag was in the queue after {time.monotonic() - began_s:.2f} s")
+    floor.close()
+    assert problems == []

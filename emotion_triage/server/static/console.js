@@ -150,7 +150,7 @@ if (table) {
     const answer = await fetch(event.target.action, { method: "POST", body: form });
     if (!answer.ok) document.getElementById("say").textContent = await answer.text();
   });
-  setInterval(() => tick(document), 1000);
+  setInterval(() => { tick(document); settle(); }, 1000);
   tick(document);
   listen(table.dataset.events, apply);
 }
