@@ -90,7 +90,7 @@ WORDS = texts(
         "voice_says": "The voice",
         "agent_says": "The agent",
         "counts_once_wrapped": "A verdict counts for the caller once the agent's desktop has said who took the call.",
-        "keys": "On a case: a or n, then a digit; j and k to go on.",
+        "by_keys": "On a case: a or n, then a digit; j and k to go on.",
         "unmarked": "escalated for {seconds} and not marked by the agent",
         "marked_ok": "marked OK though escalated for {seconds}",
         "marked_abusive": "marked as abuse though the voice stayed calm",

@@ -19,6 +19,7 @@ pytest.importorskip("uvicorn")
 from emotion_triage.routing.policy import Policy
 from emotion_triage.server.engines import Wires
 from emotion_triage.server.queues import known_queues
+from emotion_triage.server.words import WORDS
 
 Eventually = Callable[..., Any]
 
@@ -192,3 +193,8 @@ def test_times_are_those_of_the_persons_clock(server: Any, over: str) -> None:
     ):
         with sign_in(server, **cookies) as page:
             assert shown in page.get(f"/calls/{over}").text
+
+
+def test_no_word_of_the_page_is_hidden_by_a_mappings_own() -> None:
+    """A template asks for a word by its key, and would get a mapping's method of that name instead."""
+    assert not set(WORDS) & set(dir(dict))
