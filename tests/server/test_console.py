@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,9 +18,9 @@ import pytest
 pytest.importorskip("uvicorn")
 
 from emotion_triage.routing.policy import Policy
+from emotion_triage.server import page
 from emotion_triage.server.engines import Wires
 from emotion_triage.server.queues import known_queues
-from emotion_triage.server.words import WORDS
 
 Eventually = Callable[..., Any]
 
@@ -196,5 +197,8 @@ def test_times_are_those_of_the_persons_clock(server: Any, over: str) -> None:
 
 
 def test_no_word_of_the_page_is_hidden_by_a_mappings_own() -> None:
-    """A template asks for a word by its key, and would get a mapping's method of that name instead."""
-    assert not set(WORDS) & set(dir(dict))
+    """A template that asks for a word as an attribute would get a mapping's method of that name instead."""
+    folder = Path(page.__file__).parent / "templates"
+    asked = {word for file in folder.iterdir() for word in re.findall(r"\bt\.(\w+)", file.read_text())}
+    assert len(asked) > 50
+    assert not asked & set(dir(dict))
