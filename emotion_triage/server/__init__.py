@@ -1,4 +1,4 @@
-"""Every wire, the ledger, routes out, an API and the supervisor's page in one server (extra ``[serve]``).
+"""Every wire, the ledger, routes out, an API and the pages of supervisors and agents in one server (extra ``[serve]``).
 
 Reading order: metrics, engines, crowd, listeners, board, overload < config, http, vitals, nonces < auth, batcher,
 descriptors, evidence < links, calls < schemas, ledger_client, dispatcher < requests, streams, monitor_engines <
