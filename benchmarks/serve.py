@@ -43,6 +43,7 @@ drain_s = 1
 [ledger]
 url = "sqlite:///{folder}/ledger.db"
 key = {{ env = "BENCHMARK_KEY" }}
+create = true
 [[access]]
 name = "benchmark"
 kind = "machine"

@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "DestinationError",
     "LedgerError",
+    "LedgerMissing",
     "LedgerUnavailable",
     "MissingExtraError",
     "ModelError",
@@ -65,6 +66,10 @@ class LedgerError(TriageError, RuntimeError):
 
 class LedgerUnavailable(LedgerError):
     """A ledger that cannot be used now, unreachable, locked, full or under another key; the same may succeed later."""
+
+
+class LedgerMissing(LedgerError):
+    """There is no ledger at this address, and none was to be made: a mistyped address, or a first start."""
 
 
 class DestinationError(TriageError, RuntimeError):

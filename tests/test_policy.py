@@ -200,8 +200,8 @@ def test_the_digest_keeps_the_order_of_rules_and_skills() -> None:
         ("hold_s = 3", "unknown key hold_s (did you mean escalation.hold_s?)"),
         (
             "zzz = 3",
-            "unknown key zzz (known here: schema, name, notice, escalation, routing, protection, suggestions, report, "
-            "rules, neutral)",
+            "unknown key zzz (known here: schema, name, notice, escalation, routing, protection, suggestions, "
+            "supervision, report, rules, neutral)",
         ),
         (
             "[notices]\n[escalation]\nhold = 3",

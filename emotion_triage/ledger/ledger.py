@@ -58,7 +58,9 @@ class Ledger:
         self._access = access
 
     @classmethod
-    def open(cls, url: str, *, policy: Policy, key: bytes, previous_keys: Sequence[bytes] = ()) -> Ledger:
+    def open(
+        cls, url: str, *, policy: Policy, key: bytes, previous_keys: Sequence[bytes] = (), create: bool = True
+    ) -> Ledger:
         """Open a ledger, made where there is none, and upgraded where an older release made it.
 
         Parameters
@@ -71,11 +73,15 @@ class Ledger:
             32 bytes or more, kept apart from the database: who has both can try every number.
         previous_keys : sequence of bytes
             The keys before it, the oldest first, since `rotate_key` wraps and does not replace.
+        create : bool, optional
+            Whether to make a ledger where there is none.
 
         Raises
         ------
         ArgumentError
             An argument is of another type.
+        LedgerMissing
+            There is no ledger, and none was to be made.
         LedgerError
             The database cannot be used, was made by a newer release, or has other keys.
         MissingExtraError
@@ -93,7 +99,8 @@ class Ledger:
         of_type(str, url=url)
         of_type(Policy, "Policy.load reads one", policy=policy)
         identity = Identity((*sequence("previous_keys", previous_keys, bytes), key), policy.protection.region)
-        store = Store(url)
+        of_type(bool, create=create)
+        store = Store(url, must_exist=not create)
         try:
             return cls(Access(store, policy, identity), policy)
         except LedgerError:

@@ -19,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from emotion_triage.errors import LedgerError, LedgerUnavailable, MissingExtraError
+from emotion_triage.errors import LedgerError, LedgerMissing, LedgerUnavailable, MissingExtraError
 from emotion_triage.ledger.patience import Patience, make_patient
 
 __all__ = ["Store"]
@@ -39,7 +39,10 @@ SILENCE_S = 10.0
 """After an attempt that took so long and failed, for how long nobody is made to wait for another."""
 MIGRATION_LOCK = 0x656D6F74
 """Any number that every process of this library agrees on: PostgreSQL's advisory locks are numbered."""
-EXISTING = "expected one that exists: check the address and its folder; `ledger record` and the server make a new one"
+EXISTING = (
+    "expected one that exists: check the address and its folder; `ledger record` makes a new one, as does a server whose "
+    "configuration has ledger.create = true"
+)
 EXPECTED = "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
 
 # SQLite by the start of its error's name, PostgreSQL by the start of its SQLSTATE: what happened, and the fix.
@@ -197,10 +200,10 @@ class Store:
         """Refuse a database that holds no ledger; nothing is written to it."""
         database = (self._reading.url.database or "").removeprefix("file:").partition("?")[0]
         if self.sqlite and not Path(database).exists():
-            raise LedgerError(f"ledger {self.name}: there is no such file; {EXISTING}")
+            raise LedgerMissing(f"ledger {self.name}: there is no such file; {EXISTING}")
         with self._reading.connect() as connection:
             if MigrationContext.configure(connection).get_current_revision() is None:
-                raise LedgerError(f"ledger {self.name}: holds no ledger; {EXISTING}")
+                raise LedgerMissing(f"ledger {self.name}: holds no ledger; {EXISTING}")
 
     def _keep_log_ahead(self) -> None:
         """Turn on the write-ahead log, so that who reads waits for nobody."""

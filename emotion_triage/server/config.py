@@ -148,6 +148,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True):
         The key as in a file of the commands, 64 hex digits or more; or else any text of 32 characters or more.
     previous_keys : tuple of Secret
         Those before it, the oldest first.
+    create : bool
+        Make a ledger where there is none, for a first start; a mistyped address is refused without it.
     keep_windows : bool
         Keep the scores of a contact's windows with it, as long as the policy keeps scores: what `calibrate` needs.
     """
@@ -155,6 +157,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True):
     url: Name
     key: Secret
     previous_keys: tuple[Secret, ...] = ()
+    create: bool = False
     keep_windows: bool = False
 
 

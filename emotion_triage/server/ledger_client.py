@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-from emotion_triage.errors import LedgerError, LedgerUnavailable
+from emotion_triage.errors import LedgerError, LedgerMissing, LedgerUnavailable
 from emotion_triage.ledger import Ledger
 from emotion_triage.ledger.identity import spelled
 from emotion_triage.ledger.log_events import Body, Decision
@@ -90,6 +90,7 @@ class LedgerClient:
         secrets = () if config is None else (*config.previous_keys, config.key)
         self._keys = tuple(_key(secret.read()) for secret in secrets)
         self.problem: str | None = None
+        self.missing = False
 
     @property
     def kept(self) -> bool:
@@ -243,15 +244,18 @@ class LedgerClient:
         config, keys, policy = self._config, self._keys, self._policy
 
         def opened() -> Ledger:
-            return Ledger.open(config.url, policy=policy, key=keys[-1], previous_keys=keys[:-1])
+            previous = keys[:-1]
+            return Ledger.open(config.url, policy=policy, key=keys[-1], previous_keys=previous, create=config.create)
 
         try:
             self._ledger = await asyncio.get_running_loop().run_in_executor(self._writer, opened)
         except LedgerError as error:
+            self.missing = isinstance(error, LedgerMissing)
             self._fault(error)
             return False
         finally:
             self._tried.set()
+        self.missing = False
         self.problem = None
         return True
 

@@ -112,6 +112,8 @@ async def serve(
         await live_calls.dispatcher.open()
         live_calls.monitors.engines = await engines(config.monitor, config.destinations, live_calls.dispatcher)
         await live_calls.ledger.open()
+        if live_calls.ledger.missing:
+            raise ConfigError(f"ledger.url: {live_calls.ledger.problem}; for a first start set ledger.create = true")
         ticking = asyncio.create_task(live_calls.batcher.run())
         beating = asyncio.create_task(vitals.run())
         watch(vitals, config.limits.stuck_s, over)

@@ -106,6 +106,7 @@ LEDGER = """
 [ledger]
 url = "{url}"
 key = {{ env = "LEDGER_KEY" }}
+create = true
 keep_windows = true
 """
 
