@@ -40,8 +40,8 @@ SILENCE_S = 10.0
 MIGRATION_LOCK = 0x656D6F74
 """Any number that every process of this library agrees on: PostgreSQL's advisory locks are numbered."""
 EXISTING = (
-    "expected one that exists: check the address and its folder; `ledger record` makes a new one, as does a server whose "
-    "configuration has ledger.create = true"
+    "expected one that exists: check the address and its folder; `ledger record` makes a new one, as does a server "
+    "whose configuration has ledger.create = true"
 )
 EXPECTED = "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
 
