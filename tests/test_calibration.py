@@ -241,11 +241,14 @@ def test_every_format_reads_alike(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("caller,angry,anger\nc1,yes,0.5\n", "no column anger_alone"),
-        ("caller,angry,anger,anger_alone\nc1,perhaps,0.5,\n", "row 1: got angry 'perhaps', expected yes or no"),
+        ("caller,angry,anger,anger_alone\nc1,perhaps,0.5,\n", "row 2: got angry 'perhaps', expected yes or no"),
         ("caller,angry,anger,anger_alone\nc1,yes,1.5,\n", "got anger 1.5, expected a score from 0 to 1"),
-        ("caller,angry,anger,anger_alone\nc1,yes,much,\n", "row 1: Expected"),
+        (
+            "caller,angry,anger,anger_alone\nc1,yes,much,\n",
+            "row 2: could not convert string to float: 'much'; expected scores",
+        ),
         ("caller,angry,anger,anger_alone\n,yes,0.5,\n", "got no caller"),
-        ("", "no column caller, angry"),
+        ("", "got the columns nothing, expected some of caller, angry"),
     ],
 )
 def test_a_wrong_table_is_refused(tmp_path: Path, text: str, told: str) -> None:
@@ -254,6 +257,32 @@ def test_a_wrong_table_is_refused(tmp_path: Path, text: str, told: str) -> None:
     path.write_text(text)
     with pytest.raises(TriageError, match=re.escape(told)):
         read_labelled(path)
+
+
+TABLE = "caller,angry,anger,anger_alone\nc1,yes,0.75,0.5\nc2,no,0.25,\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        TABLE.encode(),
+        b"\xef\xbb\xbf" + TABLE.encode(),
+        TABLE.replace(",", ", ").encode(),
+        TABLE.replace("caller,angry,anger,anger_alone", "Caller,ANGRY,Anger,Anger Alone").encode(),
+        TABLE.replace(",", ";").replace("0.", "0,").encode(),
+        b"sep=;\r\n" + TABLE.replace(",", ";").encode(),
+        TABLE.replace(",", "\t").encode("utf-16"),
+    ],
+    ids=["plain", "BOM", "spaces", "capitals", "decimal commas", "sep=", "tabs in UTF-16"],
+)
+def test_a_table_as_spreadsheets_write_it(tmp_path: Path, written: bytes) -> None:
+    """Labels read as manifests do: the same windows, whatever wrote the table."""
+    path = tmp_path / "labelled.csv"
+    path.write_bytes(written)
+    read = read_labelled(path)
+    assert (read.caller.tolist(), read.angry.tolist()) == ([0, 1], [True, False])
+    np.testing.assert_allclose(read.alone, [0.0, -np.log(3.0)], atol=1e-12)
+    np.testing.assert_allclose(read.against, [np.log(3.0), np.nan], atol=1e-12)
 
 
 # The command

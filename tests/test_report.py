@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emotion_triage.affect.affect import Driver, describe
+from emotion_triage.audio.decoding import Headerless
 from emotion_triage.batch.append_log import lines_of
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.timeline import TimelineRow
@@ -33,6 +34,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("typer")
 
+from emotion_triage.cli.app import app
 from emotion_triage.report.pages import write_report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -297,6 +299,36 @@ def test_the_caller_alone_is_drawn(tmp_path: Path) -> None:
         heights[channel] = max(peak.height for peak in envelope_of(both, []))
     assert heights["left"] < 0.1 < 0.8 < heights["right"]
     assert envelope_of(record("gone.wav"), []) == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "subtype", "within"), [("mulaw", "ULAW", 0.1), ("alaw", "ALAW", 0.1), ("gsm", "GSM610", 0.2)]
+)
+def test_a_recording_without_a_header_is_drawn(tmp_path: Path, encoding: str, subtype: str, within: float) -> None:
+    """Once it is said how it is coded, its outline is that of the same sound with a header; without a word, none."""
+    sound = 0.5 * np.sin(np.arange(16000) * 0.3).astype(np.float32)
+    sound[:8000] *= 0.01
+    soundfile.write(tmp_path / "a.raw", sound, 8000, format="RAW", subtype=subtype)
+    soundfile.write(tmp_path / "a.wav", sound, 8000)
+    bare, whole = (record(str(tmp_path / name), caller_channel="mono", duration_s=2.0) for name in ("a.raw", "a.wav"))
+    assert envelope_of(bare, []) == []
+    drawn = envelope_of(bare, [], headerless=Headerless(encoding, 8000))
+    np.testing.assert_allclose(
+        [peak.height for peak in drawn], [peak.height for peak in envelope_of(whole, [])][: len(drawn)], atol=within
+    )
+
+
+def test_the_command_draws_what_score_took(tmp_path: Path) -> None:
+    """`report` takes the encoding and the rate that `score` took, and wants both."""
+    sound = 0.5 * np.sin(np.arange(16000) * 0.3).astype(np.float32)
+    soundfile.write(tmp_path / "a.ulaw", sound, 8000, format="RAW", subtype="ULAW")
+    coded = ["--encoding", "mulaw", "--sample-rate", "8000"]
+    scores, out = str(tmp_path / "s.jsonl"), str(tmp_path / "out")
+    command = ["score", str(tmp_path), "--caller-channel", "mono", "--out", scores, "--events", *coded]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    lacking = CliRunner().invoke(app, ["report", scores, "--out", out, "--encoding", "mulaw"])
+    assert (lacking.exit_code, "got no --sample-rate with it" in lacking.output) == (2, True)
+    assert CliRunner().invoke(app, ["report", scores, "--out", out, *coded]).exit_code == 0
 
 
 def test_counts() -> None:

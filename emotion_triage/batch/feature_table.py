@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.arguments import path_name
-from emotion_triage.batch.parquet import pyarrow_modules
 from emotion_triage.batch.result_file import SUFFIXES
 from emotion_triage.errors import TriageError
+from emotion_triage.tables import pyarrow_modules
 
 __all__ = ["check_table_path", "write_table"]
 

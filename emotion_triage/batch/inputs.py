@@ -15,8 +15,8 @@ import msgspec
 from emotion_triage.arguments import path_name
 from emotion_triage.audio.decoding import AUDIO_SUFFIXES, FOREIGN_SUFFIXES, headerless_suffix
 from emotion_triage.audio.remote import find_remote, is_remote
-from emotion_triage.batch.spreadsheets import read_table
 from emotion_triage.errors import ArgumentError, AudioError
+from emotion_triage.tables import read_table
 
 __all__ = ["CallerSpans", "Found", "as_text", "find", "find_recordings", "read_spans", "whole_path"]
 

@@ -14,8 +14,8 @@ from emotion_triage.audio.recordings import CALLER_CHANNELS
 from emotion_triage.audio.remote import is_remote
 from emotion_triage.batch.inputs import CallerSpans, as_text, whole_path
 from emotion_triage.batch.record import Record
-from emotion_triage.batch.spreadsheets import read_table, seconds
 from emotion_triage.errors import AudioError, TriageError
+from emotion_triage.tables import decimal, read_table
 
 __all__ = ["COLUMNS", "Manifest", "find_manifest", "read_manifest"]
 
@@ -168,7 +168,7 @@ def _span(where: str, cells: dict[str, str]) -> tuple[float, float] | None:
     try:
         if start is None or end is None:
             raise ValueError
-        return seconds(start), seconds(end)
+        return decimal(start), decimal(end)
     except ValueError:
         raise AudioError(
             f"{where}: got start_s {start} and end_s {end}, expected both as seconds, as 12.5; correct the manifest"

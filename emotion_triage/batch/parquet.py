@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from emotion_triage.errors import MissingExtraError, TriageError
+from emotion_triage.errors import TriageError
+from emotion_triage.tables import pyarrow_modules
 
-__all__ = ["Partition", "pyarrow_modules", "read_parquet", "remove", "schema_of", "write_parquet"]
+__all__ = ["Partition", "read_parquet", "remove", "schema_of", "write_parquet"]
 
 Partition = Literal["day", "month"]
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -121,23 +122,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def pyarrow_modules() -> tuple[Any, Any]:
-    """Return pyarrow and its Parquet half.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(
-            "Parquet needs pyarrow, which is not installed; install the extra 'parquet', see docs/install.md, "
-            "or write .csv or "
-            ".jsonl"
-        ) from None
-    return pyarrow, pyarrow.parquet

@@ -13,10 +13,11 @@ import msgspec
 from emotion_triage.arguments import of_type, path_name, shown
 from emotion_triage.audio.remote import fetch, is_remote, is_there, send
 from emotion_triage.batch.append_log import AppendLog, LogSuffix, lines_of, rows_of_file
-from emotion_triage.batch.parquet import Partition, pyarrow_modules, read_parquet, remove, write_parquet
+from emotion_triage.batch.parquet import Partition, read_parquet, remove, write_parquet
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.timeline import TimelineRow
 from emotion_triage.errors import ArgumentError, TriageError
+from emotion_triage.tables import pyarrow_modules
 
 __all__ = ["SUFFIXES", "RecordFile", "events_path", "read_records", "read_timelines"]
 

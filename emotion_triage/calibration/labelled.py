@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_triage.arguments import path_name
-from emotion_triage.batch.parquet import pyarrow_modules
 from emotion_triage.batch.record import DECIMALS
 from emotion_triage.errors import TriageError
+from emotion_triage.tables import decimal, read_table
 
 __all__ = ["COLUMNS", "Labelled", "read_labelled"]
 
 COLUMNS = ("caller", "angry", "anger", "anger_alone")
 """The first two are the site's, or of ``audit --windows``; the others as in `batch.timeline.TimelineRow`."""
-WORDS = ("caller", "angry")
+SCORES = ("anger", "anger_alone")
 HALF_A_DIGIT = 0.5 * 10.0**-DECIMALS
 """Scores of a timeline are rounded: what is written as 0 or 1 lies within this of it."""
 ANSWERS = {
@@ -72,9 +71,9 @@ def read_labelled(path: str | os.PathLike[str]) -> Labelled:
     Parameters
     ----------
     path : path
-        ``.csv``, ``.jsonl`` or ``.parquet`` with the columns of `COLUMNS`; others are left out. ``caller`` is a
-        pseudonym; ``angry`` is yes or no (also true, false, 1, 0); ``anger`` and ``anger_alone`` are as ``score
-        --events`` writes them: ``anger_alone`` empty before the caller has a baseline.
+        CSV as any spreadsheet writes it, ``.parquet`` or ``.jsonl``, with the columns of `COLUMNS`; others are left
+        out. ``caller`` is a pseudonym; ``angry`` is yes or no (also true, false, 1, 0); ``anger`` and ``anger_alone``
+        are as ``score --events`` writes them: ``anger_alone`` empty before the caller has a baseline.
 
     Raises
     ------
@@ -85,14 +84,14 @@ def read_labelled(path: str | os.PathLike[str]) -> Labelled:
     numbers: dict[str, int] = {}
     found: list[tuple[int, bool, float, float]] = []
     left_out = 0
-    seen: set[str] = set()
-    for number, cells in enumerate(_rows(path), 1):
-        seen.update(cells)
+    rows, seen = _read(path)
+    for number, cells in rows:
         try:
-            row = msgspec.convert({name: _plain(name, cells.get(name)) for name in COLUMNS}, _Row, strict=False)
+            scores = {name: decimal(cells[name]) for name in SCORES if name in cells}
+            row = msgspec.convert({**cells, **scores}, _Row)
             answer = None if row.angry is None else ANSWERS[row.angry.strip().lower()]
-        except msgspec.ValidationError as error:
-            raise TriageError(f"{path}, row {number}: {error}; correct the table") from None
+        except (msgspec.ValidationError, ValueError) as error:
+            raise TriageError(f"{path}, row {number}: {error}; expected scores as numbers from 0 to 1") from None
         except KeyError:
             raise TriageError(f"{path}, row {number}: got angry {row.angry!r}, expected yes or no") from None
         if answer is None or row.anger is None:
@@ -124,33 +123,25 @@ def _odds(scores: Any) -> NDArray[np.float64]:
     return np.asarray(np.log(p / (1.0 - p)))
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Return None for what is empty; a label or pseudonym that came as a number or truth value, as its word."""
-    if value is None or value == "" or value != value:
-        return None
-    return str(value) if name in WORDS else value
+def _read(path: Path) -> tuple[Iterator[tuple[int, dict[str, str]]], set[str]]:
+    """Return the rows of a table with their numbers, as texts, and the columns that it has: it fills as rows are read.
 
+    Lines of JSON are what ``score --events`` wrote; all else is a table as people have them.
+    """
+    if path.suffix.lower() != ".jsonl":
+        table = read_table(str(path), wanted=COLUMNS)
+        return table.rows, set(table.columns)
+    seen: set[str] = set()
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        match path.suffix.lower():
-            case ".csv":
-                with path.open(encoding="utf-8-sig", newline="") as file:
-                    yield from csv.DictReader(file)
-            case ".jsonl":
-                with path.open("rb") as file:
-                    yield from (msgspec.json.decode(line, type=dict[str, Any]) for line in file if line.strip())
-            case ".parquet":
-                arrow, parquet = pyarrow_modules()
-                try:
-                    with parquet.ParquetFile(path) as table:
-                        names = [name for name in COLUMNS if name in table.schema_arrow.names]
-                        for block in table.iter_batches(columns=names):
-                            yield from block.to_pylist()
-                except arrow.ArrowInvalid as error:
-                    raise TriageError(f"{path}: not Parquet ({error}); write it again") from None
-            case other:
-                raise TriageError(f"{path}: got a name that ends in {other!r}, expected .csv, .jsonl or .parquet")
-    except (OSError, UnicodeDecodeError, csv.Error, msgspec.DecodeError, msgspec.ValidationError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TriageError(f"{path}: cannot be read ({reason}); expected a table of labelled windows") from None
+    def rows() -> Iterator[tuple[int, dict[str, str]]]:
+        try:
+            with path.open("rb") as file:
+                for number, line in enumerate((line for line in file if line.strip()), 1):
+                    cells = msgspec.json.decode(line, type=dict[str, Any])
+                    seen.update(cells)
+                    yield number, {name: str(cells[name]) for name in COLUMNS if cells.get(name) not in (None, "")}
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise TriageError(f"{path}: cannot be read ({reason}); expected a table of labelled windows") from None
+
+    return rows(), seen

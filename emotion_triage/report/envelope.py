@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from emotion_triage.audio.decoding import is_pipe
-from emotion_triage.audio.recordings import open_recording
+from emotion_triage.audio.recordings import Headerless, open_recording
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.timeline import TimelineRow
@@ -28,7 +28,7 @@ class Peak(NamedTuple):
     height: float
 
 
-def envelope_of(record: Record, timeline: Sequence[TimelineRow]) -> list[Peak]:
+def envelope_of(record: Record, timeline: Sequence[TimelineRow], *, headerless: Headerless | None = None) -> list[Peak]:
     """Return the caller's outline; empty where the recording is gone, or no longer what it was.
 
     Parameters
@@ -37,6 +37,8 @@ def envelope_of(record: Record, timeline: Sequence[TimelineRow]) -> list[Peak]:
         Says where the recording was and which channel is the caller's.
     timeline : sequence of TimelineRow
         Its timeline: gaps are not looked at, so that of a mono file of both sides only the caller is drawn.
+    headerless : Headerless, optional
+        How a recording without a header is coded.
     """
     if record.duration_s is None or is_pipe(record.source):  # a pipe was read once
         return []
@@ -47,6 +49,7 @@ def envelope_of(record: Record, timeline: Sequence[TimelineRow]) -> list[Peak]:
             record.source,
             caller_channel=record.caller_channel,
             caller_spans=None if record.caller_channel else _spoken(timeline, record.duration_s),
+            headerless=headerless,
         )
         with suppress(TruncatedError):  # what is there of it was scored
             for at, samples in recording.blocks():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from emotion_triage.arguments import of_type, path_name
+from emotion_triage.audio.recordings import Headerless
 from emotion_triage.batch.record import Record
 from emotion_triage.batch.result_file import events_path, read_records, read_timelines
 from emotion_triage.batch.timeline import TimelineRow
@@ -42,7 +43,14 @@ class _Listed(NamedTuple):
     recording: str | None
 
 
-def write_report(scores: Path, out: Path, *, language: Language = "en", recording_link: str = "") -> Iterator[Path]:
+def write_report(
+    scores: Path,
+    out: Path,
+    *,
+    language: Language = "en",
+    recording_link: str = "",
+    headerless: Headerless | None = None,
+) -> Iterator[Path]:
     """Write a page for each call and one for all, as they are done; the batch's page, ``index.html``, comes last.
 
     Every call is linked from it, or from the pages of its list, ``calls-2.html`` and on. No page names a caller or an
@@ -58,6 +66,8 @@ def write_report(scores: Path, out: Path, *, language: Language = "en", recordin
         Of the pages; reasons are told in it whichever language they were scored in.
     recording_link : str
         A policy's `report.recording_link`; none is shown of a call whose link would hold a telephone number.
+    headerless : Headerless, optional
+        How recordings without a header are coded, so that their waveforms can be drawn.
 
     Yields
     ------
@@ -72,6 +82,7 @@ def write_report(scores: Path, out: Path, *, language: Language = "en", recordin
         If Jinja2 or vl-convert-python is not installed.
     """
     of_type(str, recording_link=recording_link)
+    of_type(Headerless | None, headerless=headerless)
     scores, out = Path(path_name("scores", scores, TriageError)), Path(path_name("out", out, TriageError))
     templates = _templates(known_language(language))
     records = {record.source: record for record in read_records(scores)}
@@ -83,7 +94,9 @@ def write_report(scores: Path, out: Path, *, language: Language = "en", recordin
         for source, timeline in _timelines(scores, records):
             page = out / page_of[source]
             recording = _recording(records[source], recording_link, folder="../")
-            page.write_text(_call_page(templates, records[source], timeline, recording, language), encoding="utf-8")
+            page.write_text(
+                _call_page(templates, records[source], timeline, recording, language, headerless), encoding="utf-8"
+            )
             yield page
         listed = [
             _Listed(_name(record), page_of[source], record, _recording(record, recording_link))
@@ -137,9 +150,14 @@ def _templates(language: Language) -> Any:
 
 
 def _call_page(
-    templates: Any, record: Record, timeline: Sequence[TimelineRow], recording: str | None, language: Language
+    templates: Any,
+    record: Record,
+    timeline: Sequence[TimelineRow],
+    recording: str | None,
+    language: Language,
+    headerless: Headerless | None,
 ) -> str:
-    outline = envelope_of(record, timeline) if timeline else []
+    outline = envelope_of(record, timeline, headerless=headerless) if timeline else []
     drawn = record.duration_s is not None and any(row.kind == "affect" for row in timeline)
     changes = [row for row in timeline if row.kind != "affect"]
     page: str = templates.get_template("call.html.j2").render(

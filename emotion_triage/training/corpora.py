@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 from emotion_triage.errors import TriageError
+from emotion_triage.tables import decimal, read_table
 
 __all__ = ["ANGER", "CALM", "Clip", "Corpora", "Noise"]
 
@@ -16,6 +16,8 @@ ANGER = frozenset({"angry"})
 DISTRESS = frozenset({"fear", "sad"})
 AROUSED = frozenset({"angry", "happy", "fear", "surprise"})
 CALM = frozenset({"neutral", "calm", "sad", "boredom"})
+REQUIRED = frozenset({"path", "corpus", "speaker", "emotion", "duration_s", "kind"})
+"""Columns of manifests in which no row may be empty."""
 EMOTIONS = ANGER | DISTRESS | AROUSED | CALM | {"disgust"}
 
 
@@ -82,7 +84,7 @@ class Corpora(NamedTuple):
                 row["speaker"],
                 row["gender"],
                 row["emotion"],
-                float(row["duration_s"]),
+                decimal(row["duration_s"]),
                 row["licence"],
             )
             for row in rows
@@ -95,18 +97,19 @@ class Corpora(NamedTuple):
 
 
 def _rows(manifest: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    try:
-        with manifest.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise TriageError(
-            f"{manifest}: {error.strerror}; expected a corpora folder with a manifest.csv in it"
-        ) from None
-    missing = [name for name in columns if not rows or name not in rows[0]]
-    if missing:
+    """Return a manifest's rows; each has a word, or nothing, in each column."""
+    if not manifest.exists():
+        raise TriageError(f"{manifest}: got no such file, expected a corpora folder with a manifest.csv in it")
+    table = read_table(str(manifest), wanted=columns)
+    if missing := [name for name in columns if name not in table.columns]:
         raise TriageError(
             f"{manifest}: columns {', '.join(missing)} are missing; expected at least {', '.join(columns)}"
         )
+    rows = []
+    for number, row in table.rows:
+        if lacking := [name for name in REQUIRED if name in columns and name not in row]:
+            raise TriageError(f"{manifest}, row {number}: got no {', '.join(lacking)}, expected one; complete the row")
+        rows.append(dict.fromkeys(columns, "") | row)
     return rows
 
 

@@ -12,10 +12,9 @@ from decimal import Decimal
 from typing import IO, Any, NamedTuple
 
 from emotion_triage.audio.remote import is_remote, open_remote
-from emotion_triage.batch.parquet import pyarrow_modules
-from emotion_triage.errors import AudioError
+from emotion_triage.errors import AudioError, MissingExtraError
 
-__all__ = ["Table", "read_table", "seconds"]
+__all__ = ["Table", "decimal", "pyarrow_modules", "read_table"]
 
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]+', re.IGNORECASE)
@@ -32,10 +31,13 @@ class Table(NamedTuple):
         Where a row is (a CSV's header is row 1), and what it says: known columns alone, nothing that is empty.
     notes : list of str
         What to tell of how it was read.
+    columns : list of str
+        The wanted columns that it has.
     """
 
     rows: Iterator[tuple[int, dict[str, str]]]
     notes: list[str]
+    columns: list[str]
 
 
 def read_table(path: str, *, wanted: Sequence[str], dropped: Sequence[str] = ()) -> Table:
@@ -75,15 +77,35 @@ def read_table(path: str, *, wanted: Sequence[str], dropped: Sequence[str] = ())
     return _csv(path, data, wanted, known)
 
 
-def seconds(text: str) -> float:
-    """Return a number of seconds, with a point or a comma before its decimals.
+def decimal(text: str) -> float:
+    """Return a number, with a point or a comma before its decimals.
 
     Examples
     --------
-    >>> seconds("12.5"), seconds("12,5")
+    >>> decimal("12.5"), decimal("12,5")
     (12.5, 12.5)
     """
     return float(text.replace(",", ".", 1))
+
+
+def pyarrow_modules() -> tuple[Any, Any]:
+    """Return pyarrow and its Parquet half.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError(
+            "Parquet needs pyarrow, which is not installed; install the extra 'parquet', see docs/install.md, "
+            "or write .csv or "
+            ".jsonl"
+        ) from None
+    return pyarrow, pyarrow.parquet
 
 
 def _opened(path: str) -> IO[bytes]:
@@ -121,7 +143,7 @@ def _csv(path: str, data: bytes, wanted: Sequence[str], known: Sequence[str]) ->
                 )
             yield number, {name: cell for name, cell in zip(columns, row, strict=False) if name in wanted and cell}
 
-    return Table(rows(), notes)
+    return Table(rows(), notes, [name for name in columns if name in wanted])
 
 
 def _text(path: str, data: bytes) -> tuple[str, list[str]]:
@@ -199,7 +221,7 @@ def _parquet(path: str, wanted: Sequence[str], known: Sequence[str]) -> Table:
                 raise
             raise AudioError(f"{path}: cannot be read to its end ({error}); write it again") from None
 
-    return Table(rows(), notes)
+    return Table(rows(), notes, list(read.values()))
 
 
 def _whole_microseconds(arrow: Any, column: Any) -> Any:
