@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from emotion_triage.routing.escalation import Level
+from emotion_triage.server.agent_schemas import SayToAgent
 from emotion_triage.server.api import Api
 from emotion_triage.server.auth import COOKIE, Authenticator, Session
 from emotion_triage.server.console import Listed, Shown, head_of, in_order, listed, matching
@@ -189,6 +190,7 @@ class Page(Screen):
                 said[name] += "T12:00:00Z"
         acts: dict[str, tuple[Callable[..., Awaitable[Any]], Any]] = {
             "override": (Api.override, OverrideRoute),
+            "message": (Api.message, SayToAgent),
             "monitor": (Api.monitor, MonitorCall),
             "leave": (Api.stop_monitoring, None),
             "verdict": (Api.verdict, SayVerdict),

@@ -13,6 +13,7 @@ PANEL_WORDS = texts(
     "panel",
     {
         "title": "Your call",
+        "level_since": "since",
         "token_wrong": "This token is wrong, has expired or is not an agent's.",
         "link_wrong": "This link is too old or was used already. Open the panel again from your desktop.",
         "no_call": "No call now.",
