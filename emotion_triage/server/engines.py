@@ -321,7 +321,7 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     name : str
         As in one of the tables of `access`, of a person.
-    ami : str, optional
+    ami, ari : str, optional
         Their telephone in Asterisk, such as ``PJSIP/2001``.
     freeswitch : str, optional
         Their telephone as a dial string, such as ``user/2001``.
@@ -335,6 +335,7 @@ class Supervisor(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Name
     ami: Name | None = None
+    ari: Name | None = None
     freeswitch: Name | None = None
     taskrouter: Name | None = None
     connect: Name | None = None
@@ -353,6 +354,8 @@ class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     supervisors : tuple of Supervisor
         One for each.
+    ari_context : str, optional
+        Needed with `ari`: the dialplan context with the extensions ``listen``, ``whisper`` and ``join``.
     twilio_from : str, optional
         Needed with `taskrouter`: the number of the account's, or ``client:NAME``, that a supervisor sees.
     twilio_url : str
@@ -360,6 +363,7 @@ class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     supervisors: tuple[Supervisor, ...]
+    ari_context: Name | None = None
     twilio_from: Name | None = None
     twilio_url: Name = "https://api.twilio.com"
 
@@ -381,7 +385,9 @@ class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True):
             for engine in supervisor.engines:
                 if getattr(destinations, engine) is None:
                     raise ConfigError(f"{name}: got {engine}, expected a table destinations.{engine} beside it")
+            if supervisor.ari is not None and self.ari_context is None:
+                raise ConfigError(f"{name}: got no monitor.ari_context beside ari, expected a dialplan context")
             if supervisor.taskrouter is not None and self.twilio_from is None:
                 raise ConfigError(
-                    f"{name}: got taskrouter without monitor.twilio_from, expected a number or client:NAME"
+                    f"{name}: got no monitor.twilio_from beside taskrouter, expected a number or client:NAME"
                 )

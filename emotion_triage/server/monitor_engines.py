@@ -40,6 +40,16 @@ async def _ami(supervisor: Supervisor, config: MonitorConfig, to: Destinations, 
     return AmiMonitor(dispatcher.manager, supervisor.ami)
 
 
+async def _ari(supervisor: Supervisor, config: MonitorConfig, to: Destinations, dispatcher: Dispatcher) -> Monitor:
+    from emotion_triage.destinations.asterisk_monitor import AriMonitor
+
+    assert supervisor.ari is not None
+    assert to.ari is not None
+    assert config.ari_context is not None
+    client = await dispatcher.client(to.ari.url, (to.ari.username, to.ari.password.read()))
+    return AriMonitor(client, supervisor.ari, config.ari_context)
+
+
 async def _freeswitch(
     supervisor: Supervisor, config: MonitorConfig, to: Destinations, dispatcher: Dispatcher
 ) -> Monitor:
@@ -90,6 +100,7 @@ async def _genesys(supervisor: Supervisor, config: MonitorConfig, to: Destinatio
 
 _MAKERS = {
     "ami": _ami,
+    "ari": _ari,
     "connect": _connect,
     "freeswitch": _freeswitch,
     "genesys": _genesys,

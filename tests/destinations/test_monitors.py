@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from emotion_triage.destinations import monitoring
-from emotion_triage.destinations.asterisk_monitor import AmiMonitor
+from emotion_triage.destinations.asterisk_monitor import AmiMonitor, AriMonitor
 from emotion_triage.destinations.connect import SigV4
 from emotion_triage.destinations.connect_monitor import ConnectMonitor
 from emotion_triage.destinations.freeswitch import FreeSwitch
@@ -161,6 +161,93 @@ def test_asterisk_spies_on_one_agent_of_several() -> None:
 
     asyncio.run(at_asterisk(pbx, use))
     assert pbx.asked[-1]["Data"] == f"{AGENT},qES"
+
+
+class Rest:
+    """An Asterisk's REST interface with one answered call."""
+
+    def __init__(self, *, peer: str | None = AGENT, status: int = 200) -> None:
+        self.peer = peer
+        self.status = status
+        self.bodies: list[dict[str, Any]] = []
+        self.channels = {"170.4"}
+        self.app = web(
+            ("GET", "/ari/channels/{channel}", self.read),
+            ("GET", "/ari/channels/{channel}/variable", self.variable),
+            ("POST", "/ari/channels", self.originate),
+            ("DELETE", "/ari/channels/{channel}", self.hang_up),
+        )
+
+    async def read(self, request: Request) -> Response:
+        assert request.headers["authorization"].startswith("Basic ")
+        there = request.path_params["channel"] in self.channels
+        return JSONResponse({"id": "x"}) if there else JSONResponse({"message": "Channel not found"}, 404)
+
+    async def variable(self, request: Request) -> Response:
+        assert request.query_params["variable"] == "BRIDGEPEER"
+        if self.peer is None:
+            return JSONResponse({"message": "Provided variable was not found"}, 404)
+        return JSONResponse({"value": self.peer})
+
+    async def originate(self, request: Request) -> Response:
+        self.bodies.append(await request.json())
+        if self.status != 200:
+            return JSONResponse({"error": "no"}, self.status)
+        self.channels.add(self.bodies[-1]["channelId"])
+        return JSONResponse({"id": self.bodies[-1]["channelId"], "state": "Down"})
+
+    async def hang_up(self, request: Request) -> Response:
+        there = request.path_params["channel"] in self.channels
+        self.channels.discard(request.path_params["channel"])
+        return Response(status_code=204 if there else 404)
+
+
+async def at_rest(rest: Rest, serve: Serve, use: Callable[[AriMonitor], Awaitable[T]]) -> T:
+    async with serve(rest.app) as url, httpx.AsyncClient(base_url=f"{url}/ari", auth=("triage", SECRET)) as client:
+        return await use(AriMonitor(client, "PJSIP/2001", "triage-monitor"))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_asterisk_by_rest_sends_the_supervisor_to_an_extension(mode: Mode, serve: Serve) -> None:
+    """The supervisor's telephone rings and goes to the mode's extension, which is given the agent's channel."""
+    rest = Rest()
+
+    async def use(monitor: AriMonitor) -> tuple[bool, bool]:
+        leg = await monitor.begin("170.4", mode)
+        assert leg.end is not None
+        there = await leg.there()
+        await leg.end()
+        await leg.end()
+        return there, await leg.there()
+
+    assert asyncio.run(at_rest(rest, serve, use)) == (True, False)
+    (body,) = rest.bodies
+    assert {name: body[name] for name in ("endpoint", "context", "extension", "priority", "variables")} == {
+        "endpoint": "PJSIP/2001",
+        "context": "triage-monitor",
+        "extension": mode.value,
+        "priority": 1,
+        "variables": {"TRIAGE_AGENT": AGENT},
+    }
+
+
+@pytest.mark.parametrize(
+    ("rest", "channel", "kind"),
+    [
+        (Rest(peer=None), "170.4", "alone"),
+        (Rest(), "170.9", "gone"),
+        (Rest(status=400), "170.4", "refused"),
+        (Rest(status=403), "170.4", "forbidden"),
+        (Rest(status=500), "170.4", "unreachable"),
+    ],
+)
+def test_asterisk_by_rest_says_why_not(rest: Rest, channel: str, kind: str, serve: Serve) -> None:
+    """A call without an agent, one that ended, and each refusal are told apart."""
+
+    async def use(monitor: AriMonitor) -> MonitorError:
+        return await refused(monitor.begin(channel, Mode.LISTEN))
+
+    assert asyncio.run(at_rest(rest, serve, use)).kind == kind
 
 
 # FreeSWITCH

@@ -55,6 +55,57 @@ def test_a_bad_configuration_says_where(text: str, message: str) -> None:
         Config.parse(text)
 
 
+MONITORED = """
+[ledger]
+url = "sqlite:///x"
+key = { env = "X" }
+[[access]]
+name = "m.durand"
+kind = "person"
+token = { env = "X" }
+[[access]]
+name = "desktop"
+kind = "machine"
+token = { env = "X" }
+[destinations.freeswitch]
+password = { env = "X" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[monitor.supervisors]]\nname = 'desktop'", "got no such person"),
+        ("[[monitor.supervisors]]\nname = 'm.durant'", "got no such person"),
+        ("[[monitor.supervisors]]\nname = 'm.durand'\n[[monitor.supervisors]]\nname = 'm.durand'", "several tables"),
+        ("[[monitor.supervisors]]\nname = 'm.durand'\nami = 'PJSIP/1'", "expected a table destinations.ami"),
+        (
+            "[destinations.ari]\nurl = 'x'\nusername = 'x'\npassword = { env = 'X' }\n"
+            "[[monitor.supervisors]]\nname = 'm.durand'\nari = 'PJSIP/1'",
+            "no monitor.ari_context beside ari",
+        ),
+        (
+            "[destinations.taskrouter]\naccount_sid = 'AC1'\nworkspace_sid = 'WS1'\nauth_token = { env = 'X' }\n"
+            "[[monitor.supervisors]]\nname = 'm.durand'\ntaskrouter = 'client:durand'",
+            "no monitor.twilio_from beside taskrouter",
+        ),
+    ],
+)
+def test_a_supervisor_who_cannot_be_rung_is_refused(text: str, message: str) -> None:
+    """Who may be on calls is a person of the configuration, whom a destination that is there can ring."""
+    with pytest.raises(ConfigError, match=message):
+        Config.parse(MONITORED + text)
+    good = MONITORED + "[[monitor.supervisors]]\nname = 'm.durand'\nfreeswitch = 'user/1'"
+    assert Config.parse(good).monitor is not None
+
+
+def test_nobody_listens_without_a_log() -> None:
+    """Without a ledger, whose log keeps who listens to whom, the table `monitor` is refused."""
+    without = MONITORED.partition("[[access]]")[2]
+    with pytest.raises(ConfigError, match=r"monitor: got no table \[ledger\]"):
+        Config.parse("[[access]]" + without + "[[monitor.supervisors]]\nname = 'm.durand'\nfreeswitch = 'user/1'")
+
+
 def test_a_secret_is_never_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret comes from a file or the environment; one that is not there is named by its place."""
     (tmp_path / "token").write_text(" t0ken \n")

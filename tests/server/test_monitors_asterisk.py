@@ -25,13 +25,23 @@ ASTERISK = os.environ.get("ASTERISK_BIN", "")
 MODULES = os.environ.get("ASTERISK_MODULES", "/usr/lib/asterisk/modules")
 DATA = os.environ.get("ASTERISK_DATA", "/usr/share/asterisk")
 pytestmark = pytest.mark.skipif(not ASTERISK, reason="needs an Asterisk: set ASTERISK_BIN to its binary")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "integrations" / "supervision.md").read_text()
+(MONITOR,) = re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SECRET = "engine-s3cret-0123456789"
 CALLER_HZ, AGENT_HZ, SUPERVISOR_HZ = 420.0, 700.0, 1100.0
 SERVER = """
 [wires.rtp]
-destination = "ami"
+destination = "{by}"
 first_port = {first}
 last_port = {last}
+
+[destinations.ari]
+url = "http://127.0.0.1:{http}/ari"
+username = "triage"
+password = {{ file = "{secret}" }}
+
+[monitor]
+ari_context = "triage-monitor"
 
 [destinations.ami]
 port = {port}
@@ -40,7 +50,7 @@ secret = {{ file = "{secret}" }}
 
 [[monitor.supervisors]]
 name = "m.durand"
-ami = "PJSIP/supervisor"
+{by} = "PJSIP/supervisor"
 """
 PJSIP = """
 [udp]
@@ -176,7 +186,7 @@ class Asterisk:
 
     def __init__(self, folder: Path, telephones: dict[str, Telephone]) -> None:
         self.folder = folder
-        self.manager_port = free_port()
+        self.manager_port, self.http_port = free_port(), free_port()
         folders = {name: folder / name for name in ("run", "spool", "log", "db")}
         for each in folders.values():
             each.mkdir()
@@ -186,7 +196,9 @@ class Asterisk:
             f"astdatadir={DATA}\nastvarlibdir={DATA}\n",
             "modules.conf": "[modules]\nautoload=yes\n",
             "logger.conf": "[logfiles]\nfull => notice,warning,error,verbose\n",
-            "extensions.conf": "[triage]\nexten => line,1,Answer()\n same => n,Dial(PJSIP/agent)\n",
+            "extensions.conf": "[triage]\nexten => line,1,Answer()\n same => n,Dial(PJSIP/agent)\n" + MONITOR,
+            "http.conf": f"[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport={self.http_port}\n",
+            "ari.conf": f"[general]\nenabled=yes\n[triage]\ntype=user\nread_only=no\npassword={SECRET}\n",
             "rtp.conf": "[general]\nrtpstart=30000\nrtpend=30200\n",
             "manager.conf": f"[general]\nenabled=yes\nbindaddr=127.0.0.1\nport={self.manager_port}\n"
             f"[triage]\nsecret={SECRET}\nread=call\nwrite=call,agent,originate\n",
@@ -245,8 +257,9 @@ async def until_heard(telephones: dict[str, Telephone], wanted: dict[str, set[st
         assert await hearing(telephones) == wanted
 
 
+@pytest.mark.parametrize("by", ["ami", "ari"])
 def test_a_whisper_reaches_the_agent_and_not_the_caller(
-    start: Any, tmp_path: Path, eventually: Callable[..., Any]
+    by: str, start: Any, tmp_path: Path, eventually: Callable[..., Any]
 ) -> None:
     """Measured in what each telephone hears: listening is silent, a whisper is the agent's, a join everybody's."""
     (tmp_path / "secret").write_text(SECRET)
@@ -260,7 +273,12 @@ def test_a_whisper_reaches_the_agent_and_not_the_caller(
             async with Asterisk(folder, telephones) as asterisk:
                 first = free_port(socket.SOCK_DGRAM) // 2 * 2
                 more = SERVER.format(
-                    port=asterisk.manager_port, secret=tmp_path / "secret", first=first, last=first + 20
+                    by=by,
+                    http=asterisk.http_port,
+                    port=asterisk.manager_port,
+                    secret=tmp_path / "secret",
+                    first=first,
+                    last=first + 20,
                 )
                 server = await asyncio.to_thread(lambda: start(more))
                 await asterisk.command("channel originate PJSIP/caller extension line@triage")
