@@ -108,7 +108,10 @@ def found(calls: Heard) -> list[tuple[Cell, ...]]:
 def middle_and_late(times_s: np.ndarray) -> tuple[Cell, Cell]:
     """Median and 90th percentile."""
     seen = times_s[np.isfinite(times_s)]
-    return tuple(round(float(q), 1) for q in np.percentile(seen, (50, 90))) if len(seen) else (None, None)
+    if not len(seen):
+        return None, None
+    middle, late = np.percentile(seen, (50, 90))
+    return round(float(middle), 1), round(float(late), 1)
 
 
 def false_alarms(calls: Heard) -> list[tuple[Cell, ...]]:

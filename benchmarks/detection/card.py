@@ -8,6 +8,7 @@ from benchmarks.detection.asked import asked, value
 from benchmarks.detection.results import Found
 from emotion_triage.errors import TriageError
 from emotion_triage.training.card import MEASURED, before_measured
+from emotion_triage.training.figures import Figure
 
 __all__ = ["BEGIN", "END", "fill", "front", "fronted", "part", "trained"]
 
@@ -117,6 +118,8 @@ def front(results: dict[str, Found]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, found, median, at_once, _, calm, joy in presets.rows:
+        assert isinstance(found, Figure) and isinstance(at_once, Figure)  # noqa: PT018
+        assert isinstance(calm, Figure) and isinstance(joy, Figure)  # noqa: PT018
         shares = (f"{100 * f.value:.0f} % [{100 * f.low:.0f}, {100 * f.high:.0f}]" for f in (found, at_once))
         rates = (f"{f.value:.1f} [{f.low:.1f}, {f.high:.1f}]" for f in (calm, joy))
         in_time, first = shares

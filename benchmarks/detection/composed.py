@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ class Sound(NamedTuple):
 
 
 def sounds(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[Sound]:
-    """One speaker's calls, each kind once; none where he has too little calm or angry speech."""
+    """One speaker's calls, each kind once; none where they have too little calm or angry speech."""
     rng = np.random.default_rng([seed, zlib.crc32(clips[0].speaker.encode())])
     spoken: dict[str, list[Samples]] = defaultdict(list)
     for clip in clips:
@@ -63,14 +64,14 @@ def sounds(clips: list[Clip], backgrounds: list[Path], seed: int) -> list[Sound]
     if seconds(calm) < ENOUGH_CALM_S or seconds(angry) < ENOUGH_ANGER_S:
         return []
     nothing = np.zeros(0, np.float32)
-    kinds = {
+    kinds: dict[str, Callable[[], tuple[Samples, Samples]]] = {
         "calm then angry": lambda: (strung(calm, CALM_S, rng), strung(angry, ANGRY_S, rng)),
         "calm": lambda: (nothing, strung(calm, CALM_ONLY_S, rng)),
         "calm and joy": lambda: (nothing, strung(calm + joy, CALM_ONLY_S, rng)),
         "angry": lambda: (nothing, strung(angry, ANGRY_S, rng)),
         "calming down": lambda: (
             np.concatenate((strung(calm, CALM_S, rng), strung(angry, ANGRY_S, rng))),
-            strung(calm, CALM_ONLY_S, rng),  # what he said before he says again: few have calm clips for both
+            strung(calm, CALM_ONLY_S, rng),  # what they said before they say again: few have calm clips for both
         ),
     }
     calls = []

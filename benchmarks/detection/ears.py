@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.detection.measures import ALONE, KNOWN, interval, mean_auc
 from benchmarks.detection.study import Study
@@ -35,7 +37,7 @@ def run(study: Study) -> list[Table]:
         cells: list[Cell] = []
         for scores, usable in ((alone, taught), (against, taught & known(windows))):
             for at in (np.flatnonzero(usable), np.flatnonzero(usable & (angry | calm))):
-                area = partial(mean_auc, angry[at], scores[at], windows.group[at])
+                area = partial(mean_auc, angry[at], cast(NDArray[np.float64], scores[at]), windows.group[at])
                 cells.append(interval(area, windows.speaker[at]))
         rows.append((ear, *cells))
     columns = ("ear", "alone, all else", "alone, calm", "known, all else", "known, calm")

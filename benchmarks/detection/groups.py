@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ def run(study: Study) -> list[Table]:
         for value in sorted({name for items in columns.values() for name in getattr(items, kind)} - {""}):
             rows.append((value, *(of_group(items, getattr(items, kind) == value) for items in columns.values())))
     for name, gap in (("women less men", Items.gap), ("women less men, mean within corpora", Items.gap_within)):
-        rows.append((name, *(interval(lambda r, i=items, g=gap: g(i, r), items.speaker) for items in columns.values())))
+        rows.append((name, *(interval(partial(gap, items), items.speaker) for items in columns.values())))
     note = (
         f"policy {study.policy.name}, corpora held out; calls: calm then angry, and calm; "
         f"windows: evidence at {study.policy.escalation.escalated_onset} or more"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from emotion_triage.audio.stream import SAMPLE_RATE_HZ, decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
@@ -84,7 +85,8 @@ def lossy(x: Samples, rng: np.random.Generator, noise: Samples, *, share: float,
 def noisy(x: Samples, rng: np.random.Generator, noise: Samples, *, ratio_db: float) -> Samples:
     """A background `ratio_db` below the speech, then mu-law."""
     piece = np.resize(np.roll(noise, -rng.integers(len(noise))), len(x)).astype(np.float64)
-    return mulaw(x + piece * (rms(x) / max(rms(piece), 1e-9) * 10 ** (-ratio_db / 20)), rng, noise)
+    mixed = x + piece * (rms(x) / max(rms(piece), 1e-9) * 10 ** (-ratio_db / 20))
+    return mulaw(mixed.astype(np.float32), rng, noise)
 
 
 def louder(x: Samples, rng: np.random.Generator, noise: Samples, *, gain_db: float) -> Samples:
@@ -109,7 +111,7 @@ def reverberant(x: Samples, rng: np.random.Generator, noise: Samples, *, decay_s
     return mulaw(np.clip(heard * (rms(x) / max(rms(heard), 1e-9)), -1, 1), rng, noise)
 
 
-def rms(x: Samples) -> float:
+def rms(x: NDArray[np.floating]) -> float:
     """Root mean square."""
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -203,11 +204,16 @@ def forecasts(what: str, points: list[Point]) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
     for times in TIMES:
         cells = (
-            interval(lambda drawn, k=k, n=most * times: forecast(size[drawn], amount[drawn], auc[drawn, k], n), target)
+            interval(partial(drawn_forecast, size, amount, auc[:, k], most * times), target)
             for k in range(auc.shape[1])
         )
         rows.append((times, f"{most:.0f} {what}", *cells))
     return rows
+
+
+def drawn_forecast(size: NDArray[np.str_], amount: Array, auc: Array, n: float, drawn: NDArray[np.intp]) -> float:
+    """The forecast of some points."""
+    return forecast(size[drawn], amount[drawn], auc[drawn], n)
 
 
 def forecast(size: NDArray[np.str_], amount: Array, auc: Array, n: float) -> float:
@@ -218,7 +224,7 @@ def forecast(size: NDArray[np.str_], amount: Array, auc: Array, n: float) -> flo
     if not means:
         return float("nan")
     limit, slope, exponent = power_law(*np.array(means).T)
-    return 1.0 - limit - slope * n**-exponent
+    return float(1.0 - limit - slope * n**-exponent)
 
 
 def power_law(n: Array, error: Array) -> tuple[float, float, float]:

@@ -60,7 +60,8 @@ def presence(x: Samples, rng: np.random.Generator) -> Samples:
 def overdriven(x: Samples, rng: np.random.Generator) -> Samples:
     """18 dB more into the same peak."""
     limit = float(np.abs(x).max(initial=1e-6))
-    return np.clip(x * 10 ** (18.0 / 20), -limit, limit)
+    clipped: Samples = np.clip(x * 10 ** (18.0 / 20), -limit, limit)
+    return clipped
 
 
 def gaps(x: Samples, rng: np.random.Generator) -> Samples:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.detection.clips import chosen
 from benchmarks.detection.composed import strung
@@ -83,8 +86,8 @@ def over_lines(
     streams = {}
     for emotion in sorted({clip.emotion for clip in clips}):
         said = strung([sounds[clip.path] for clip in clips if clip.emotion == emotion], np.inf, rng)
-        said = said / max(level, 1e-6) + rng.standard_normal(len(said)) * 10 ** (-FLOOR_DB / 20)
-        streams[emotion] = np.clip(said * 10 ** (LEVEL_DBFS / 20), -1, 1).astype(np.float32)
+        level_said = said / max(level, 1e-6) + rng.standard_normal(len(said)) * 10 ** (-FLOOR_DB / 20)
+        streams[emotion] = np.clip(level_said * 10 ** (LEVEL_DBFS / 20), -1, 1).astype(np.float32)
     noises = [read(backgrounds[i]) for i in rng.integers(len(backgrounds), size=4)] if backgrounds else []
     noise = np.concatenate(noises or [rng.standard_normal(SAMPLE_RATE_HZ).astype(np.float32)])
     first, sets = clips[0], {}
@@ -105,12 +108,13 @@ def auc_and_fall(
 ) -> list[Cell]:
     """AUC over a line, and how far it lies below clean G.711, with speakers drawn alike on both sides."""
     columns, sides = [], []
-    for side, (windows, scores) in enumerate(((clean, clean_scores), (here, here_scores))):
-        use = known(windows) if compared else np.ones(len(scores), np.bool_)
-        angry = np.isin(windows.emotion[use], sorted(ANGER))
-        columns.append((angry, scores[use], windows.group[use], windows.speaker[use]))
-        sides.append(np.full(use.sum(), side))
-    angry, scores, group, speaker = (np.concatenate(pair) for pair in zip(*columns, strict=True))
+    for at, (windows, windows_scores) in enumerate(((clean, clean_scores), (here, here_scores))):
+        use = known(windows) if compared else np.ones(len(windows_scores), np.bool_)
+        is_angry = np.isin(windows.emotion[use], sorted(ANGER))
+        columns.append((is_angry, windows_scores[use], windows.group[use], windows.speaker[use]))
+        sides.append(np.full(use.sum(), at))
+    each_column: Iterator[NDArray[Any]] = (np.concatenate(pair) for pair in zip(*columns, strict=True))
+    angry, scores, group, speaker = each_column
     side = np.concatenate(sides)
     enough = [
         name

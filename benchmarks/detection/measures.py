@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def auc_cells(emotion: Names, alone: Array, known: Array, group: Names, speaker:
         for among in (np.ones(len(emotion), np.bool_), angry | calm):
             rows = np.flatnonzero(among & np.isfinite(scores))
             columns = angry[rows], scores[rows], group[rows]
-            yield interval(lambda drawn, columns=columns: mean_auc(*columns, drawn), speaker[rows])
+            yield interval(partial(mean_auc, *columns), speaker[rows])
 
 
 def fraction(hits: NDArray[np.bool_], speakers: Names) -> Figure | None:

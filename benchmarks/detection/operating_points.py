@@ -103,7 +103,8 @@ def run(study: Study) -> list[Table]:
 
 def levels(evidence: list[Evidence], policy: EscalationPolicy) -> list[Event]:
     """Return the changes of level that a policy makes of evidence."""
-    escalator, found = Escalator(policy), []
+    escalator = Escalator(policy)
+    found: list[Event] = []
     for each in evidence:
         found += escalator.wait(each.affect.time_s)
         change = escalator.push(

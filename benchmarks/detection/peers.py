@@ -97,7 +97,8 @@ def regression(inverse_penalty: float) -> Model:
 def boosting(x: Array, angry: NDArray[np.bool_], weights: Array) -> Callable[[Array], Array]:
     """Histogram gradient boosting as scikit-learn sets it, with a smaller step."""
     model = HistGradientBoostingClassifier(learning_rate=0.05, random_state=0)
-    return model.fit(x, angry, sample_weight=weights).decision_function
+    decide: Callable[[Array], Array] = model.fit(x, angry, sample_weight=weights).decision_function
+    return decide
 
 
 def held_out_models(clips: Clips, features: NDArray[np.float32], train: Model) -> dict[str, Callable[[Array], Array]]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
 from benchmarks.detection.learning import BY_CORPORA, BY_SPEAKERS
 from benchmarks.detection.measures import AUC_COLUMNS
-from benchmarks.detection.table import Table
+from benchmarks.detection.table import Cell, Table
 from emotion_triage.training.figures import Figure
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 __all__ = ["draw"]
 
-MARK = {"fmt": "o", "capsize": 2, "markersize": 4}
+MARK: dict[str, Any] = {"fmt": "o", "capsize": 2, "markersize": 4}
 
 
 def draw(results: dict[str, list[Table]], folder: Path, prefix: str = "", only: Collection[str] = ()) -> list[str]:
@@ -37,20 +39,25 @@ def draw(results: dict[str, list[Table]], folder: Path, prefix: str = "", only: 
     return written
 
 
-def auc_by_corpus(axes: plt.Axes, table: Table) -> None:
+def drawn(cells: Iterable[Cell]) -> list[Any]:
+    """Cells as matplotlib takes them: texts or numbers, all of one kind."""
+    return list(cells)
+
+
+def auc_by_corpus(axes: Axes, table: Table) -> None:
     """Each column of figures beside the others, corpus by corpus."""
     shown = [name for name in table.columns if isinstance(table.rows[-1][table.columns.index(name)], Figure)]
     shown = [name for name in shown if "less" not in name]
     for k, name in enumerate(shown):
         at = np.arange(len(table.rows)) + (k - len(shown) / 2) * 0.12
         with_intervals(axes, at, table.column(name), name, upright=True)
-    axes.set_xticks(range(len(table.rows)), table.column("corpus"), rotation=20)
+    axes.set_xticks(range(len(table.rows)), drawn(table.column("corpus")), rotation=20)
     axes.axhline(0.5, color="grey", linewidth=0.8)
     axes.set_ylabel("AUC of anger, 95 % interval")
     axes.legend(fontsize="small", ncols=3)
 
 
-def with_intervals(axes: plt.Axes, at: np.ndarray, figures: list, label: str, *, upright: bool) -> None:
+def with_intervals(axes: Axes, at: np.ndarray, figures: list[Any], label: str, *, upright: bool) -> None:
     """Values and intervals; what was not measured has no mark."""
     at = at[[each is not None for each in figures]]
     value, low, high = np.array([tuple(each) for each in figures if each is not None]).reshape(-1, 3).T
@@ -61,40 +68,40 @@ def with_intervals(axes: plt.Axes, at: np.ndarray, figures: list, label: str, *,
         axes.errorbar(value, at, xerr=spread, label=label, **MARK)
 
 
-def delays(axes: plt.Axes, table: Table) -> None:
+def delays(axes: Axes, table: Table) -> None:
     """Calls found in each second after the onset of anger."""
     for name in table.columns[1:]:
-        axes.step(table.column(table.columns[0]), table.column(name), where="pre", label=name)
+        axes.step(drawn(table.column(table.columns[0])), drawn(table.column(name)), where="pre", label=name)
     axes.set_xlabel("seconds from the onset of anger to ESCALATED")
     axes.set_ylabel("calls")
     axes.legend()
 
 
-def calibration(axes: plt.Axes, table: Table) -> None:
+def calibration(axes: Axes, table: Table) -> None:
     """Predicted against seen."""
     for label in dict.fromkeys(table.column("label")):
         rows = [row for row in table.rows if row[0] == label]
-        axes.plot([row[1] for row in rows], [row[2] for row in rows], "o-", label=label)
+        axes.plot(drawn(row[1] for row in rows), drawn(row[2] for row in rows), "o-", label=label)
     axes.plot((0, 1), (0, 1), color="grey", linewidth=0.8)
     axes.set_xlabel("predicted")
     axes.set_ylabel("seen")
     axes.legend()
 
 
-def lines(axes: plt.Axes, table: Table) -> None:
+def lines(axes: Axes, table: Table) -> None:
     """How far the AUC falls over each line."""
     measured = [row for row in table.rows if row[1] is not None]
     for k, name in enumerate(("alone, fall", "known, fall")):
         figures = [row[table.columns.index(name)] for row in measured]
         with_intervals(axes, np.arange(len(measured)) + 0.25 * k, figures, name, upright=False)
-    axes.set_yticks(range(len(measured)), [row[0] for row in measured])
+    axes.set_yticks(range(len(measured)), drawn(row[0] for row in measured))
     axes.invert_yaxis()
     axes.axvline(0.0, color="grey", linewidth=0.8)
     axes.set_xlabel("AUC on clean G.711 less AUC over the line, 95 % interval")
     axes.legend()
 
 
-def growth(axes: plt.Axes, table: Table) -> None:
+def growth(axes: Axes, table: Table) -> None:
     """AUC against hours learned from; the size of each draw stands under it."""
     hours = np.array(table.column("hours"))
     for k, name in enumerate(AUC_COLUMNS):
@@ -108,7 +115,7 @@ def growth(axes: plt.Axes, table: Table) -> None:
     axes.legend(fontsize="small", ncols=2)
 
 
-PLOTS: dict[str, tuple[str, Callable[[plt.Axes, Table], None]]] = {
+PLOTS: dict[str, tuple[str, Callable[[Axes, Table], None]]] = {
     "peers": ("Peers, known, anger against all else", auc_by_corpus),
     "corpora": ("Corpus held out, windows of 3 s", auc_by_corpus),
     "delays": ("Delays counted", delays),

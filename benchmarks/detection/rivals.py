@@ -8,9 +8,10 @@ policies does: a choice that favours it.
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def run(study: Study) -> list[Table]:
     reported = [clips for clips in by_speaker(study.angry_clips) if not chooses(clips[0].speaker)]
     heard = study.across(courses, reported, seed=study.seed, backgrounds=study.backgrounds)
     calls = [call for each in heard for call in each]
-    scores = [smoothed(models[call.group](call.functionals)) for call in calls]
+    scores = [smoothed(models[call.group](cast(Array, call.functionals))) for call in calls]
     who = np.array([call.speaker for call in calls])
     turning = np.array([call.kind == "calm then angry" for call in calls])
     hours = np.array([call.turn_s if turns else call.duration_s for call, turns in zip(calls, turning, strict=True)])
@@ -82,7 +83,7 @@ def run(study: Study) -> list[Table]:
                 rate(false, hours, who),
                 fraction(theirs, who[turning]),
                 round(float(np.median(seen[turning][theirs])), 1) if theirs.any() else None,
-                interval(lambda drawn, gain=gain: float(gain[drawn].mean()), who[turning][order]),
+                interval(partial(mean_of, gain), who[turning][order]),
             )
         )
     columns = ("policy", "ours: false an hour", "found in 10 s", "rival: false an hour", "found in 10 s", "median, s")
@@ -110,10 +111,16 @@ def courses(clips: list[Clip], *, seed: int, backgrounds: list[Path]) -> list[Co
     return found
 
 
+def mean_of(values: Array, drawn: NDArray[np.intp]) -> float:
+    """The mean of some."""
+    return float(values[drawn].mean())
+
+
 def smoothed(scores: Array) -> Array:
     """Scores less those of the caller's own first seconds, smoothed as ours are."""
     apart = scores - scores[: OWN_S - WINDOW_S + 1].mean()
-    out, kept = np.empty_like(apart), 0.0
+    out: Array = np.empty_like(apart)
+    kept = 0.0
     share = 1.0 - np.exp(-1.0 / SMOOTHING_S)
     for i, each in enumerate(apart):
         kept += share * (each - kept)

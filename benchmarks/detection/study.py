@@ -108,9 +108,10 @@ class Study:
 
     @cached_property
     def _gathered(self) -> tuple[WindowSet, list[Tone]]:
-        return self._memory.cache(heard, ignore=["workers"])(
+        gathered: tuple[WindowSet, list[Tone]] = self._memory.cache(heard, ignore=["workers"])(
             self.corpora, self.encoder, passes=self.size.passes, seed=self.seed, workers=self.workers
         )
+        return gathered
 
     @property
     def windows(self) -> WindowSet:
