@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -33,6 +35,20 @@ def test_a_row_does_not_depend_on_its_neighbours(classifier: Classifier) -> None
         for start in range(0, 100, size):
             alone = classifier.score(ROWS[start : start + size])
             np.testing.assert_array_equal(alone, together[start : start + len(alone)])
+
+
+def test_the_encoder_rests_while_features_are_scored(tmp_path: Path) -> None:
+    """Scoring rows runs no convolution, encoding a second does: it costs a hundred times as much."""
+    ran = {}
+    for outputs, n_rows in (("probabilities", 3), ("tone", 0)):
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / outputs)
+        session = onnxruntime.InferenceSession(default_model_path().read_bytes(), options)
+        session.run([outputs], {"mel": np.zeros((1, 80, 100), np.float32), "features": ROWS[:n_rows]})
+        events = json.loads(Path(session.end_profiling()).read_text())
+        ran[outputs] = {event["args"]["op_name"] for event in events if "op_name" in event.get("args", {})}
+    assert not any("Conv" in name for name in ran["probabilities"])
+    assert any("Conv" in name for name in ran["tone"])
 
 
 def test_a_tone_is_the_same_wherever_its_second_lies() -> None:
@@ -149,7 +165,8 @@ def refusal(path: Path) -> str:
 def test_weights_that_are_no_numbers(tmp_path: Path, name: str, value: float) -> None:
     """A model with NaN or infinite weights is refused when it is loaded, not scored with."""
     model = onnx.load(default_model_path())
-    (weights,) = [each for each in model.graph.initializer if each.name == name]
+    branches = [branch.g for node in model.graph.node for branch in node.attribute if branch.HasField("g")]
+    (weights,) = [each for graph in (model.graph, *branches) for each in graph.initializer if each.name == name]
     array = onnx.numpy_helper.to_array(weights).copy()
     array.flat[:] = value
     weights.CopyFrom(onnx.numpy_helper.from_array(array, name))

@@ -113,7 +113,8 @@ def speakers(mood: str) -> list[np.ndarray]:
 def statistics_of(model: Path, samples: np.ndarray) -> np.ndarray:
     """Statistics of a recording's windows, the tone among them."""
     measured = measure(samples, Encoder(model))
-    head = onnx.load(model).graph.initializer
+    branches = (branch.g for node in onnx.load(model).graph.node for branch in node.attribute if branch.HasField("g"))
+    head = [constant for branch in branches for constant in branch.initializer]
     weights, bias = (numpy_helper.to_array(next(t for t in head if t.name == f"tone_{x}")) for x in ("weights", "bias"))
     measured.statistics[:, -len(TONE_NAMES) :] = measured.embeddings.astype(np.float32) @ weights + bias
     return measured.statistics

@@ -28,11 +28,11 @@ from emotion_triage.prosody.vad import STEP_FRAMES, WINDOW_FRAMES
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["EMBEDDING", "LABELS", "MEL", "METADATA_KEY", "Classifier", "Contract", "default_model_path", "session_of"]
+__all__ = ["LABELS", "MEL", "METADATA_KEY", "Classifier", "Contract", "default_model_path", "session_of"]
 
 METADATA_KEY = "emotion_triage.contract"
 SCHEMA = 3
-MEL, EMBEDDING = "mel", "embedding"
+MEL = "mel"
 """Names of the encoder's input and of what it makes of it."""
 _NO_MEL = np.zeros((1, N_BANDS, N_FRAMES), np.float32)
 _NO_FEATURES = np.zeros((0, len(FEATURE_NAMES)), np.float32)
@@ -139,13 +139,12 @@ class Classifier:
     (2, 5)
     """
 
-    __slots__ = ("_options", "_session", "contract", "digest", "mean", "path")
+    __slots__ = ("_session", "contract", "digest", "mean", "path")
 
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
         self.digest = hashlib.sha256(content).hexdigest()
         self._session = session_of(path, content)
-        self._options = _one_graph()
         self.contract = _contract(path, self._session)
         self.mean = np.asarray(self.contract.feature_mean, np.float32)
         self.mean.flags.writeable = False
@@ -198,7 +197,7 @@ class Classifier:
             neighbours, bit for bit.
         """
         inputs = {MEL: _NO_MEL, "features": features}
-        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], inputs, self._options)[0]
+        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], inputs)[0]
         return probabilities
 
     def tone(self, second: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -216,7 +215,7 @@ class Classifier:
             the encoder, so that its bits do not depend on what else is scored.
         """
         inputs = {MEL: log_mel(second)[None], "features": _NO_FEATURES}
-        tone: NDArray[np.float32] = self._session.run(["tone"], inputs, self._options)[0][0]
+        tone: NDArray[np.float32] = self._session.run(["tone"], inputs)[0][0]
         return tone
 
     def _refuse_weights(self, content: bytes) -> None:
@@ -259,15 +258,6 @@ def _reload(path: Path, digest: str) -> Classifier:
             "stored; put the old model back, or let its calls end before replacing it"
         )
     return classifier
-
-
-def _one_graph() -> onnxruntime.RunOptions:
-    """Return the options under which only what an output needs is computed: the file holds two graphs."""
-    import onnxruntime
-
-    options = onnxruntime.RunOptions()
-    options.only_execute_path_to_fetches = True
-    return options
 
 
 def session_of(path: Path, content: bytes) -> onnxruntime.InferenceSession:

@@ -23,11 +23,11 @@ import typer
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from emotion_triage.affect.classifier import EMBEDDING, MEL, default_model_path, session_of
+from emotion_triage.affect.classifier import MEL, default_model_path, session_of
 from emotion_triage.errors import ModelError
 from emotion_triage.prosody.mel import N_BANDS, N_FRAMES, log_mel
 
-__all__ = ["WIDTH", "Encoder", "cut", "fetch", "part"]
+__all__ = ["EMBEDDING", "WIDTH", "Encoder", "cut", "fetch", "part"]
 
 PACKAGE = "pipecat-ai==1.14.0"
 MEMBER = "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx"
@@ -39,6 +39,8 @@ POSITIONS = N_FRAMES // 2
 WIDTH = 2 * 384
 """Of an embedding: mean and standard deviation of the last block over the positions of a chunk."""
 LEAST_VARIANCE = 1e-6
+EMBEDDING = "embedding"
+"""The tensor that holds it."""
 
 
 def fetch(target: Path) -> None:
@@ -65,9 +67,9 @@ def fetch(target: Path) -> None:
     target.write_bytes(content)
 
 
-def part(model: onnx.ModelProto, tensor: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def part(graph: onnx.GraphProto, tensor: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Return the nodes, in order, and the constants that lead to a tensor."""
-    made_by = {output: node for node in model.graph.node for output in node.output}
+    made_by = {output: node for node in graph.node for output in node.output}
     kept: set[int] = set()
     waiting = [tensor]
     while waiting:
@@ -75,9 +77,9 @@ def part(model: onnx.ModelProto, tensor: str) -> tuple[list[onnx.NodeProto], lis
         if node is not None and id(node) not in kept:
             kept.add(id(node))
             waiting += node.input
-    nodes = [node for node in model.graph.node if id(node) in kept]
+    nodes = [node for node in graph.node if id(node) in kept]
     used = {name for node in nodes for name in node.input}
-    return nodes, [constant for constant in model.graph.initializer if constant.name in used]
+    return nodes, [constant for constant in graph.initializer if constant.name in used]
 
 
 def cut(source: Path) -> onnx.ModelProto:
@@ -104,8 +106,9 @@ def cut(source: Path) -> onnx.ModelProto:
             f"{source}: got no readable encoder ({type(error).__name__}), expected Smart Turn's ONNX file (make "
             "encoder) or a model of this library"
         ) from None
-    if any(output.name == EMBEDDING for output in model.graph.output):
-        nodes, constants = part(model, EMBEDDING)
+    branches = [branch.g for node in model.graph.node for branch in node.attribute if branch.name == "else_branch"]
+    if branches:
+        nodes, constants = part(branches[0], EMBEDDING)
     elif hashlib.sha256(source.read_bytes()).hexdigest() == SHA256:
         nodes, constants = _of_smart_turn(model)
     else:
@@ -127,7 +130,7 @@ def _of_smart_turn(model: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[o
     """Return the nodes and constants of the convolutions and first blocks, for one second of audio, and the pooling."""
     norms = {node.name: node for node in model.graph.node if node.op_type == "LayerNormalization"}
     block = norms[f"node_layer_norm_{2 * BLOCKS}"].input[0]
-    nodes, constants = part(model, block)
+    nodes, constants = part(model.graph, block)
     for node in nodes:
         node.input[:] = [MEL if name == "input_features" else name for name in node.input]
     shorter = []

@@ -10,11 +10,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from emotion_triage.affect.classifier import EMBEDDING, LABELS, MEL, METADATA_KEY, Classifier, Contract
+from emotion_triage.affect.classifier import LABELS, MEL, METADATA_KEY, Classifier, Contract
 from emotion_triage.errors import ModelError
 from emotion_triage.prosody.functionals import FEATURE_NAMES, TONE_NAMES
 from emotion_triage.prosody.mel import N_BANDS, N_FRAMES, SECOND
-from emotion_triage.training.encoder import WIDTH, Encoder
+from emotion_triage.training.encoder import EMBEDDING, Encoder
 from emotion_triage.training.fit import CLIP, Model
 
 __all__ = ["PARITY", "check_parity", "export"]
@@ -29,8 +29,9 @@ def export(
 ) -> None:
     """Write a model, then read it back as a user would.
 
-    One file, two graphs: ``mel`` to ``embedding`` and ``tone``, ``features`` to ``probabilities``. The encoder takes
-    one second a run, so that its shapes never change. The dense layer over features is a product and a tree of
+    One file, two graphs: ``mel`` to ``tone``, ``features`` to ``probabilities``. onnxruntime runs all
+    of a graph whatever is asked of it, so the encoder stands in a branch that is taken only where there are no rows of
+    features to score. It takes one second a run, so that its shapes never change. The dense layer over features is a product and a tree of
     additions: the rounding of a matrix product depends on how many rows it is given, that of onnxruntime's ReduceSum
     on where a row lies in memory, and a call must score the same alone and among five hundred.
 
@@ -72,31 +73,52 @@ def export(
         helper.make_node("Add", ["squeezed", "bias"], ["log_odds"]),
         helper.make_node("Sigmoid", ["log_odds"], ["probabilities"]),
     ]
-    tone_constants = {"tone_weights": model.tone.weights, "tone_bias": model.tone.bias}
-    tone_nodes = [
-        helper.make_node("MatMul", [EMBEDDING, "tone_weights"], ["tone_sums"]),
-        helper.make_node("Add", ["tone_sums", "tone_bias"], ["tone"]),
-    ]
-    heard = encoder.graph.graph
     graph = helper.make_graph(
-        [*heard.node, *tone_nodes, *nodes],
+        [*_encoder_nodes(model, encoder), *nodes],
         "emotion_triage",
         [
             helper.make_tensor_value_info(MEL, TensorProto.FLOAT, [1, N_BANDS, N_FRAMES]),
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ["windows", len(FEATURE_NAMES)]),
         ],
         [
-            helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [1, WIDTH]),
             helper.make_tensor_value_info("tone", TensorProto.FLOAT, [1, len(TONE_NAMES)]),
             helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["windows", len(LABELS)]),
         ],
-        [*heard.initializer, *(tensor(key, value) for key, value in (constants | tone_constants).items())],
+        [tensor(key, value) for key, value in constants.items()],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(proto, {METADATA_KEY: msgspec.json.encode(contract).decode()})
     onnx.checker.check_model(proto)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(proto.SerializeToString())
+
+
+def _encoder_nodes(model: Model, encoder: Encoder) -> list[onnx.NodeProto]:
+    """Return nodes that encode a second where there are no rows of features, and else give zeros."""
+    heard = encoder.graph.graph
+    encode = helper.make_graph(
+        [
+            *heard.node,
+            helper.make_node("MatMul", [EMBEDDING, "tone_weights"], ["tone_sums"]),
+            helper.make_node("Add", ["tone_sums", "tone_bias"], ["tone_of_second"]),
+        ],
+        "encode",
+        [],
+        [helper.make_tensor_value_info("tone_of_second", TensorProto.FLOAT, [1, len(TONE_NAMES)])],
+        [*heard.initializer, tensor("tone_weights", model.tone.weights), tensor("tone_bias", model.tone.bias)],
+    )
+    zeros = tensor("no_tone", np.zeros((1, len(TONE_NAMES))))
+    rest = helper.make_graph(
+        [helper.make_node("Constant", [], ["no_tone"], value=zeros)],
+        "rest",
+        [],
+        [helper.make_tensor_value_info("no_tone", TensorProto.FLOAT, [1, len(TONE_NAMES)])],
+    )
+    return [
+        helper.make_node("Size", ["features"], ["n_features"]),
+        helper.make_node("Cast", ["n_features"], ["scores"], to=TensorProto.BOOL),
+        helper.make_node("If", ["scores"], ["tone"], then_branch=rest, else_branch=encode),
+    ]
 
 
 def tensor(name: str, value: NDArray[np.generic]) -> onnx.TensorProto:
