@@ -29,11 +29,11 @@ def export(
 ) -> None:
     """Write a model, then read it back as a user would.
 
-    One file, two graphs: ``mel`` to ``tone``, ``features`` to ``probabilities``. onnxruntime runs all
-    of a graph whatever is asked of it, so the encoder stands in a branch that is taken only where there are no rows of
-    features to score. It takes one second a run, so that its shapes never change. The dense layer over features is a product and a tree of
-    additions: the rounding of a matrix product depends on how many rows it is given, that of onnxruntime's ReduceSum
-    on where a row lies in memory, and a call must score the same alone and among five hundred.
+    One file, two graphs: ``mel`` to ``tone``, ``features`` to ``probabilities``. onnxruntime runs all of a graph
+    whatever is asked of it, so the encoder stands in a branch that is taken only where there are no rows of features to
+    score. It takes one second a run, so that its shapes never change. The dense layer over features is a product and a
+    tree of additions: the rounding of a matrix product depends on how many rows it is given, that of onnxruntime's
+    ReduceSum on where a row lies in memory, and a call must score the same alone and among five hundred.
 
     Parameters
     ----------
