@@ -105,3 +105,30 @@ def test_an_agent_has_a_name_and_nobody_else_does(kind: Any, agent_id: str | Non
     """A token of an agent says whose it is; any other is nobody's."""
     with pytest.raises(ConfigError, match='expected agent_id with kind "agent"'):
         Access(name="a", kind=kind, agent_id=agent_id, token=Secret(env="T"))
+
+
+def test_a_panel_is_the_same_in_every_process(start: Any, twilio: Any, eventually: Any) -> None:
+    """Whichever process is asked, an agent has their call, their supervisor's line and their help before them."""
+    several = start(processes=2, idle_s=600)
+
+    def desks() -> list[Any]:
+        """What one new connection after the other is shown, so that both processes are asked."""
+        found = []
+        for _ in range(6):
+            with several.client("MARTIN") as client:
+                found.append(client.get("/api/agent").raise_for_status().json())
+        return found
+
+    async def run() -> None:
+        async with twilio(several, "CAboth", {"agent": "a-1"}):
+            await eventually(lambda: all(desk["call"] for desk in desks()))
+            assert post(several, "MARTIN", "/api/calls/CAboth/help") == 200
+            assert post(several, "DURAND", "/api/calls/CAboth/message", text="I listen") == 200
+            for desk in desks():
+                assert desk["call"]["help_since"]
+                assert [line["text"] for line in desk["call"]["messages"]] == ["I listen"]
+                assert desk["suggestion"]["en"].startswith("Let the caller")
+            with several.client("PETIT") as client:
+                assert client.get("/api/agent").json()["call"] is None
+
+    asyncio.run(run())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import re
 import shutil
 import signal
@@ -230,11 +232,14 @@ def test_a_change_needs_the_pages_own_token(server: Any, twilio: Any, eventually
 
 
 def test_a_forged_session_opens_nothing(server: Any) -> None:
-    """A session whose name or end was changed is none."""
+    """A session whose name, end or agent was changed is none."""
     with sign_in(server) as client:
-        name, end, signature = client.cookies["emotion_triage"].split(".")
+        claim, signature = client.cookies["emotion_triage"].strip('"').split(".")
+        name, end, *agent = json.loads(base64.urlsafe_b64decode(claim))
         assert client.get("/").status_code == 200
-        for forged in (f"{name}.{int(end) + 1}.{signature}", f"{name}.{end}.{'0' * 64}", "x", "..", "a.b.c"):
+        claims = [[name, end + 1, *agent], ["former", end, *agent], [name, end, "a-1", None], [name, end], [name], {}]
+        changed = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode() + f".{signature}" for each in claims]
+        for forged in (*changed, f"{claim}.{'0' * 64}", f"{claim}.{claim}.{signature}", claim, "x", "..", "a.b.c"):
             client.cookies.clear()
             client.cookies.set("emotion_triage", forged)
             assert client.get("/").status_code == 303
