@@ -47,8 +47,8 @@ def test_a_louder_voice_drives_by_its_loudness(shipped: Triage, calm: np.ndarray
     # the words differ in level among themselves
     assert np.median([driver.change for driver in told]) == pytest.approx(9.0, abs=3.0)
     gains = [log_odds(now.anger) - log_odds(before.anger) for now, before in zip(louder, again, strict=True)]
-    assert np.median(gains) > 0
-    assert min(gains) > -0.75  # int8 rounds the tone of a louder second another way
+    assert np.median(gains) > 0.1
+    assert min(gains) > -0.1  # int8 rounds the tone of a louder second another way
 
 
 def test_a_softer_voice_is_never_told_as_a_reason_for_anger(shipped: Triage, calm: np.ndarray) -> None:

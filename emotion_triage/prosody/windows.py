@@ -34,7 +34,7 @@ _SAMPLE_BYTES: dict[Coding, int] = {"mulaw": 1, "alaw": 1, "float32": 4}
 HOP_BYTES = {coding: HOP_LENGTH * width for coding, width in _SAMPLE_BYTES.items()}
 """A hop of each coding."""
 PATIENCE: dict[Coding, int] = {"mulaw": STEP_FRAMES, "alaw": STEP_FRAMES, "float32": (STEP_FRAMES + 1) // 2}
-"""Frames of a call pushed alone that wait to be described together: within 32 KiB of state as G.711, 38 KiB decoded."""
+"""Frames of a call pushed alone that wait to be described together: within 32 KiB of state as G.711, 37 KiB decoded."""
 
 
 _SILENT_HOP: dict[Coding, bytes] = {

@@ -189,10 +189,15 @@ def test_what_falls_silent_is_given_up(server: Any) -> None:
 
 
 def test_what_cannot_have_a_port_is_refused(start: Any, free_port: Callable[[], int]) -> None:
-    """A second port, a full server, ports that are all taken and no table are each refused."""
+    """A second port, a full server, ports that are all taken and no table are each refused; a number is never shown."""
     few = start(a_range(free_port, 2), idle_s=20, max_calls=3, ledger=None)
     with few.client(None) as nobody:
         assert nobody.post("/api/calls/a/rtp", json={}).status_code == 401
+    named = post(few, f"{NUMBER}/rtp")
+    assert named.status_code == 200
+    assert NUMBER not in named.text + few.get("/api/calls").text
+    assert post(few, f"{NUMBER}/hang-up").status_code == 200
+    assert NUMBER not in few.log
     assert post(few, "a/rtp", parameter={}).status_code == 400
     ports = {port_of(few, name) for name in ("a", "b")}
     assert len(ports) == 2
