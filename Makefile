@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # For pytest: two processes, or whatever is given instead, as in `make test ARGS="-k pitch"`.
 ARGS ?= -n 2
 
-.PHONY: help demo test lint format docs encoder ci matrix release clean
+.PHONY: help demo test lint format docs notebooks encoder ci matrix release clean
 
 help:
 	@echo "make demo    a synthesised caller loses their temper: events, route, reasons"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make format  what ruff can repair by itself"
 	@echo "make docs    all documents as a site, in site/index.html"
+	@echo "make notebooks  run the notebooks once; make docs then shows their outputs"
 	@echo "make encoder the pretrained encoder, in out/encoder.onnx: to train from its source"
 	@echo "make ci      what the project's CI runs"
 	@echo "make matrix  the tests on the oldest Python with the lowest dependencies, and on the newest with the newest"
@@ -41,6 +42,12 @@ format: $(VENV)/.dev
 # The theme tells at each build of what will follow it; a build has nothing to say of that.
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# Copies with their outputs, for the site; the notebooks themselves are kept without.
+notebooks: $(VENV)/.dev
+	mkdir -p out/notebooks
+	cp notebooks/*.ipynb out/notebooks/
+	$(BIN)/jupyter-execute --inplace --timeout=300 out/notebooks/*.ipynb
 
 encoder: $(VENV)/.train
 	$(BIN)/python -m emotion_triage.training.encoder out/encoder.onnx

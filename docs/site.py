@@ -1,4 +1,4 @@
-"""What the site shows that is kept elsewhere: files of the repository's root, and the command line's own help."""
+"""What the site shows that is kept elsewhere: files of the repository's root, notebooks, and the commands' own help."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SHOWN = {
     ROOT / "models" / "triage.md": "model-card.md",
     ROOT / "emotion_triage" / "policies" / "balanced.toml": "balanced.md",
 }
+EXECUTED = ROOT / "out" / "notebooks"
+"""Where `make notebooks` leaves them with their outputs; without it the site shows them without."""
 SHOWN |= {plot: plot.name for plot in (ROOT / "models").glob("*.png")}
 LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^)\s]+)\)")
 
@@ -34,6 +36,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text = f"# The balanced policy\n\nWhat a policy leaves out is taken from here.\n\n```toml\n{text}```\n"
         files.append(File.generated(config, page, content=text))
     files.append(File.generated(config, "reference/commands.md", content=commands()))
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        executed = EXECUTED / path.name
+        for page, content in notebook(executed if executed.exists() else path).items():
+            files.append(File.generated(config, page, content=content))
     return files
 
 
@@ -62,6 +68,25 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"[{words}]({Path(relative).as_posix()}{'#' if anchor else ''}{anchor})"
 
     return LINK.sub(linked, markdown)
+
+
+def notebook(path: Path) -> dict[str, str | bytes]:
+    """Return a notebook's page as Markdown, and the pictures of its outputs, by their places on the site."""
+    from nbconvert.exporters import MarkdownExporter
+    from traitlets.config import Config
+
+    exporter = MarkdownExporter(
+        config=Config(
+            {
+                "ExtractOutputPreprocessor": {
+                    "output_filename_template": f"{path.stem}-{{cell_index}}-{{index}}{{extension}}"
+                }
+            }
+        )
+    )
+    body, resources = exporter.from_filename(str(path))
+    pages: dict[str, str | bytes] = {f"notebooks/{path.stem}.md": body}
+    return pages | {f"notebooks/{name}": data for name, data in resources.get("outputs", {}).items()}
 
 
 def commands() -> str:

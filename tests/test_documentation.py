@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import re
 import shlex
@@ -140,3 +141,29 @@ def test_a_notebook_is_kept_clean(path: Path) -> None:
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
     assert "emotion_triage" in "".join(line for cell in code for line in cell["source"])
+
+
+def test_the_site_shows_a_notebook_with_its_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that was run becomes a page with its pictures beside it."""
+    nbconvert = pytest.importorskip("nbconvert")
+    pytest.importorskip("mkdocs")
+    # its templates lie in the environment that it is installed in, which another may only look into
+    monkeypatch.setenv("JUPYTER_PATH", str(Path(nbconvert.__file__).parents[4] / "share" / "jupyter"))
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "site.py")
+    assert spec is not None
+    assert spec.loader is not None
+    site = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(site)
+    picture = {"output_type": "display_data", "data": {"image/png": "iVBORw0KGgo="}, "metadata": {}}
+    text = {"output_type": "stream", "name": "stdout", "text": "escalated\n"}
+    cell = {"cell_type": "code", "id": "a", "source": "run()", "outputs": [picture, text], "metadata": {}}
+    path = tmp_path / "05_small.ipynb"
+    path.write_text(
+        json.dumps({"cells": [cell | {"execution_count": 1}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    pages = site.notebook(path)
+    page = pages["notebooks/05_small.md"]
+    assert "escalated" in page
+    (shown,) = (name for name in pages if name.endswith(".png"))
+    assert f"]({shown.removeprefix('notebooks/')})" in page
+    assert pages[shown].startswith(b"\x89PNG")
