@@ -88,7 +88,10 @@ class Pbx:
 
 @asynccontextmanager
 async def listening(talk: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
+    writers: list[asyncio.StreamWriter] = []
+
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         try:
             await talk(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -98,6 +101,9 @@ async def listening(talk: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
 
     async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+    for writer in writers:
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 async def at_asterisk(pbx: Pbx, use: Callable[[AmiMonitor], Awaitable[T]]) -> T:

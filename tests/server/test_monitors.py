@@ -71,13 +71,19 @@ class Switch:
 
 @asynccontextmanager
 async def listening(switch: Switch) -> AsyncIterator[int]:
+    writers: list[asyncio.StreamWriter] = []
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             await switch.talk(reader, writer)
         writer.close()
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+    for writer in writers:
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 def bodies(server: Any) -> list[dict[str, Any]]:
@@ -85,6 +91,12 @@ def bodies(server: Any) -> list[dict[str, Any]]:
     with sqlite3.connect(server.folder / "ledger.db") as database:
         rows = database.execute("SELECT body FROM decisions WHERE kind LIKE 'monitor%' ORDER BY seq").fetchall()
     return [msgspec.json.decode(row[0]) for row in rows]
+
+
+def seen_by_agent(server: Any) -> list[tuple[str | None, str]]:
+    """Which supervisors the agent of the call sees on it."""
+    with server.client("MARTIN") as client:
+        return [(each["by"], each["mode"]) for each in client.get("/api/agent").json()["call"]["monitors"]]
 
 
 async def asked(server: Any, method: str, *, token: str = "DURAND", **body: str) -> Any:
@@ -107,7 +119,7 @@ def watched(start: Any, twilio: Any, tmp_path: Any, eventually: Callable[..., An
                 more = MONITOR.format(port=port, secret=tmp_path / "secret")
                 server = await asyncio.to_thread(lambda: start(more, twilio="", **how))
                 switch.log_of = lambda: [body["kind"] for body in bodies(server)]
-                async with twilio(server, CALL, {"leg": "c-leg", "agent": "a-17"}) as caller:
+                async with twilio(server, CALL, {"leg": "c-leg", "agent": "a-1"}) as caller:
                     await eventually(lambda: server.call(CALL))
                     await story(server, switch, caller)
 
@@ -135,6 +147,7 @@ def test_a_supervisor_listens_and_leaves(watched: Callable[..., None], eventuall
 
         assert await asyncio.to_thread(seen, "DURAND") == [("m.durand", "listen")]
         assert await asyncio.to_thread(seen, "DESKTOP") == [(None, "listen")]
+        assert await asyncio.to_thread(seen_by_agent, server) == [(None, "listen")]
 
         # another mode rings anew, and the first is over
         assert (await asked(server, "POST", mode="whisper", reason="help")).status_code == 200
@@ -150,7 +163,7 @@ def test_a_supervisor_listens_and_leaves(watched: Callable[..., None], eventuall
             "by": "m.durand",
             "reason": "",
             "mode": "listen",
-            "agent_id": "a-17",
+            "agent_id": "a-1",
             "agent_told": True,
         }
         assert began["reason"] == "they asked me to, call [number]"
@@ -166,12 +179,12 @@ def test_a_supervisor_listens_and_leaves(watched: Callable[..., None], eventuall
 
 
 def test_only_supervisors_may(watched: Callable[..., None]) -> None:
-    """A machine's token is refused, and nothing is logged or asked."""
+    """A machine's token and an agent's are refused, and nothing is logged or asked."""
 
     async def story(server: Any, switch: Switch, caller: Any) -> None:
-        for method in ("POST", "DELETE"):
-            body = {"mode": "listen", "reason": "x"} if method == "POST" else {}
-            assert (await asked(server, method, token="DESKTOP", **body)).status_code == 403
+        for token in ("DESKTOP", "MARTIN"):
+            assert (await asked(server, "POST", token=token, mode="listen", reason="x")).status_code == 403
+            assert (await asked(server, "DELETE", token=token)).status_code == 403
         assert (await asked(server, "POST", mode="listen")).status_code == 400
         assert (await asked(server, "POST", mode="record", reason="x")).status_code == 400
         assert switch.logged == []
@@ -192,6 +205,7 @@ def test_a_policy_that_does_not_tell_the_agent(watched: Callable[..., None]) -> 
 
         assert await asyncio.to_thread(seen, "DURAND") == 1
         assert await asyncio.to_thread(seen, "DESKTOP") == 0
+        assert await asyncio.to_thread(seen_by_agent, server) == []
         assert bodies(server)[0]["agent_told"] is False
 
     watched(story, policy="[supervision]\ntell_agent = false\n")
