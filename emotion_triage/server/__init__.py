@@ -3,7 +3,8 @@
 Reading order: metrics, engines, crowd, listeners, board, overload < config, http, vitals, nonces < auth, batcher,
 descriptors, evidence < links, calls < schemas, ledger_client, dispatcher < requests, streams, monitor_engines <
 agent_schemas, monitors < verdicts, live_calls < queues, siblings, wires < rtp < agents < api < endpoints, drawing,
-words < panel_words, screens < openapi, console, judging < page, panel < headers, web < app < run < logs < processes.
+words < panel_words, screens < openapi, console, judging, team < page, panel < headers, web < app < run < logs
+< processes.
 """
 
 from importlib.util import find_spec

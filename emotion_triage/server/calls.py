@@ -230,6 +230,12 @@ class LiveCall:
         return Evidence(peak=self.peak, escalated_s=self.escalated_s, drivers=self.anger_drivers)
 
     @property
+    def calmed(self) -> bool:
+        """Whether the caller was escalated and is so no more, by the evidence of a calmer voice and not by silence."""
+        left = [band.change for band in self.bands if band.change and band.change.previous is Level.ESCALATED]
+        return self.level < Level.ESCALATED and bool(left) and left[-1].cause == "fall"
+
+    @property
     def doubt(self) -> Doubt | None:
         """Why the call, which is over, waits for a person's verdict; None where it does not."""
         evidence = self.evidence

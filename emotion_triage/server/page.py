@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from emotion_triage.routing.contacts import Exposure
 from emotion_triage.routing.escalation import Level
 from emotion_triage.server.agent_schemas import SayToAgent
 from emotion_triage.server.api import Api
@@ -31,6 +32,7 @@ from emotion_triage.server.requests import MAX_COMPLAINT, Refused, check_csrf
 from emotion_triage.server.schemas import Attend, LiftCaller, MonitorCall, OverrideRoute, RestrictCaller, SayVerdict
 from emotion_triage.server.screens import NO_FORM, Form, Screen, zone_of
 from emotion_triage.server.streams import Shared, Streams
+from emotion_triage.server.team import rest_of, shift_of
 from emotion_triage.server.words import words
 from emotion_triage.settings import explained
 from emotion_triage.texts import Language
@@ -134,10 +136,15 @@ class Page(Screen):
         return RedirectResponse("/", status_code=303)
 
     async def _team(self, request: Request, session: Session) -> Response:
+        now, length = datetime.now(UTC), self._live_calls.triage.policy.protection.shift
+        shift = shift_of(await self._api.ended(session), now - length, zone_of(request))
+        team, problem = list[Exposure](), None
         try:
-            return self._page(request, "team.html", session, team=await self._api.team(session), problem=None)
+            team = await self._api.team(session)
         except Refused as refused:
-            return self._page(request, "team.html", session, team=[], problem=str(refused))
+            problem = str(refused)
+        rest = rest_of(team, now)
+        return self._page(request, "team.html", session, team=team, rest=rest, shift=shift, problem=problem)
 
     async def _reviews(self, request: Request, session: Session) -> Response:
         cases, problem = await waiting(self._api, session)

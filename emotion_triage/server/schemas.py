@@ -75,14 +75,15 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
 
     `recent` is the last two minutes of anger; `angry_start` says that the first speech sounded angry already;
     `ended` is how it ended, if it did; `level` is absent where the caller objected, and holds since `level_since`;
-    `peak` was reached at `peak_s`; `known` is false where the ledger could not be asked; `reasons`, by language, are
-    those of the level, and `drivers` names what raised it. `agent_id` is who has the call, where somebody said so,
-    `help_since` since when they ask for help, `flagged` whether they call the caller abusive, `disposition` how they
-    marked the call once it was over, and `messages` what supervisors wrote to them; `attention` is which supervisor
-    has seen the call or takes care of it, `alias` what the caller is called in every call of theirs. `doubt` says how
-    voice and mark fail to agree once the call is over. `unrestrictable` says why nobody may restrict the caller, if so:
-    they withheld their number, are in a queue in which nobody is restricted, or no ledger is kept. `monitors` are the
-    supervisors on the call, whose names persons alone see.
+    `peak` was reached at `peak_s`, and `calmed` says that the caller was escalated and the voice became calmer again;
+    `known` is false where the ledger could not be asked; `reasons`, by language, are those of the level, and `drivers`
+    names what raised it. `agent_id` is who has the call, where somebody said so, `help_since` since when they ask for
+    help, `flagged` whether they call the caller abusive, `disposition` how they marked the call once it was over, and
+    `messages` what supervisors wrote to them; `attention` is which supervisor has seen the call or takes care of it,
+    `alias` what the caller is called in every call of theirs. `doubt` says how voice and mark fail to agree once the
+    call is over. `unrestrictable` says why nobody may restrict the caller, if so: they withheld their number, are in a
+    queue in which nobody is restricted, or no ledger is kept. `monitors` are the supervisors on the call, whose names
+    persons alone see.
     """
 
     call_id: str
@@ -99,6 +100,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     level_since: datetime
     peak: str | None
     peak_s: float
+    calmed: bool
     escalated_s: float
     anger: float | None
     baseline_anger: float | None
@@ -274,6 +276,7 @@ def view(live: LiveCall, *, kept: bool = True) -> CallView:
         level_since=live.level_since,
         peak=live.peak.name.lower() if scored else None,
         peak_s=live.peak_s,
+        calmed=scored and live.calmed,
         escalated_s=live.escalated_s,
         anger=live.anger if scored else None,
         baseline_anger=live.baseline_anger if scored else None,
