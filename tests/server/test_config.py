@@ -45,6 +45,8 @@ REFERENCE = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_tex
         ("[wires.rtp]\nsources = ['10.0.0.1/8']", "wires.rtp.sources: 10.0.0.1/8 has host bits set"),
         ("[ledger]\nurl = 'sqlite:///x'\nkey = 'in clear'", "ledger.key is 'in clear'; expected table"),
         ("[ledger]\nurl = 'sqlite:///x'\nkey = {}", "neither"),
+        ("[http]\nframe_ancestors = ['https://a.example; script-src *']", "http.frame_ancestors"),
+        ("[http]\nframe_ancestors = ['a.example']", "http.frame_ancestors"),
         ("[http]\ntls_key = 'x'", "only one of tls_certificate and tls_key"),
         ("x", "not TOML"),
     ],
