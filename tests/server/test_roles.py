@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def others(start: Any, twilio: Any, aside: Any) -> Iterator[Any]:
         server.wait_for(lambda: server.call(THEIRS) and server.call(MINE))
         for token, act in (("PETIT", "help"), ("PETIT", "flag"), ("DURAND", "message")):
             body = {"message": {"text": f"{SECRET} line"}, "flag": {"reason": f"{SECRET} word"}}.get(act, {})
-            ask(server, "POST", f"/api/calls/{THEIRS}/{act}", token, body).raise_for_status()
+            # a ledger on a busy machine may not be open yet
+            server.wait_for(partial(done, server, f"/api/calls/{THEIRS}/{act}", token, body))
         yield server
 
 
@@ -91,6 +93,10 @@ def ask(
                 return httpx.Response(response.status_code, content=told, request=response.request)
             response.read()
             return response
+
+
+def done(server: Any, path: str, token: str, body: Any) -> httpx.Response:
+    return ask(server, "POST", path, token, body).raise_for_status()
 
 
 def at(path: str) -> str:
