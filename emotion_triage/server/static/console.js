@@ -153,4 +153,5 @@ if (table) {
   setInterval(() => { tick(document); settle(); }, 1000);
   tick(document);
   listen(table.dataset.events, apply);
+  window.applyChanges = apply; // for whoever measures it
 }
