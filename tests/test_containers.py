@@ -355,7 +355,7 @@ def test_what_a_folder_passes_over_is_counted(tmp_path: Path, pipe: Path) -> Non
     found = find([tmp_path])
     assert [Path(path).name for path in found.recordings] == ["a.wav", "b.WAV", "c.aiff"]
     assert found.passed_over == {".m4a": 1, ".ulaw": 2, "": 1, ".wav": 1}
-    told = found.told()
+    told = found.in_words()
     assert told is not None
     assert told.startswith("passed over 5 files: 2 .ulaw (without a header: give --encoding and --sample-rate)")
     assert "1 .m4a (AAC: convert them)" in told
@@ -369,7 +369,7 @@ def test_a_folder_of_what_cannot_be_read_says_what_is_there(tmp_path: Path) -> N
     (tmp_path / "a.m4a").touch()
     with pytest.raises(AudioError, match=r"a folder without recordings \(passed over 1 file: 1 .m4a \(AAC: convert"):
         find([tmp_path])
-    assert Found([], Counter()).told() is None
+    assert Found([], Counter()).in_words() is None
 
 
 def test_one_path_is_not_a_list_of_letters(tmp_path: Path) -> None:

@@ -44,12 +44,12 @@ class Found(NamedTuple):
     recordings: list[str]
     passed_over: Counter[str]
 
-    def told(self) -> str | None:
+    def in_words(self) -> str | None:
         """Return what was passed over in words, or None.
 
         Examples
         --------
-        >>> print(Found([], Counter({".m4a": 2, ".bin": 1})).told())
+        >>> print(Found([], Counter({".m4a": 2, ".bin": 1})).in_words())
         passed over 3 files: 2 .m4a (AAC: convert them), 1 .bin
         """
         if not self.passed_over:
@@ -156,9 +156,9 @@ def find(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, he
 
     def some(path: str, what: str, recordings: list[str]) -> list[str]:
         if not recordings:
-            told = Found([], passed_over).told()
+            others = Found([], passed_over).in_words()
             raise AudioError(
-                f"{path}: got {what} without recordings{f' ({told})' if told else ''}, expected "
+                f"{path}: got {what} without recordings{f' ({others})' if others else ''}, expected "
                 f"{', '.join(AUDIO_SUFFIXES)} in it or below; check it"
             )
         return recordings

@@ -157,7 +157,7 @@ def score_command(
             if engine == "local"
             else run_on_cluster(triage, options, left, engine=engine)
         )
-    passed_over = None if found is None else found.told()
+    passed_over = None if found is None else found.in_words()
     for note in (passed_over,) if passed_over else () if manifest is None else manifest.notes:
         typer.echo(f"emotion-triage: {note}", err=True)
     failed = cut_short = 0

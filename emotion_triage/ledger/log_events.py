@@ -344,7 +344,9 @@ def told(body: Body) -> str:
         text = msgspec.json.encode(_cleared(msgspec.to_builtins(body)))
         _DECODER.decode(text)
     except (TypeError, msgspec.ValidationError) as error:
-        raise LedgerError(f"decision log: got what nobody could read again ({error}); nothing was written") from None
+        raise LedgerError(
+            f"decision log: got a value that could not be read again ({error}); nothing was written"
+        ) from None
     return text.decode()
 
 
