@@ -25,7 +25,8 @@ __all__ = ["run"]
 RELATIVE_SHIFTS = np.round(np.arange(-1.0, 1.01, 0.25), 2)
 ABSOLUTE_SHIFTS = np.round(np.arange(-1.0, 2.01, 0.25), 2)
 SMOOTHINGS_S = (0.7, 1.0, 1.5)
-DWELLS_S = (0.0, 0.5)
+DWELLS_S = (0.0,)
+"""A dwell of half a second found no more, and would take a level beyond 1.6 s of the algorithm's own time."""
 CALM_AN_HOUR = (0.5, 1.0, 2.0, 5.0, 10.0)
 JOY_TO_CALM = 2.0
 """False escalations an hour with joy among the calm speech that are let pass, for one of calm speech alone."""
