@@ -69,6 +69,10 @@ class Corpora(NamedTuple):
         """
         manifest = folder / "manifest.csv"
         rows = _rows(manifest, COLUMNS)
+        if not rows:
+            raise TriageError(
+                f"{manifest}: got no rows, expected a labelled clip in each; list the folder's clips in it"
+            )
         unknown = sorted({row["emotion"] for row in rows} - EMOTIONS)
         if unknown:
             raise TriageError(

@@ -187,7 +187,7 @@ def test_it_works_without_a_script(browser: Any, server: Any, twilio: Any, aside
     page = signed_in(browser, server, java_script_enabled=False)
     with aside(caller := twilio(server, "CAplain", {"agent": "a-1"})) as call:
         server.wait_for(lambda: server.call("CAplain"))
-        page.reload()
+        server.wait_for(lambda: page.reload() and page.locator("#help").count())
         page.click("#help")
         page.get_by_role("button", name="I no longer need help").click()
         page.get_by_role("button", name="I need help").wait_for()

@@ -216,7 +216,7 @@ def test_an_objection_ends_scoring(
 
 
 def test_the_document_names_every_request(server: Any) -> None:
-    """Each path of the OpenAPI document is served, and every reference in it leads somewhere."""
+    """Each path of the OpenAPI document is served or another role's, and every reference in it leads somewhere."""
     with server.client(None) as client:
         document = client.get("/openapi.json").json()
     for reference in re.findall(r"'#/components/schemas/(\w+)'", str(document)):
@@ -225,7 +225,7 @@ def test_the_document_names_every_request(server: Any) -> None:
         for path, operations in document["paths"].items():
             for method in operations:
                 answer = client.request(method, path.replace("{call_id}", "nobody"), json={})
-                assert answer.status_code in (200, 400, 404), (path, answer.text)
+                assert answer.status_code in (200, 400, 403, 404), (path, answer.text)
 
 
 def test_metrics_count(server: Any, heard: str) -> None:
