@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# For pytest: two processes, or whatever is given instead, as in `make test ARGS="-k pitch"`.
-ARGS ?= -n 2
+# For pytest: three processes, since a third of the tests wait, or whatever is given instead, as in `make test ARGS="-k pitch"`.
+ARGS ?= -n 3
 
 .PHONY: help demo test lint format docs notebooks encoder ci matrix release clean
 
