@@ -125,7 +125,7 @@ def sounds(tables: dict[str, Table]) -> Iterator[Row]:
             who = title.partition(": ")[2]
             alarms, where = worst(without(table, "laughter"), "false escalations an hour", least=False)
             yield row(f"false escalations an hour, {who}", alarms, AN_HOUR, least=False, where=where)
-            affects, where = worst(without(table, "laughter", "prompts"), "Affects an hour", least=False)
+            affects, where = worst(without(table, "laughter", "prompts", "gcompris"), "Affects an hour", least=False)
             yield row(f"Affects an hour, {who}", affects, 0.0, least=False, where=where)
 
 
