@@ -16,25 +16,24 @@ from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from emotion_triage.routing.contacts import Exposure
 from emotion_triage.routing.escalation import Level
 from emotion_triage.server.agent_schemas import SayToAgent
 from emotion_triage.server.api import Api
-from emotion_triage.server.auth import COOKIE, Authenticator, Session
+from emotion_triage.server.auth import Authenticator, Session
 from emotion_triage.server.console import Listed, Shown, head_of, in_order, listed, matching
 from emotion_triage.server.drawing import timeline
 from emotion_triage.server.judging import waiting
 from emotion_triage.server.queues import known_queues
-from emotion_triage.server.requests import MAX_COMPLAINT, Refused, check_csrf
+from emotion_triage.server.requests import Refused, check_csrf
 from emotion_triage.server.schemas import Attend, LiftCaller, MonitorCall, OverrideRoute, RestrictCaller, SayVerdict
-from emotion_triage.server.screens import NO_FORM, Form, Screen, zone_of
+from emotion_triage.server.screens import NO_FORM, Form, Screen, chosen, converted, zone_of
 from emotion_triage.server.streams import Shared, Streams
 from emotion_triage.server.team import rest_of, shift_of
 from emotion_triage.server.words import words
-from emotion_triage.settings import explained
 from emotion_triage.texts import Language
 
 __all__ = ["STATIC", "Page"]
@@ -80,32 +79,6 @@ class Page(Screen):
             Route("/calls/{call_id:path}", self._signed(self._call), methods=["GET"]),
             Route("/calls/{call_id:path}", self._signed(self._decide), methods=["POST"]),
         ]
-
-    async def _login(self, request: Request) -> Response:
-        if request.method == "GET":
-            return self._page(request, "login.html", None, wrong=False)
-        try:
-            form = await self._form(request)
-        except Refused:
-            form = {}
-        access = self._auth.by_token(form.get("token", "").strip(), now_s=time.time())
-        if access is None or access.kind != "person":
-            return self._page(request, "login.html", None, status=401, wrong=True)
-        length_s = self._live_calls.config.http.session_hours * 3600
-        response = RedirectResponse("/", status_code=303)
-        self._keep(request, response, COOKIE, self._auth.cookie(access, until_s=time.time() + length_s), length_s)
-        return response
-
-    async def _logout(self, request: Request) -> Response:
-        session = self._session(request)
-        try:
-            if session is not None:
-                check_csrf(session, (await self._form(request)).get("csrf", ""))
-        except Refused as refused:
-            return HTMLResponse(str(refused), status_code=refused.status)
-        response = RedirectResponse("/login", status_code=303)
-        response.delete_cookie(COOKIE)
-        return response
 
     async def _calls(self, request: Request, session: Session) -> Response:
         calls, live_calls = in_order(await self._api.calls(session)), self._live_calls
@@ -185,16 +158,16 @@ class Page(Screen):
             check_csrf(session, form.get("csrf", ""))
             await self._done(session, call_id, form)
         except Refused as refused:
-            told = words(self._language(request)).get(f"monitor_{refused.kind}", str(refused))
-            return await self._call(request, session, fault=told, form=form, status=refused.status)
+            fault = words(self._language(request)).get(f"monitor_{refused.kind}", str(refused))
+            return await self._call(request, session, fault=fault, form=form, status=refused.status)
         back = "/reviews" if form.get("back") == "/reviews" else f"/calls/{quote(call_id, safe='')}"
         return RedirectResponse(f"{back}?done", status_code=303)
 
     async def _done(self, session: Session, call_id: str, form: Form) -> None:
-        said = {name: value for name, value in form.items() if value and name not in ("csrf", "act", "back")}
+        fields = {name: value for name, value in form.items() if value and name not in ("csrf", "act", "back")}
         for name in ("until", "review_at"):
-            if name in said:
-                said[name] += "T12:00:00Z"
+            if name in fields:
+                fields[name] += "T12:00:00Z"
         acts: dict[str, tuple[Callable[..., Awaitable[Any]], Any]] = {
             "override": (Api.override, OverrideRoute),
             "message": (Api.message, SayToAgent),
@@ -204,27 +177,10 @@ class Page(Screen):
             "restrict": (Api.restrict, RestrictCaller),
             "lift": (Api.lift, LiftCaller),
         }
-        if form.get("act") not in acts:
-            raise Refused(400, f"the form is not as it should be: act: expected one of {', '.join(acts)}")
-        act, kind = acts[form["act"]]
-        try:
-            body = None if kind is None else msgspec.convert(said, kind, strict=False)
-        except msgspec.ValidationError as error:
-            raise Refused(400, f"the form is not as it should be: {explained(error, kind)[:MAX_COMPLAINT]}") from None
-        await self._api.at(act, session, call_id, body)
+        act, kind = chosen(acts, form)
+        await self._api.at(act, session, call_id, None if kind is None else converted(fields, kind))
 
-    async def _events(self, request: Request) -> Response:
-        session = self._session(request)
-        if session is None:
-            # 204 tells an EventSource not to come again
-            return Response(status_code=204)
-        return StreamingResponse(
-            self._told(request, session),
-            media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"},
-        )
-
-    async def _told(self, request: Request, session: Session) -> AsyncIterator[str]:
+    async def _updates(self, request: Request, session: Session) -> AsyncIterator[str]:
         with self._streams.one(session.access.name) as goes_on:
             async for event in self._stream(request, session, goes_on):
                 yield event

@@ -15,20 +15,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from emotion_triage.routing.contacts import Disposition, Exposure
 from emotion_triage.server.agent_schemas import AskForHelp, Desk, DeskCall, Flag, TakeCall
 from emotion_triage.server.api import Api
 from emotion_triage.server.auth import AGENT_COOKIE, Authenticator, Session
-from emotion_triage.server.config import Access
 from emotion_triage.server.panel_words import panel_words
-from emotion_triage.server.requests import MAX_COMPLAINT, Refused, check_csrf
+from emotion_triage.server.requests import Refused, check_csrf
 from emotion_triage.server.schemas import WrapUp
-from emotion_triage.server.screens import NO_FORM, Form, Screen, zone_of
+from emotion_triage.server.screens import NO_FORM, Form, Screen, chosen, converted, zone_of
 from emotion_triage.server.streams import Shared, Streams
-from emotion_triage.settings import explained
 from emotion_triage.texts import Language
 
 __all__ = ["Panel"]
@@ -65,7 +63,8 @@ class Panel(Screen):
 
     kind = "agent"
     cookie = AGENT_COOKIE
-    login = "/agent/login"
+    under = "/agent"
+    layout = "agent_layout.html"
     words = staticmethod(panel_words)
 
     def __init__(self, api: Api, auth: Authenticator) -> None:
@@ -88,36 +87,15 @@ class Panel(Screen):
             Route("/agent/events", self._events),
         ]
 
-    async def _login(self, request: Request) -> Response:
-        if request.method == "GET":
-            return self._page(request, "agent_login.html", None, wrong=None)
-        try:
-            form = await self._form(request)
-        except Refused:
-            form = {}
-        access = self._auth.by_token(form.get("token", "").strip(), now_s=time.time())
-        if access is None or access.kind != self.kind:
-            return self._page(request, "agent_login.html", None, status=401, wrong="token_wrong")
-        return self._let_in(request, access)
-
     async def _enter(self, request: Request) -> Response:
         """Let an agent in by a desktop's link."""
         entered = self._api.links.enter(request.query_params.get("link", ""), now_s=time.time())
         if entered is None:
-            return self._page(request, "agent_login.html", None, status=401, wrong="link_wrong")
+            return self._page(request, "login.html", None, status=401, wrong="link_wrong")
         entrance = entered.entrance
         if entrance.call_id is not None:
             await self._take(Session(entered.by, None), entrance.call_id, entrance.agent_id)
         return self._let_in(request, entered.by, agent_id=entrance.agent_id, call_id=entrance.call_id)
-
-    def _let_in(
-        self, request: Request, access: Access, *, agent_id: str | None = None, call_id: str | None = None
-    ) -> Response:
-        length_s = self._live_calls.config.http.session_hours * 3600
-        cookie = self._auth.cookie(access, until_s=time.time() + length_s, agent_id=agent_id, call_id=call_id)
-        response = RedirectResponse("/agent", status_code=303)
-        self._keep(request, response, self.cookie, cookie, length_s)
-        return response
 
     def _keep(self, request: Request, response: Response, name: str, value: str, length_s: float) -> None:
         """Have the browser keep a cookie for the panel, to which another site's link or frame leads."""
@@ -135,17 +113,6 @@ class Panel(Screen):
         if framed:  # for this page in that frame alone
             key, text = response.raw_headers.pop()
             response.raw_headers.append((key, text + b"; Partitioned"))
-
-    async def _logout(self, request: Request) -> Response:
-        session = self._session(request)
-        try:
-            if session is not None:
-                check_csrf(session, (await self._form(request)).get("csrf", ""))
-        except Refused as refused:
-            return HTMLResponse(str(refused), status_code=refused.status)
-        response = RedirectResponse(self.login, status_code=303)
-        response.delete_cookie(self.cookie, path="/agent")
-        return response
 
     async def _show(
         self, request: Request, session: Session, *, fault: str | None = None, form: Form = NO_FORM, status: int = 200
@@ -172,17 +139,11 @@ class Panel(Screen):
             "flag": (Api.flag, Flag, ()),
             "wrap_up": (Api.wrap_up, WrapUp, ("disposition", "word")),
         }
-        if form.get("act") not in acts:
-            raise Refused(400, f"the form is not as it should be: act: expected one of {', '.join(acts)}")
-        act, kind, names = acts[form["act"]]
-        said = {name: form[name] for name in names if form.get(name)}
+        act, kind, names = chosen(acts, form)
+        fields = {name: form[name] for name in names if form.get(name)}
         if kind is WrapUp:
-            said["agent_id"] = session.access.agent_id or ""
-        try:
-            body = msgspec.convert(said, kind, strict=False)
-        except msgspec.ValidationError as error:
-            raise Refused(400, f"the form is not as it should be: {explained(error, kind)[:MAX_COMPLAINT]}") from None
-        await self._api.at(act, session, form.get("call_id", ""), body)
+            fields["agent_id"] = session.access.agent_id or ""
+        await self._api.at(act, session, form.get("call_id", ""), converted(fields, kind))
 
     async def _take(self, asked: Session, call_id: str, agent_id: str) -> None:
         try:
@@ -220,16 +181,7 @@ class Panel(Screen):
         rest = await self._rest(session)
         return {"desk": await self._desk(session, rest.exposure), "rest_ends": rest.ends_at}
 
-    async def _events(self, request: Request) -> Response:
-        session = self._session(request)
-        if session is None:
-            # 204 tells an EventSource not to come again
-            return Response(status_code=204)
-        return StreamingResponse(
-            self._told(request, session), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
-        )
-
-    async def _told(self, request: Request, session: Session) -> AsyncIterator[str]:
+    async def _updates(self, request: Request, session: Session) -> AsyncIterator[str]:
         """Yield what the panel shows whenever it changes, and in words what a listener should hear."""
         language, where, silent_s = self._language(request), zone_of(request), 0.0
         before, shown, html = None, dict[str, Any](), ""

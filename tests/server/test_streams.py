@@ -78,7 +78,7 @@ def test_a_page_is_streamed_until_a_newer_stream_takes_its_place(monkeypatch: py
         request = Request({"type": "http", "method": "GET", "path": "/events", "query_string": b"", "headers": headers})
         session = shown._session(request)
         assert session is not None
-        first, second = (shown._told(request, session) for _ in range(2))
+        first, second = (shown._updates(request, session) for _ in range(2))
         assert (await anext(first)).startswith("retry")
         assert '"order":[]' in await anext(first)
         assert (await anext(second)).startswith("retry")
