@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from emotion_triage.affect.classifier import LABELS, METADATA_KEY, Classifier, default_model_path
+from emotion_triage.affect.weights import not_finite
 from emotion_triage.errors import ModelError
 from emotion_triage.prosody.functionals import FEATURE_NAMES, TONE_NAMES
 from emotion_triage.synthesis.speech import synthetic_speech
@@ -172,6 +173,21 @@ def test_weights_that_are_no_numbers(tmp_path: Path, name: str, value: float) ->
     weights.CopyFrom(onnx.numpy_helper.from_array(array, name))
     onnx.save(model, tmp_path / "nan.onnx")
     assert "numbers that are not finite" in refusal(tmp_path / "nan.onnx")
+
+
+def test_weights_of_a_branch_are_read() -> None:
+    """One infinite weight of the encoder's branch is found by its name, whatever silence makes of it."""
+    model = onnx.load(default_model_path())
+    branches = [branch.g for node in model.graph.node for branch in node.attribute if branch.HasField("g")]
+    for name in ("tone_weights", "pool_least"):
+        (weights,) = [each for branch in branches for each in branch.initializer if each.name == name]
+        before, array = onnx.TensorProto.FromString(weights.SerializeToString()), onnx.numpy_helper.to_array(weights)
+        array = array.copy()
+        array.flat[-1] = np.inf
+        weights.CopyFrom(onnx.numpy_helper.from_array(array, name))
+        assert not_finite(model.SerializeToString()) == [name]
+        weights.CopyFrom(before)
+    assert not_finite(model.SerializeToString()) == []
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ import numpy as np
 
 __all__ = ["not_finite"]
 
-GRAPH, INITIALIZER = 7, 5
+GRAPH = 7
+NODE, INITIALIZER = 1, 5
+ATTRIBUTE = 5
+BRANCH = 6
 TYPE, PACKED_FLOATS, NAME, RAW = 2, 4, 8, 9
-"""Numbers of the fields of ModelProto, GraphProto and TensorProto in onnx.proto."""
+"""Numbers of the fields of ModelProto, GraphProto, NodeProto, AttributeProto and TensorProto in onnx.proto."""
 FLOATS: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 10: np.dtype("<f2"), 11: np.dtype("<f8")}
 """By the numbers that TensorProto gives element types."""
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
@@ -33,16 +36,24 @@ def not_finite(model: bytes) -> list[str]:
     []
     """
     names = []
-    for graph in _parts(memoryview(model), GRAPH):
-        for tensor in _parts(graph, INITIALIZER):
-            numbers = [each for number, each in _fields(tensor) if number == TYPE and isinstance(each, int)]
-            dtype = FLOATS.get(numbers[0]) if numbers else None
-            if dtype is None:
-                continue
-            values = [*_parts(tensor, RAW), *_parts(tensor, PACKED_FLOATS)]
-            if not all(np.isfinite(np.frombuffer(each, dtype)).all() for each in values):
-                names += [bytes(name).decode("utf-8", "replace") for name in _parts(tensor, NAME)]
+    for tensor in (each for graph in _parts(memoryview(model), GRAPH) for each in _tensors(graph)):
+        numbers = [each for number, each in _fields(tensor) if number == TYPE and isinstance(each, int)]
+        dtype = FLOATS.get(numbers[0]) if numbers else None
+        if dtype is None:
+            continue
+        values = [*_parts(tensor, RAW), *_parts(tensor, PACKED_FLOATS)]
+        if not all(np.isfinite(np.frombuffer(each, dtype)).all() for each in values):
+            names += [bytes(name).decode("utf-8", "replace") for name in _parts(tensor, NAME)]
     return names
+
+
+def _tensors(graph: memoryview) -> Iterator[memoryview]:
+    """Yield the weights of a graph and of the branches of its nodes: the encoder stands in one."""
+    yield from _parts(graph, INITIALIZER)
+    for node in _parts(graph, NODE):
+        for attribute in _parts(node, ATTRIBUTE):
+            for branch in _parts(attribute, BRANCH):
+                yield from _tensors(branch)
 
 
 def _parts(message: memoryview, number: int) -> Iterator[memoryview]:
