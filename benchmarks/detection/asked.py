@@ -9,7 +9,7 @@ from benchmarks.detection.table import Cell, Table
 from emotion_triage.training.figures import Figure
 from emotion_triage.training.fit import UNTAUGHT
 
-__all__ = ["asked"]
+__all__ = ["PRESET", "asked"]
 
 MEAN = "mean of corpora"
 TAUGHT = f"mean without {', '.join(sorted(UNTAUGHT))}"

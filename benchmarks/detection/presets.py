@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.detection.asked import PRESET
 from benchmarks.detection.calls import FOUND_WITHIN_S, Heard, calm_spans, delays, of_kind, speakers, taught
 from benchmarks.detection.measures import fraction, rate
 from benchmarks.detection.study import Study
@@ -13,14 +14,12 @@ from emotion_triage.training.fit import UNTAUGHT
 
 __all__ = ["run"]
 
-DEFAULT = "balanced"
-
 
 def run(study: Study) -> list[Table]:
     """One row a preset; the middle one once more with the corpora that no model learns from."""
     calls = {name: study.calls_under(Policy.load(name)) for name in PRESETS}
     rows = [(name, *figures(taught(each))) for name, each in calls.items()]
-    rows.append((f"{DEFAULT}, with {', '.join(sorted(UNTAUGHT))}", *figures(calls[DEFAULT])))
+    rows.append((f"{PRESET}, with {', '.join(sorted(UNTAUGHT))}", *figures(calls[PRESET])))
     found = [
         name for kind, s in FOUND_WITHIN_S.items() for name in (f"{kind}: found in {s:.0f} s", f"{kind}: median, s")
     ]
