@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import fuzz_wire as fuzz
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-SPEC = importlib.util.spec_from_file_location("fuzz_wire", Path(__file__).with_name("fuzz_wire.py"))
-assert SPEC is not None
-assert SPEC.loader is not None
-fuzz = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fuzz)
 
 ODD = [b"-1", b"1e400", b"null", b'"', b"9" * 30, b"\xed\xa0\x80"]
 

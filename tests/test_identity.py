@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib.util
 import traceback
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("phonenumbers")
+import identity_forms
+
 from emotion_triage.errors import ArgumentError, LedgerError
 from emotion_triage.ledger.identity import Identity, spelled
-
-_spec = importlib.util.spec_from_file_location("identity_forms", Path(__file__).with_name("identity_forms.py"))
-assert _spec is not None
-assert _spec.loader is not None
-identity_forms = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(identity_forms)
 
 KEYS = [bytes([each]) * 32 for each in range(1, 4)]
 

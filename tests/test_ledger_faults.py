@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import sqlite3
@@ -18,6 +17,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("phonenumbers")
+import ledger_writer
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.engine import make_url
 
@@ -31,11 +31,6 @@ from emotion_triage.routing.rules import StandingState
 
 WRITER = Path(__file__).with_name("ledger_writer.py")
 ROOT = WRITER.parents[1]
-_spec = importlib.util.spec_from_file_location("ledger_writer", WRITER)
-assert _spec is not None
-assert _spec.loader is not None
-ledger_writer = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(ledger_writer)
 KEY, contact = ledger_writer.KEY, ledger_writer.contact
 LATER = ledger_writer.STARTED_AT + timedelta(days=10)
 """A moment at which the contacts still count."""

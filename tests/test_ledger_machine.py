@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("phonenumbers")
-sys.path.insert(0, str(Path(__file__).parent))
 from ledger_model import Imposed, Model
 
 from emotion_triage.errors import LedgerError

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+import recording_forms as forms
 import soundfile
 
 from emotion_triage.audio.recordings import Headerless, open_recording
 from emotion_triage.errors import AudioError
-
-_spec = importlib.util.spec_from_file_location("recording_forms", Path(__file__).with_name("recording_forms.py"))
-assert _spec is not None
-assert _spec.loader is not None
-forms = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(forms)
 
 SECOND = (0.3 * np.sin(2 * np.pi * 300 * np.arange(8000) / 8000)).astype(np.float32)
 

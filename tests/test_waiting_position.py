@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_caller import POLICY, scores, step
 
 from emotion_triage.affect.classifier import Classifier
 from emotion_triage.call.caller import CallerState, Event, typical_caller
@@ -31,9 +31,6 @@ from emotion_triage.routing.rules import (
     same_destination,
 )
 from emotion_triage.routing.standing import Standing
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_caller import POLICY, scores, step
 
 PEOPLE = (Target.QUEUE, Target.SUPERVISOR)
 PRIORITIES = range(40, 101, 10)

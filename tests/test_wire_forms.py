@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import wire_forms
 
 from emotion_triage.adapters.protocol import Dropped
-
-_spec = importlib.util.spec_from_file_location("wire_forms", Path(__file__).with_name("wire_forms.py"))
-assert _spec is not None
-assert _spec.loader is not None
-wire_forms = importlib.util.module_from_spec(_spec)
-sys.modules["wire_forms"] = wire_forms
-_spec.loader.exec_module(wire_forms)
 
 
 @pytest.mark.parametrize("path", wire_forms.SESSIONS, ids=lambda path: path.stem)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -13,6 +12,7 @@ import httpx
 import panoramisk
 import pytest
 from botocore.credentials import Credentials
+from loopback import listening
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -84,26 +84,6 @@ class Pbx:
             return True, "Message: Channel Hungup"
         value = {"BRIDGEPEER": self.peer, "CHANNEL(state)": "Up"}[asked["Variable"]]
         return True, f"Variable: {asked['Variable']}\r\nValue: {value}"
-
-
-@asynccontextmanager
-async def listening(talk: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
-    writers: list[asyncio.StreamWriter] = []
-
-    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        try:
-            await talk(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
-    for writer in writers:
-        writer.close()
-    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 async def at_asterisk(pbx: Pbx, use: Callable[[AmiMonitor], Awaitable[T]]) -> T:

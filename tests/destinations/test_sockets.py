@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 import panoramisk
 import pytest
+from loopback import Talk, listening
 
 from emotion_triage.destinations import asterisk, freeswitch
 from emotion_triage.destinations.delivery import outcome
@@ -18,24 +19,6 @@ from emotion_triage.routing.rules import Route
 
 SECRET = "s3cret-of-the-engine"
 CHANNEL = "PJSIP/trunk-00000007"
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def listening(talk: Talk) -> AsyncIterator[int]:
-    """Serve a conversation on the loopback; yield its port."""
-
-    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await talk(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(served, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
 
 
 class Pbx:

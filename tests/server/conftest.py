@@ -406,3 +406,21 @@ def shot() -> Callable[[str], Path]:
         return ROOT / "out" / f"{name}.png"
 
     return kept
+
+
+@pytest.fixture(scope="session")
+def fits(shot: Callable[[str], Path]) -> Callable[[Any, int, str], None]:
+    """Return a function that keeps a picture of a page, and finds it no wider than its screen and accessible."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+    def checked(page: Any, width: int, name: str) -> None:
+        page.screenshot(path=shot(name), full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        faults = [
+            (fault["id"], fault["nodes"][0]["html"])
+            for fault in axe.run(page).response["violations"]
+            if fault["impact"] in ("serious", "critical")
+        ]
+        assert faults == []
+
+    return checked

@@ -7,13 +7,13 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
+from loopback import listening
 
 from emotion_triage.audio.g711 import encode_mulaw
 
@@ -108,24 +108,6 @@ class Switch:
 
     def complete(self) -> bool:
         return any("uuid_transfer" in asked for asked in self.asked)
-
-
-@asynccontextmanager
-async def listening(engine: Any, port: int = 0) -> AsyncIterator[int]:
-    """Serve an engine's interface on the loopback; yield its port."""
-
-    writers: list[asyncio.StreamWriter] = []
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            await engine.talk(reader, writer)
-        writer.close()
-
-    async with await asyncio.start_server(connected, "127.0.0.1", port) as server:
-        yield server.sockets[0].getsockname()[1]
-        for writer in writers:
-            writer.close()
 
 
 def basic(user: str) -> str:
@@ -280,7 +262,7 @@ def test_an_escalation_is_told(
     engine = make()
 
     async def run() -> Any:
-        async with listening(engine) as port:
+        async with listening(engine.talk) as port:
             table = settings.format(port=port, secret='{ env = "ENGINE_SECRET" }')
             wire = f'[wires.twilio]\ntoken = {{ env = "WIRE" }}\ndestination = "{name}"\nqueue = "senior"\n'
             if name != "ami":
@@ -317,7 +299,7 @@ def test_an_engine_may_come_later(
     wire = '[wires.twilio]\ntoken = { env = "WIRE" }\ndestination = "ami"\nqueue = "senior"\n'
 
     async def told(server: Any, pbx: Pbx, name: str) -> None:
-        async with listening(pbx, port):
+        async with listening(pbx.talk, port):
             await eventually(lambda: pbx.logins)
             async with twilio(server, name) as caller:
                 await caller.say(temper[: 18 * 8000])
@@ -346,7 +328,7 @@ def test_a_telephone_call_is_routed(
     first = free_port() // 2 * 2
 
     async def run() -> dict[str, Any]:
-        async with listening(web) as ari_port:
+        async with listening(web.talk) as ari_port:
             settings = ENGINES["ari"][1].format(port=ari_port, secret='{ env = "ENGINE_SECRET" }')
             wire = f'[wires.rtp]\nfirst_port = {first}\nlast_port = {first + 20}\ndestination = "ari"\n'
             server = await asyncio.to_thread(start, f"{wire}[destinations.ari]\n{settings}\n", ledger=None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+from loopback import listening
 from sqlalchemy import create_engine
 
 from emotion_triage.ledger.verification import verify
@@ -69,23 +69,6 @@ class Switch:
             writer.write(f"Content-Type: api/response\nContent-Length: {len(answer)}\n\n{answer}".encode())
 
 
-@asynccontextmanager
-async def listening(switch: Switch) -> AsyncIterator[int]:
-    writers: list[asyncio.StreamWriter] = []
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            await switch.talk(reader, writer)
-        writer.close()
-
-    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
-    for writer in writers:
-        writer.close()
-    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
-
-
 def bodies(server: Any) -> list[dict[str, Any]]:
     """The monitor entries of the log, in order."""
     with sqlite3.connect(server.folder / "ledger.db") as database:
@@ -115,7 +98,7 @@ def watched(start: Any, twilio: Any, tmp_path: Any, eventually: Callable[..., An
     def run(story: Callable[..., Any], **how: Any) -> None:
         async def told() -> None:
             switch = Switch()
-            async with listening(switch) as port:
+            async with listening(switch.talk) as port:
                 more = MONITOR.format(port=port, secret=tmp_path / "secret")
                 server = await asyncio.to_thread(lambda: start(more, twilio="", **how))
                 switch.log_of = lambda: [body["kind"] for body in bodies(server)]

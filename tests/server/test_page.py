@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,46 +16,24 @@ from emotion_triage.ledger.verification import verify
 pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
 
 
-class Speaking:
-    """A caller who speaks from a thread of his own, while the browser has this one."""
-
-    def __init__(self, caller: Any) -> None:
-        self._caller = caller
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-
-    def __enter__(self) -> Speaking:
-        self._do(self._caller.__aenter__())
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._do(self._caller.__aexit__())
-
-    def say(self, samples: np.ndarray) -> None:
-        self._do(self._caller.say(samples))
-
-    def _do(self, what: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
-
-
 Shot = Callable[[str], Path]
 SignedIn = Callable[..., Any]
 
 
 def test_a_call_escalates_and_the_supervisor_overrides(
-    browser: Any, server: Any, audiosocket: Any, temper: np.ndarray, signed_in: SignedIn, shot: Shot
+    browser: Any, server: Any, audiosocket: Any, temper: np.ndarray, signed_in: SignedIn, shot: Shot, aside: Any
 ) -> None:
     """The row changes level soon after the API does, the override by keyboard is in the log, and the log verifies."""
     page = signed_in(browser, server)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    with Speaking(caller := audiosocket(server)) as speaking:
+    with aside(caller := audiosocket(server)) as speaking:
         row = page.locator(f"#call-{caller.call_id}")
-        speaking.say(temper[: 8 * 8000])
+        speaking.do(caller.say(temper[: 8 * 8000]))
         row.locator(".level-calm").wait_for()
         row.get_by_role("link").focus()
-        speaking.say(temper[8 * 8000 : 18 * 8000])
+        speaking.do(caller.say(temper[8 * 8000 : 18 * 8000]))
         server.wait_for(lambda: server.call(caller.call_id)["level"] == "escalated")
         began_s = time.monotonic()
         row.locator(".level-escalated").wait_for()
@@ -91,17 +67,17 @@ def test_the_page_fits_and_is_accessible(
     audiosocket: Any,
     temper: np.ndarray,
     signed_in: SignedIn,
-    shot: Shot,
+    fits: Any,
     width: int,
     scheme: str,
+    aside: Any,
 ) -> None:
     """No page is wider than the screen, and axe finds no serious fault on any, in either language."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     language = "fr-FR" if scheme == "dark" else "en-GB"
     context = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "locale": language}
     page = signed_in(browser, server, **context, bypass_csp=True)
-    with Speaking(caller := audiosocket(server)) as speaking:
-        speaking.say(temper[: 18 * 8000])
+    with aside(caller := audiosocket(server)) as speaking:
+        speaking.do(caller.say(temper[: 18 * 8000]))
         server.wait_for(lambda: server.call(caller.call_id)["level"] == "escalated")
         for name, path in (
             ("calls", "/"),
@@ -111,18 +87,13 @@ def test_the_page_fits_and_is_accessible(
             ("ended", "/ended"),
         ):
             page.goto(f"http://127.0.0.1:{server.ports['http']}{path}")
-            page.screenshot(path=shot(f"{name}-{width}-{scheme}"), full_page=True)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            faults = [
-                (fault["id"], fault["nodes"][0]["html"])
-                for fault in axe.run(page).response["violations"]
-                if fault["impact"] in ("serious", "critical")
-            ]
-            assert faults == []
+            fits(page, width, f"{name}-{width}-{scheme}")
         assert page.locator("html").get_attribute("lang") == language[:2]
 
 
-def test_the_page_survives_a_restart(browser: Any, start: Any, audiosocket: Any, signed_in: SignedIn) -> None:
+def test_the_page_survives_a_restart(
+    browser: Any, start: Any, audiosocket: Any, signed_in: SignedIn, aside: Any
+) -> None:
     """A page that was open when the server went shows the calls of the server that comes back, still signed in."""
     import socket
 
@@ -135,7 +106,7 @@ def test_the_page_survives_a_restart(browser: Any, start: Any, audiosocket: Any,
     assert before.stop() == 0
     page.locator("#link:not([hidden])").wait_for()
     after = start(port=port)
-    with Speaking(caller := audiosocket(after)) as speaking:
-        speaking.say(np.zeros(8000, np.float32))
+    with aside(caller := audiosocket(after)) as speaking:
+        speaking.do(caller.say(np.zeros(8000, np.float32)))
         page.locator(f"#call-{caller.call_id}").wait_for(timeout=30_000)
     assert page.locator("#link").is_hidden()

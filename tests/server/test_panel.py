@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -18,24 +16,10 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the panel's tests need playwright")
 
-OUT = Path(__file__).resolve().parents[2] / "out"
 SOON_S = 1.0
 """A line has to be on the panel within a second."""
 QUEUED_S = 2.0
 """A flag has to be in the review queue within two."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: Debian's, or Playwright's own."""
-    with sync_api.sync_playwright() as playwright:
-        path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except sync_api.Error:
-            pytest.skip("no Chromium is here; apt-get install chromium, or playwright install chromium")
-        yield browser
-        browser.close()
 
 
 def new_page(browser: Any, **context: Any) -> Any:
@@ -62,13 +46,8 @@ def waiting(server: Any) -> list[str]:
     return [each["contact_id"] for each in server.get("/api/reviews").json()]
 
 
-def shot(name: str) -> Path:
-    OUT.mkdir(exist_ok=True)
-    return OUT / f"{name}.png"
-
-
 def test_a_call_from_its_first_word_to_the_rest_after_it(
-    browser: Any, server: Any, twilio: Any, aside: Any, temper: np.ndarray
+    browser: Any, server: Any, twilio: Any, aside: Any, temper: np.ndarray, shot: Any
 ) -> None:
     """Level, a line within 1 s, help, a flag in the queue within 2 s, rest; a verdict is the standing at once."""
     page = signed_in(browser, server)
@@ -145,41 +124,29 @@ def test_a_call_from_its_first_word_to_the_rest_after_it(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_panel_fits_and_is_accessible(
-    browser: Any, server: Any, twilio: Any, aside: Any, width: int, scheme: str
+    browser: Any, server: Any, twilio: Any, aside: Any, fits: Any, width: int, scheme: str
 ) -> None:
     """It is no wider than the screen, and axe finds no serious fault, in either language, whatever it shows."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     language = "fr-FR" if scheme == "dark" else "en-GB"
     context = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "locale": language}
     name = f"CAfits-{width}-{scheme}"
     page = new_page(browser, **context, bypass_csp=True)
     page.goto(f"http://127.0.0.1:{server.ports['http']}/agent/login")
-    check(page, axe, width, f"panel-login-{width}-{scheme}")
+    fits(page, width, f"panel-login-{width}-{scheme}")
     page = signed_in(browser, server, "petit", **context, bypass_csp=True)
-    check(page, axe, width, f"panel-empty-{width}-{scheme}")
+    fits(page, width, f"panel-empty-{width}-{scheme}")
     with aside(caller := twilio(server, name, {"agent": "a-2", "caller_name": "M. " + "Longnom" * 9})) as call:
         server.wait_for(lambda: server.call(name))
         told(server, f"/api/calls/{name}/message", text="A line that is as long as it may be, " * 7)
         told(server, f"/api/calls/{name}/help", "PETIT")
         page.locator(".lines").wait_for()
-        check(page, axe, width, f"panel-call-{width}-{scheme}")
+        fits(page, width, f"panel-call-{width}-{scheme}")
         call.do(caller.stop())
         page.locator(f"#over-{name}").wait_for()
-        check(page, axe, width, f"panel-over-{width}-{scheme}")
+        fits(page, width, f"panel-over-{width}-{scheme}")
     assert page.locator("html").get_attribute("lang") == language[:2]
     told(server, f"/api/calls/{name}/wrap-up", "PETIT", agent_id="a-2", disposition="OK")
     page.locator(f"#over-{name}").wait_for(state="detached")
-
-
-def check(page: Any, axe: Any, width: int, name: str) -> None:
-    page.screenshot(path=shot(name), full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    faults = [
-        (fault["id"], fault["nodes"][0]["html"])
-        for fault in axe.run(page).response["violations"]
-        if fault["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
 
 
 def test_it_works_without_a_script(browser: Any, server: Any, twilio: Any, aside: Any) -> None:
@@ -222,7 +189,7 @@ document.getElementById("panel").addEventListener("state", (event) => window.tol
 
 
 def test_it_stands_in_a_desktops_frame_by_a_link(
-    browser: Any, start: Any, twilio: Any, aside: Any, tmp_path: Path
+    browser: Any, start: Any, twilio: Any, aside: Any, tmp_path: Path, shot: Any
 ) -> None:
     """A named desktop opens it with a link made before the call begins, and is told its state; any other is refused."""
     with served(tmp_path) as desktop, served(tmp_path) as stranger:
