@@ -161,8 +161,8 @@ def test_it_works_without_a_script(browser: Any, server: Any, twilio: Any, aside
         assert server.call("CAplain")["help_since"] is None
         call.do(caller.stop())
         server.wait_for(lambda: server.call("CAplain")["ended"])
-    page.reload()
     form = page.locator("#over-CAplain")
+    server.wait_for(lambda: page.reload() and form.count())
     form.get_by_label("Well").check()
     form.get_by_role("button", name="Done with this call").click()
     assert page.locator("#over-CAplain").count() == 0
